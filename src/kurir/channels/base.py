@@ -1,0 +1,425 @@
+"""What a channel is: pure functions and tables over a few frozen words.
+
+A channel does no I/O, reads no clock and knows no database. It turns a message into platform calls (``render``), a
+platform's answer into an outcome (``classify``) and a platform's webhook into inbound facts (``verify``, ``parse``).
+Everything that comes from outside reaches it as a value. Same input, same bytes: that is what makes a crash harmless,
+since a message rendered again after a restart is the message that was rendered before it.
+
+A channel is a module with the members of :class:`Channel`; ``kurir.channels.BUILT_IN`` lists ours.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
+
+from kurir.domain.account import Account, ChannelSettings, Rate
+from kurir.domain.message import Message
+from kurir.domain.problem import Loss, Problem
+from kurir.domain.status import Status
+
+#: A JSON object as the platforms take and give it. It does not travel past the edges: only calls, answers and webhooks.
+JsonObject: TypeAlias = dict[str, Any]
+
+
+# --- Facts: what comes from outside -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Words that the gateway itself puts on a phone. The defaults are what the cases pin."""
+
+    menu: str = "Menu"
+    open: str = "Open"
+    open_map: str = "Open map"
+    options: str = "Options {first}–{last}"
+    location: str = "Location"
+    map_url: str = "https://www.openstreetmap.org/?mlat={latitude}&mlon={longitude}#map=16/{latitude}/{longitude}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTarget:
+    """The message that is replied to, found in the store: its platform id, its chat, and LINE's quote token."""
+
+    platform_id: str
+    chat: str = ""
+    quote_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyToken:
+    """The reply token of the request, found usable: unused, young enough, and of the chat that is written to."""
+
+    token: str
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFacts:
+    """What is known of a file by URL; None or "" where it is not known. Size in bytes, duration in milliseconds."""
+
+    content_type: str = ""
+    size: int | None = None
+    duration_ms: int | None = None
+
+
+class Again(StrEnum):
+    """How a part may be tried once more after a refusal that names its own cure; each at most once a part."""
+
+    SAME = "same"
+    NEW_ADDRESS = "new_address"
+    UPLOAD = "upload"
+    BY_URL = "by_url"
+    PUSH = "push"
+    WITHOUT_QUOTE = "without_quote"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that comes from outside, in one frozen value.
+
+    ``address`` is the recipient as the platform knows it (WhatsApp digits or business-scoped id, Telegram chat id or
+    @name, LINE id, PSID); "" in a preview of somebody without address. ``last_inbound_seconds`` is the age of the last
+    message from this person to this account, None when none is known. ``again`` maps a part to the cures already taken.
+    """
+
+    tid: str
+    address: str
+    last_inbound_seconds: float | None = None
+    reply: ReplyTarget | None = None
+    reply_token: ReplyToken | None = None
+    media: Mapping[str, MediaFacts] = field(default_factory=dict)
+    labels: Labels = Labels()
+    again: Mapping[int, frozenset[Again]] = field(default_factory=dict)
+
+    def takes(self, part: int, cure: Again) -> bool:
+        """Return whether *part* is tried again by way of *cure*."""
+        return cure in self.again.get(part, frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What ``render`` wants to know before it is called. ``probe`` are the URLs of files whose facts help."""
+
+    probe: tuple[str, ...] = ()
+
+
+# --- Calls ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that travels inside the call as multipart/form-data: fetched from *source_url*, sent as *field*."""
+
+    field: str
+    source_url: str
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request to a platform: one part of a message.
+
+    ``part`` counts from 1. ``repeatable`` is true where the platform makes a repeat harmless (LINE's retry key).
+    ``limits`` names the rate limits it counts to, beside ``account`` and ``recipient``. With ``upload``, the JSON
+    members travel as form fields (nested ones as JSON text). ``after_unknown`` is set by the sender when an earlier
+    attempt of this very call ended unknown. ``messages`` is how many platform ids its success brings (1 to 5).
+    """
+
+    part: int
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    json: JsonObject
+    upload: Upload | None = None
+    repeatable: bool = False
+    limits: tuple[str, ...] = ()
+    after_unknown: bool = False
+    messages: int = 1
+
+    def body(self) -> bytes:
+        """Return the JSON body as it is sent: UTF-8, no blanks."""
+        return json.dumps(self.json, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A stored token that stands for a client's key in a platform field that cannot carry the key itself."""
+
+    token: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """A message as platform calls, in order, with what was lost on the way and the tokens to store."""
+
+    calls: tuple[Call, ...]
+    losses: tuple[Loss, ...] = ()
+    tokens: tuple[Token, ...] = ()
+
+
+# --- Answers and outcomes ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A platform's answer. Header names are in lower case; the body is at most 64 KiB."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> JsonObject | None:
+        """Return the body as a JSON object, or None when it is anything else."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+
+class Stage(StrEnum):
+    """How far a call came that got no answer."""
+
+    BEFORE_SEND = "before_send"
+    AFTER_SEND = "after_send"
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """No answer came. Before the first byte was handed to the socket nothing was sent; after it, nobody knows."""
+
+    stage: Stage
+    reason: str
+
+
+class Scope(StrEnum):
+    """Whom a wait holds back."""
+
+    PART = "part"
+    RECIPIENT = "recipient"
+    ACCOUNT = "account"
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What an answer taught besides its outcome. Every field may be empty.
+
+    ``alias``: the platform's own spelling of the address. ``moved_to``: the address that replaces it. ``blocked``: the
+    person blocked us (or no longer exists). ``quote_tokens``: one a message sent, "" where none. ``asset_id``: of media.
+    """
+
+    alias: str = ""
+    moved_to: str = ""
+    blocked: bool | None = None
+    quote_tokens: tuple[str, ...] = ()
+    asset_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The platform took the part. ``status`` is PENDING where taking is not sending (WhatsApp), else SENT."""
+
+    platform_ids: tuple[str, ...]
+    status: Status = Status.SENT
+    learned: Learned = Learned()
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Not sent; to be tried again, ``after`` seconds where the platform named them.
+
+    ``throttled`` tells a rate limit from a transient fault. ``again`` names a cure that is taken at once. ``attempts``
+    bounds the tries where the platform's sheet does (0: the settings decide).
+    """
+
+    code: str
+    reason: str
+    after: float | None = None
+    scope: Scope = Scope.PART
+    throttled: bool = False
+    again: Again | None = None
+    attempts: int = 0
+    provider_code: str = ""
+    learned: Learned = Learned()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Refused for good: FAILED for the content's sake, UNDELIVERED for the recipient's."""
+
+    status: Status
+    code: str
+    reason: str
+    provider_code: str = ""
+    learned: Learned = Learned()
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Perhaps sent. Never repeated before the platform's own means, or the account's policy, allow it."""
+
+    code: str
+    reason: str
+    provider_code: str = ""
+    learned: Learned = Learned()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDown:
+    """Not sent, and nothing of this account will be until the operator has mended it."""
+
+    code: str
+    reason: str
+    provider_code: str = ""
+    learned: Learned = Learned()
+
+
+Outcome: TypeAlias = Sent | Retry | Rejected | Unknown | AccountDown
+
+
+# --- Webhooks ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """What a platform posted to us (or asked, for Meta's handshake). Header names are in lower case."""
+
+    method: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class WebhookRejected(Exception):
+    """The request is not the platform's: signature or verify token missing or wrong. Answered 401 (403 for Meta's GET)."""
+
+
+class WebhookUnreadable(Exception):
+    """The request is the platform's, but its body is not what the platform sends. Kept for a look, answered 200."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """The answer to a platform's handshake: these bytes as text/plain."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptError:
+    """Why a part failed after the platform took it."""
+
+    code: str
+    reason: str
+    provider_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """News of one message of ours, or of all of them up to a watermark.
+
+    Either ``platform_id`` names the message, or ``watermark`` (Messenger) covers every message to ``address`` sent at or
+    before it. ``reference`` is what we gave the platform to carry: the tid, or ``tid:part``. ``owner`` is the platform's
+    number of the account that it is for (a batch may hold several). ``event_id`` is the same for every repeat.
+    """
+
+    event_id: str
+    status: Status
+    at: datetime
+    owner: str
+    platform_id: str = ""
+    watermark: datetime | None = None
+    address: str = ""
+    reference: str = ""
+    error: ReceiptError | None = None
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An event that the gateway has no use for, or does not know."""
+
+    event_id: str
+    why: str
+    raw: bytes = b""
+
+
+Inbound: TypeAlias = Receipt | Ignored
+
+
+# --- The channel ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a channel can do, for the docs' capability table. Each value is ``native``, ``degraded`` or ``no``.
+
+    ``types`` maps a message type to how it is shown and a short note. ``receipts`` are the statuses that the platform
+    reports by webhook after its answer.
+    """
+
+    types: Mapping[str, tuple[str, str]]
+    receipts: tuple[Status, ...]
+    final_status: Status
+    idempotent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit of the platform: the number, the unit it counts in, what happens beyond, and the source."""
+
+    field: str
+    maximum: int
+    unit: str
+    beyond: str
+    source: str
+
+
+class Channel(Protocol):
+    """The members of a channel module."""
+
+    @property
+    def NAME(self) -> str: ...
+    @property
+    def API_BASE(self) -> str: ...
+    @property
+    def SETTINGS(self) -> type[ChannelSettings]: ...
+    @property
+    def CAPABILITIES(self) -> Capabilities: ...
+    @property
+    def LIMITS(self) -> Sequence[Limit]: ...
+    @property
+    def RATES(self) -> Mapping[str, Rate | None]: ...
+    @property
+    def CONCURRENCY(self) -> int: ...
+
+    def problems(self, message: Message) -> list[Problem]:
+        """Return what this channel can neither send nor degrade; [] when the message can be rendered."""
+        ...
+
+    def needs(self, message: Message, account: Account) -> Needs:
+        """Return what ``render`` would like to know of the outside."""
+        ...
+
+    def render(self, message: Message, account: Account, facts: Facts) -> Rendering:
+        """Return *message* as platform calls. Never raises for a message without problems; same input, same bytes."""
+        ...
+
+    def classify(self, call: Call, answer: Answer | NoAnswer) -> Outcome:
+        """Return what an answer means. Total: every status and body, and every way of not answering, has an outcome."""
+        ...
+
+    def verify(self, account: Account, request: WebhookRequest) -> Handshake | None:
+        """Check that *request* is the platform's, in constant time, over the raw bytes.
+
+        Returns the handshake's answer for a handshake, else None. Raises WebhookRejected.
+        """
+        ...
+
+    def parse(self, account: Account, request: WebhookRequest) -> list[Inbound]:
+        """Return the events of a verified request, in its order. Raises WebhookUnreadable, nothing else."""
+        ...

@@ -1,0 +1,134 @@
+"""Who a request names, by the form of its ``recipient`` alone.
+
+Checked at accept; who is meant is resolved when the message is sent (``kurir.intake.identity``). The forms are those of
+``contract.md``, "Recipient": explicit (``tg:1001``), bare and unmistakable (``@name``, ``U…``, a PSID, a business-scoped
+id), else a phone.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from kurir.domain import channel
+from kurir.domain.problem import Problem
+
+
+class Form(StrEnum):
+    """How the recipient was named."""
+
+    ADDRESS = "address"
+    PHONE = "phone"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A recipient read: an address of the channel, or a phone's digits.
+
+    A phone holds 7 to 15 digits with country code and without ``+``, or digits and ``x`` as the seed's sample prints
+    them. On Telegram a phone's digits may be a chat id too; resolving decides.
+    """
+
+    form: Form
+    value: str
+
+
+#: The prefix of an explicit address → the channel it belongs to.
+PREFIXES: Final = {
+    "tg": channel.TELEGRAM,
+    "line": channel.LINE,
+    "fb": channel.MESSENGER,
+    "psid": channel.MESSENGER,
+    "wa": channel.WHATSAPP,
+}
+
+#: The prefix that the gateway itself writes for a channel.
+PREFIX_OF: Final = {channel.TELEGRAM: "tg", channel.LINE: "line", channel.MESSENGER: "fb", channel.WHATSAPP: "wa"}
+
+_BSUID: Final = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
+_ADDRESS: Final = {
+    channel.TELEGRAM: re.compile(r"-?[1-9][0-9]{0,15}|@[A-Za-z][A-Za-z0-9_]{3,31}"),
+    channel.LINE: re.compile(r"[UCR][0-9a-f]{32}"),
+    channel.MESSENGER: re.compile(r"[0-9]{5,20}"),
+    channel.WHATSAPP: re.compile(r"[1-9][0-9x]{6,14}|" + _BSUID.pattern),
+}
+_BARE: Final = {
+    channel.TELEGRAM: re.compile(r"-[1-9][0-9]{0,15}|@[A-Za-z][A-Za-z0-9_]{3,31}"),
+    channel.LINE: re.compile(r"[UCR][0-9a-f]{32}"),
+    channel.MESSENGER: re.compile(r"[0-9]{16,20}"),
+    channel.WHATSAPP: _BSUID,
+}
+_WANTED: Final = {
+    channel.TELEGRAM: "a chat id (tg:1001), a group's negative id or an @name",
+    channel.LINE: "U, C or R and 32 lower-case hex digits",
+    channel.MESSENGER: "a page-scoped id of 16 to 20 digits",
+    channel.WHATSAPP: "a phone number or a business-scoped id such as US.1349…",
+}
+_SEPARATORS: Final = re.compile(r"[\s().\-/\u2010-\u2015\u00a0]+")
+_PHONE: Final = re.compile(r"[1-9][0-9]{6,14}")
+_MASKED: Final = re.compile(r"[1-9][0-9x]{6,14}")
+
+
+def read(channel_name: str, text: str, default_region: str = "") -> Recipient | Problem:
+    """Return who *text* names on *channel_name*, or the problem with it.
+
+    *default_region* is the client's two-letter region (``ID``): only with it may a phone begin with 0.
+    """
+    given = text.strip()
+    head, colon, rest = given.partition(":")
+    if colon:
+        owner = PREFIXES.get(head.lower())
+        if owner is None:
+            return _problem(f"«{head[:20]}:» is no prefix of an address; use {PREFIX_OF.get(channel_name, 'none')}:…")
+        if owner != channel_name:
+            return _problem(f"«{head}:» names somebody on {owner}, and this request goes to {channel_name}")
+        if channel_name == channel.WHATSAPP:
+            rest = _SEPARATORS.sub("", rest).removeprefix("+") if not _BSUID.fullmatch(rest) else rest
+        if channel_name in _ADDRESS and _ADDRESS[channel_name].fullmatch(rest):
+            return Recipient(Form.ADDRESS, rest)
+        return _problem(f"after «{head}:» {channel_name} needs {_WANTED[channel_name]}")
+    bare = _BARE.get(channel_name)
+    if bare is not None and bare.fullmatch(given):
+        return Recipient(Form.ADDRESS, given)
+    return _phone(channel_name, given, default_region)
+
+
+def _phone(channel_name: str, given: str, default_region: str) -> Recipient | Problem:
+    digits = _SEPARATORS.sub("", given)
+    plus = digits.startswith("+")
+    digits = digits.removeprefix("+")
+    if digits.startswith("0") and not plus:
+        if digits.startswith("00"):
+            digits = digits[2:]
+        elif not default_region:
+            return _problem(
+                "a phone that begins with 0 needs the client's default_region; else write it with its country code "
+                "(628…)"
+            )
+        else:
+            national = with_country_code(digits, default_region)
+            if national is None:
+                return _problem(f"«{given[:40]}» is no phone number of the region {default_region}")
+            digits = national
+    if _PHONE.fullmatch(digits) or (_MASKED.fullmatch(digits) and "x" in digits):
+        return Recipient(Form.PHONE, digits)
+    return _problem(
+        f"a phone has 7 to 15 digits with its country code (628…, + optional); or give {_WANTED.get(channel_name, '')}"
+    )
+
+
+def with_country_code(digits: str, region: str) -> str | None:
+    """Return national *digits* of *region* with the country code, or None when they cannot be a number there."""
+    import phonenumbers  # costs 20 ms and is needed by clients with a default region only
+
+    try:
+        number = phonenumbers.parse(digits, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+
+
+def _problem(detail: str) -> Problem:
+    return Problem("/recipient", "invalid_recipient", detail)

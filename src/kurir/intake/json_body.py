@@ -1,0 +1,109 @@
+"""A request body as JSON, or the one sentence that says why it is none.
+
+The parser is pydantic's (jiter): strict UTF-8, no NaN, a bounded depth, no lone surrogates. What it does not look for is
+the NUL character, which no database takes in a text, and the ``//`` comments of the published sample, which deserve
+better than «invalid JSON».
+"""
+
+from typing import Final
+
+from pydantic_core import from_json
+
+MAXIMUM_DEPTH: Final = 100
+
+
+class UnreadableBody(Exception):
+    """The body is not the JSON that we take. ``code`` is of the error registry, ``detail`` names the place."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+def read(body: bytes) -> object:
+    """Return the JSON value in *body*. Raises UnreadableBody."""
+    if body.startswith(b"\xef\xbb\xbf"):
+        body = body[3:]
+    if not body.strip():
+        raise UnreadableBody("invalid_json", "the body is empty; send the message as a JSON object")
+    try:
+        value = from_json(body, allow_inf_nan=False, cache_strings="keys")
+    except ValueError as error:
+        raise _explain(body, str(error)) from None
+    if b"[" in body or b"{" in body:
+        _check_depth(value)
+    if b"\\u0000" in body and _has_nul(value):
+        raise UnreadableBody("invalid_json", "a string holds the NUL character (\\u0000), which cannot be kept")
+    if (b"e" in body or b"E" in body) and _has_infinity(value):
+        raise UnreadableBody("invalid_json", "a number is too large to be kept (it would become infinite)")
+    return value
+
+
+def _explain(body: bytes, message: str) -> UnreadableBody:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        return UnreadableBody("not_utf8", f"byte {error.start} of the body is not UTF-8; encode the body as UTF-8")
+    comment = find_comment(text)
+    if comment is not None:
+        line, column = comment
+        return UnreadableBody(
+            "json_comments",
+            f"the body still has a // comment, at line {line}, column {column}; JSON has no comments: remove them all",
+        )
+    if "recursion limit" in message:
+        return UnreadableBody("too_deep", f"the body is nested deeper than {MAXIMUM_DEPTH} levels")
+    return UnreadableBody("invalid_json", f"the body is not JSON: {message}")
+
+
+def find_comment(text: str) -> tuple[int, int] | None:
+    """Return (line, column), both from 1, of the first ``//`` outside a string; None when there is none."""
+    in_string = escaped = False
+    line, line_start = 1, 0
+    for index, character in enumerate(text):
+        if character == "\n":
+            line, line_start = line + 1, index + 1
+            in_string = False  # a JSON string never spans lines: recover after a broken one
+        elif in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character == "/" and text.startswith("//", index):
+            return line, index - line_start + 1
+    return None
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(MAXIMUM_DEPTH):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent if isinstance(parent, list) else ())
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise UnreadableBody("too_deep", f"the body is nested deeper than {MAXIMUM_DEPTH} levels")
+
+
+def _has_nul(value: object) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any("\x00" in key or _has_nul(child) for key, child in value.items())
+    return isinstance(value, list) and any(map(_has_nul, value))
+
+
+def _has_infinity(value: object) -> bool:
+    if isinstance(value, float):
+        return value in (float("inf"), float("-inf")) or value != value
+    if isinstance(value, dict):
+        return any(map(_has_infinity, value.values()))
+    return isinstance(value, list) and any(map(_has_infinity, value))

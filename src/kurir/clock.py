@@ -64,5 +64,7 @@ def uuid7(milliseconds: int | None = None) -> str:
     """Return a UUIDv7 (RFC 9562, section 5.7) as text: 48 bits of Unix milliseconds, then 74 random bits."""
     stamp = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
     random = int.from_bytes(os.urandom(10), "big")
-    value = (stamp & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    value = (
+        (stamp & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    )
     return str(UUID(int=value))

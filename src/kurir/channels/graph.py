@@ -9,13 +9,20 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from kurir.channels.base import Answer, Handshake, JsonObject, WebhookRejected, WebhookRequest, WebhookUnreadable
+
+#: No code of the platform: the real ones are small, and -1 is one of Messenger's.
+NO_CODE: Final = -(2**31)
 
 
 @dataclass(frozen=True, slots=True)
 class GraphError:
-    """The ``error`` object of a Graph answer. Decide on ``code``, ``subcode`` and ``is_transient`` only: texts change."""
+    """The ``error`` object of a Graph answer. Decide on ``code``, ``subcode`` and ``is_transient`` only: texts change.
+
+    ``code`` is ``NO_CODE`` when the object names none; 0 is a code of its own (authentication).
+    """
 
     code: int
     subcode: int
@@ -24,7 +31,9 @@ class GraphError:
 
     @property
     def provider_code(self) -> str:
-        """The code as the platform's pages print it: ``100/2018001`` or ``131047``."""
+        """The code as the platform's pages print it: ``100/2018001`` or ``131047``; "" when there is none."""
+        if self.code == NO_CODE:
+            return ""
         return f"{self.code}/{self.subcode}" if self.subcode else str(self.code)
 
 
@@ -36,12 +45,13 @@ def error_of(answer: Answer) -> GraphError | None:
         return None
     details = error.get("error_data")
     text = details.get("details") if isinstance(details, dict) else None
-    message = text or error.get("error_user_msg") or error.get("message") or ""
+    # ``error_data`` was a plain string in old versions.
+    texts = (text, details, error.get("error_user_msg"), error.get("message"))
     return GraphError(
-        code=_integer(error.get("code")),
+        code=_integer(error.get("code"), otherwise=NO_CODE),
         subcode=_integer(error.get("error_subcode")),
         is_transient=error.get("is_transient") is True,
-        message=str(message)[:500],
+        message=next((one for one in texts if isinstance(one, str) and one), "")[:500],
     )
 
 
@@ -99,14 +109,12 @@ def entries_of(request: WebhookRequest, expected_object: str) -> list[JsonObject
     return [entry for entry in entries if isinstance(entry, dict)]
 
 
-def _integer(value: object) -> int:
-    """Return *value* as an integer where it is one (or its digits), else 0."""
+def _integer(value: object, otherwise: int = 0) -> int:
+    """Return *value* as an integer where it is one (or its digits), else *otherwise*."""
     if isinstance(value, bool):
-        return 0
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float) and value == value and abs(value) < 1e15:
+        return otherwise
+    if isinstance(value, int | float) and abs(value) < 1e15:  # neither infinite nor NaN, which no comparison holds for
         return int(value)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
         return int(value)
-    return 0
+    return otherwise

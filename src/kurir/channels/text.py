@@ -13,15 +13,18 @@ import regex
 Unit = Callable[[str], int]
 
 _CLUSTER: Final = regex.compile(r"\X")
-_BLANKS: Final = regex.compile(r"\s+")
 _BLANK_LINE: Final = regex.compile(r"\n[^\S\n]*\n\s*")
 _SENTENCE_END: Final = frozenset(".!?…")
+_JOINS_BEFORE: Final = r"[\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}]"
+#: A blank that is one cluster with its neighbour, as a space that carries an accent: neither cut at nor dropped.
+_BOUND_BLANK: Final = regex.compile(rf"\p{{Zs}}{_JOINS_BEFORE}|(?<=\p{{GCB=Prepend}})\p{{Zs}}")
+_LEADING_BLANKS: Final = regex.compile(rf"(?:(?!\p{{Zs}}{_JOINS_BEFORE})[\s\x1c-\x1f])*")
 ELLIPSIS: Final = "…"
 
 
 def utf16(text: str) -> int:
     """Return the length in UTF-16 code units."""
-    return len(text) + sum(1 for character in text if character > "\uffff") if not text.isascii() else len(text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def code_points(text: str) -> int:
@@ -46,7 +49,7 @@ def clusters(text: str) -> list[str]:
 
 def one_line(text: str) -> str:
     """Return *text* with every run of white space as one space, and none outside."""
-    return _BLANKS.sub(" ", text).strip()
+    return " ".join(text.split())
 
 
 def prefix(text: str, maximum: int, unit: Unit = utf16) -> str:
@@ -66,7 +69,8 @@ def prefix(text: str, maximum: int, unit: Unit = utf16) -> str:
             break
         end = match.end()
     if end == 0:
-        while end < len(text) and unit(text[: end + 1]) <= maximum:
+        used = 0
+        while end < len(text) and (used := used + unit(text[end])) <= maximum:
             end += 1
     return text[:end]
 
@@ -91,7 +95,7 @@ def split(text: str, maximum: int, unit: Unit = utf16) -> list[str]:
         window = prefix(rest, maximum, unit)
         cut = _cut(rest, len(window))
         pieces.append(rest[:cut].rstrip())
-        rest = rest[cut:].lstrip()
+        rest = _LEADING_BLANKS.sub("", rest[cut:], count=1)
     if rest or not pieces:
         pieces.append(rest)
     return [piece for piece in pieces if piece] or [text]
@@ -107,7 +111,7 @@ def _cut(text: str, end: int) -> int:
             blank_line = match.start()
     for index in range(min(end, len(text) - 1), half - 1, -1):
         character = looked_at[index]
-        if not character.isspace():
+        if not character.isspace() or _BOUND_BLANK.match(text, index):
             continue
         blank = max(blank, index)
         if character == "\n":
@@ -121,7 +125,10 @@ def _cut(text: str, end: int) -> int:
 
 
 def tail(text: str, maximum: int, plain_maximum: int, unit: Unit = utf16) -> tuple[list[str], str]:
-    """Return (*leading pieces*, *last piece*): the last is at most *maximum*, the leading ones are split as plain text."""
+    """Return (*leading pieces*, *last piece*).
+
+    The last is at most *maximum* long, the leading ones are split as plain text of at most *plain_maximum*.
+    """
     pieces = split(text, maximum, unit)
     if len(pieces) == 1:
         return [], pieces[0]

@@ -93,7 +93,9 @@ class _Decoder:
     def message(self, body: Json) -> Message | list[Problem]:
         identifier = self.words(body, "id", "/id")
         if len(identifier.encode()) > MAXIMUM_ID_BYTES:
-            self.problem("/id", "too_long", f"id has more than {MAXIMUM_ID_BYTES} bytes; use a shorter one, such as a UUID")
+            self.problem(
+                "/id", "too_long", f"id has more than {MAXIMUM_ID_BYTES} bytes; use a shorter one, such as a UUID"
+            )
         self.integer(body, "times", "/times", mandatory=True)
         self.timestamp(body)
         recipient = self.words(body, "recipient", "/recipient")
@@ -208,7 +210,9 @@ class _Decoder:
             self.problem(at, "wrong_type", f"{self.name(at)} must be an object, not {_json_name(value)}")
         return None
 
-    def items(self, owner: Json, key: str, at: str, read: Callable[[Json, str], _T], *, single: bool = False) -> tuple[_T, ...]:
+    def items(
+        self, owner: Json, key: str, at: str, read: Callable[[Json, str], _T], *, single: bool = False
+    ) -> tuple[_T, ...]:
         """Return the items of a mandatory list of objects, at least one; *single* lets one object stand for a list."""
         value = owner.get(key)
         if single and isinstance(value, dict):
@@ -237,12 +241,16 @@ class _Decoder:
         key = "timestamp" if body.get("timestamp") is not None else "timestampt"
         value = body.get(key)
         if value is None:
-            self.problem("/timestamp", "missing", "timestamp is missing; add it as RFC 3339, such as 2023-11-10T12:38:08+07:00")
+            self.problem(
+                "/timestamp", "missing", "timestamp is missing; add it as RFC 3339, such as 2023-11-10T12:38:08+07:00"
+            )
         elif not isinstance(value, str):
             self.problem("/" + key, "wrong_type", f"{key} must be a string (RFC 3339), not {_json_name(value)}")
         elif parse_time(value) is None:
             self.problem(
-                "/" + key, "invalid_format", f"{key} is no date and time; write it as RFC 3339: 2023-11-10T12:38:08+07:00"
+                "/" + key,
+                "invalid_format",
+                f"{key} is no date and time; write it as RFC 3339: 2023-11-10T12:38:08+07:00",
             )
 
     def recipient(self, text: str) -> None:
@@ -361,7 +369,9 @@ class _Decoder:
         name, language = self.words(value, "name", at + "/name"), self.words(value, "language", at + "/language")
         parameters = value.get("parameters")
         if parameters is not None and not isinstance(parameters, dict):
-            self.problem(at + "/parameters", "wrong_type", f"parameters must be an object, not {_json_name(parameters)}")
+            self.problem(
+                at + "/parameters", "wrong_type", f"parameters must be an object, not {_json_name(parameters)}"
+            )
             parameters = None
         return Template(name, language, _dump(parameters or {}))
 
@@ -396,7 +406,9 @@ class _Decoder:
             header_type = HeaderType(kind)
         except ValueError:
             names = ", ".join(HeaderType)
-            self.problem(at + "/type", "unsupported_value", f"header.type must be one of {names}, or blank for no header")
+            self.problem(
+                at + "/type", "unsupported_value", f"header.type must be one of {names}, or blank for no header"
+            )
             return None
         if header_type is HeaderType.TEXT:
             self.unused(value, "media_url", at)
@@ -502,7 +514,14 @@ def parse_time(text: str) -> datetime | None:
 
 
 def _json_name(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
     return names.get(type(value), "null")
 
 
@@ -605,6 +624,7 @@ def _restore_list(listed: list[Any]) -> ListBody:
     return ListBody(
         title,
         tuple(
-            ListSection(name, description, tuple(ListAction(*row) for row in rows)) for name, description, rows in sections
+            ListSection(name, description, tuple(ListAction(*row) for row in rows))
+            for name, description, rows in sections
         ),
     )

@@ -1,0 +1,450 @@
+"""Who is asking: the user name and password of a client, checked slowly once and quickly afterwards.
+
+A chosen password is kept as argon2id, a check of which costs 26 ms of a core; that must happen once, not per request.
+So a success is remembered for some minutes under a keyed hash of (user name, password, stored hash): a hit costs a few
+microseconds, a changed password misses by itself, and nothing in memory is worth stealing. A generated password has
+256 random bits, which no slow hash makes harder to guess: it is kept as a fast hash, keyed with its own salt.
+
+Nobody learns from an answer, or from how long it took, whether a user name exists: an unknown user, a wrong password
+and a disabled client get the same answer after the same work. Nobody can stop another by failing on purpose: what was
+right once in this process passes the failure limiter, what waits for a hash slot is bounded, and a password that
+arrives a hundred times at once is hashed once.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import math
+import os
+import re
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import argon2
+
+from kurir.clock import Clock
+from kurir.store.base import ClientRecord
+
+#: Raw request headers as ASGI gives them: the names in lower case.
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+#: What leak scanners look for.
+PASSWORD_PREFIX: Final = "kurir_pw_"  # noqa: S105  the prefix of passwords, not one of them
+_GENERATED: Final = re.compile(rf"{PASSWORD_PREFIX}[A-Za-z0-9_-]{{43}}")
+
+#: How long a success answers by itself, and how long it passes the failure limiter (to be hashed again).
+FRESH_SECONDS: Final = 300.0
+KNOWN_SECONDS: Final = 86_400.0
+REMEMBERED: Final = 10_000
+
+#: Attempts in reserve and the seconds that bring one back: for one user name, and for one remote address. An address
+#: may be a whole office or a proxy, so it has more.
+USERNAME_FAILURES: Final = (20, 30.0)
+REMOTE_FAILURES: Final = (60, 2.0)
+#: How many user names, and how many addresses, the limiter remembers.
+LIMITED: Final = 10_000
+
+#: How many hashes may wait for each one that is being computed, and what those turned away are told to wait.
+WAITING_PER_SLOT: Final = 16
+BUSY_SECONDS: Final = 1
+
+_FAST: Final = "$kurir-blake2b$"
+_SALT_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """The credentials belong to this client."""
+
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The credentials are missing, malformed or wrong; nobody is told which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """Too many failures for this user name or from this address. Whole seconds until the next attempt is looked at."""
+
+    retry_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """More passwords wait to be hashed than may wait. Whole seconds until another try makes sense."""
+
+    retry_after: int = BUSY_SECONDS
+
+
+Answer: TypeAlias = Authenticated | Denied | Limited | Busy
+
+
+# --- passwords --------------------------------------------------------------------------------------------------------
+
+
+def generate_password() -> str:
+    """Return a new password: a prefix that leak scanners know, and 32 random bytes."""
+    return PASSWORD_PREFIX + secrets.token_urlsafe(32)
+
+
+class Hasher:
+    """Hashes passwords and verifies them. The defaults are OWASP's floor for argon2id: 19 MiB, two passes, one lane."""
+
+    def __init__(self, *, memory_kib: int = 19_456, passes: int = 2) -> None:
+        self._argon2 = argon2.PasswordHasher(
+            time_cost=passes, memory_cost=memory_kib, parallelism=1, hash_len=32, salt_len=_SALT_BYTES
+        )
+        self.dummy_hash = self._argon2.hash(secrets.token_bytes(32))
+
+    def hash(self, password: str) -> str:
+        """Return what is stored for *password*: a fast hash of a generated one, argon2id of a chosen one."""
+        if _GENERATED.fullmatch(password):
+            salt = secrets.token_bytes(_SALT_BYTES)
+            return f"{_FAST}{_encode(salt)}${_encode(_fast_digest(salt, password.encode()))}"
+        return self._argon2.hash(password.encode())
+
+    def verifies(self, stored: str, password: bytes) -> bool:
+        """Return whether *password* is the one that *stored* was made of. A malformed hash verifies nothing."""
+        if self.is_fast(stored):
+            salt, _, digest = stored.removeprefix(_FAST).partition("$")
+            return hmac.compare_digest(_fast_digest(_decode(salt)[:_SALT_BYTES], password), _decode(digest))
+        try:
+            return self._argon2.verify(stored, password)
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+            return False
+
+    def is_fast(self, stored: str) -> bool:
+        """Return whether *stored* is the hash of a generated password."""
+        return stored.startswith(_FAST)
+
+    def keeps(self, stored: str, password: str) -> bool:
+        """Return whether *stored* can stay for *password*: it verifies, and is what :meth:`hash` would make today."""
+        if self.is_fast(stored) != bool(_GENERATED.fullmatch(password)):
+            return False
+        if not self.verifies(stored, password.encode()):
+            return False
+        return self.is_fast(stored) or not self._argon2.check_needs_rehash(stored)
+
+    def waste(self, password: bytes) -> None:
+        """Do the work of a slow verification in vain, so that an unknown user takes as long as a known one."""
+        self.verifies(self.dummy_hash, password)
+
+
+def _fast_digest(salt: bytes, password: bytes) -> bytes:
+    return hashlib.blake2b(password, key=salt, digest_size=32, person=b"kurir-password").digest()
+
+
+def _encode(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        return b""
+
+
+# --- headers ----------------------------------------------------------------------------------------------------------
+
+
+def credentials(headers: Headers) -> tuple[bytes, bytes] | None:
+    """Return (user name, password) from ``Auth-username`` and ``Auth-password``, else from HTTP Basic.
+
+    None when they are missing, empty, malformed or repeated. Where one of the two headers is there, Authorization is
+    not looked at: it may belong to a proxy on the way.
+    """
+    username = password = basic = None
+    for name, value in headers:
+        # All three names have thirteen letters, which spares most headers the comparison of their bytes.
+        if len(name) != 13:
+            continue
+        if name == b"auth-username":
+            if username is not None:
+                return None
+            username = value
+        elif name == b"auth-password":
+            if password is not None:
+                return None
+            password = value
+        elif name == b"authorization":
+            # Of repeated ones none counts.
+            basic = value if basic is None else b""
+    if username is None and password is None:
+        return _basic(basic) if basic else None
+    return _pair(username, password)
+
+
+def bearer(headers: Headers) -> bytes | None:
+    """Return the token of ``Authorization: Bearer …``, None when it is missing, repeated or of another scheme."""
+    values = [value for name, value in headers if name == b"authorization"]
+    if len(values) != 1:
+        return None
+    scheme, _, token = values[0].partition(b" ")
+    return token.strip() or None if scheme.lower() == b"bearer" else None
+
+
+def _basic(value: bytes) -> tuple[bytes, bytes] | None:
+    scheme, _, encoded = value.partition(b" ")
+    if scheme.lower() != b"basic":
+        return None
+    try:
+        username, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+    except (binascii.Error, ValueError):
+        return None
+    return _pair(username, password) if colon else None
+
+
+def _pair(username: bytes | None, password: bytes | None) -> tuple[bytes, bytes] | None:
+    # NUL separates the parts of the cache's key, so it must not occur in them.
+    if not username or not password or b"\0" in username or b"\0" in password:
+        return None
+    return username, password
+
+
+class AdminToken:
+    """The administrator's bearer token. Without one nobody is the administrator."""
+
+    def __init__(self, token: str | None) -> None:
+        self._digest = None if not token else _token_digest(token.encode())
+
+    def matches(self, headers: Headers) -> bool:
+        """Return whether *headers* carry the token, compared in constant time whatever its length."""
+        token = bearer(headers)
+        if self._digest is None or token is None:
+            return False
+        return hmac.compare_digest(self._digest, _token_digest(token))
+
+
+def _token_digest(token: bytes) -> bytes:
+    return hashlib.blake2b(token, digest_size=32).digest()
+
+
+# --- the failure limiter ----------------------------------------------------------------------------------------------
+
+
+class _Buckets:
+    """Token buckets by key, the least recently used forgotten."""
+
+    def __init__(self, burst: int, seconds: float) -> None:
+        self._burst = float(burst)
+        self._seconds = seconds
+        self._levels: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
+
+    def wait(self, key: bytes, now: float) -> float:
+        """Return the seconds until *key* has a token, 0 when it has one."""
+        missing = 1.0 - self._level(key, now)
+        return max(0.0, missing * self._seconds)
+
+    def change(self, key: bytes, by: float, now: float) -> None:
+        """Take a token from *key*, or give one back."""
+        self._levels[key] = (min(self._burst, self._level(key, now) + by), now)
+        self._levels.move_to_end(key)
+        if len(self._levels) > LIMITED:
+            self._levels.popitem(last=False)
+
+    def _level(self, key: bytes, now: float) -> float:
+        level, at = self._levels.get(key, (self._burst, now))
+        return min(self._burst, level + (now - at) / self._seconds)
+
+
+class FailureLimiter:
+    """Bounds failed attempts per user name and per remote address.
+
+    An attempt is taken before the work and given back on success, so that a thousand at once cannot all slip through.
+    Keys are hashed, so that a long user name costs no more memory than a short one.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._usernames = _Buckets(*USERNAME_FAILURES)
+        self._remotes = _Buckets(*REMOTE_FAILURES)
+
+    def take(self, username: bytes, remote: str) -> int:
+        """Take an attempt and return 0, or take nothing and return the whole seconds until there is one."""
+        now = self._clock.monotonic()
+        keys = _limiter_keys(username, remote)
+        wait = max(self._usernames.wait(keys[0], now), self._remotes.wait(keys[1], now))
+        if wait > 0:
+            return max(1, math.ceil(wait))
+        self._change(keys, -1.0, now)
+        return 0
+
+    def give_back(self, username: bytes, remote: str) -> None:
+        """Give back the attempt that :meth:`take` took."""
+        self._change(_limiter_keys(username, remote), 1.0, self._clock.monotonic())
+
+    def _change(self, keys: tuple[bytes, bytes], by: float, now: float) -> None:
+        self._usernames.change(keys[0], by, now)
+        self._remotes.change(keys[1], by, now)
+
+
+def _limiter_keys(username: bytes, remote: str) -> tuple[bytes, bytes]:
+    return (
+        hashlib.blake2b(username, digest_size=16).digest(),
+        hashlib.blake2b(_network(remote).encode(errors="surrogateescape"), digest_size=16).digest(),
+    )
+
+
+def _network(remote: str) -> str:
+    # One household or machine has a whole /64 of IPv6 addresses to fail from.
+    if ":" in remote:
+        try:
+            return str(ipaddress.ip_network((remote, 64), strict=False))
+        except ValueError:
+            return remote
+    return remote
+
+
+# --- the authenticator ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Success:
+    """A pair that was verified against this record."""
+
+    record: ClientRecord
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A pair that is being looked at, with the record of its user name if there is one."""
+
+    username: bytes
+    password: bytes = field(repr=False)
+    record: ClientRecord | None
+    digest: bytes
+    remote: str
+
+
+class Authenticator:
+    """Verifies the credentials of requests. Belongs to one event loop.
+
+    ``cached`` is the hot route's way: a microsecond, and None for everything that it does not know. ``authenticate`` is
+    the full way. ``replace`` says which clients there are; it is to be called again whenever they change.
+    """
+
+    def __init__(self, clock: Clock, hasher: Hasher | None = None, *, slots: int | None = None) -> None:
+        self._clock = clock
+        self._hasher = hasher or Hasher()
+        self._limiter = FailureLimiter(clock)
+        self._slots = slots or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self._slots, thread_name_prefix="kurir-hash")
+        self._key = secrets.token_bytes(32)
+        self._records: dict[bytes, ClientRecord] = {}
+        self._stored: dict[bytes, bytes] = {}
+        self._successes: dict[bytes, _Success] = {}
+        self._checks: dict[bytes, asyncio.Task[Answer]] = {}
+
+    def replace(self, clients: Iterable[ClientRecord]) -> None:
+        """Take *clients* as all there are. Successes of clients that changed are forgotten."""
+        # Where a disabled client and an enabled one share a user name, the enabled one counts.
+        ordered = sorted(clients, key=lambda client: client.enabled)
+        self._records = {client.username.encode(): client for client in ordered if client.username}
+        self._stored = {name: client.password_hash.encode() for name, client in self._records.items()}
+        self._successes = {
+            digest: success for digest, success in self._successes.items() if self._is_valid(success.record)
+        }
+
+    def cached(self, headers: Headers) -> str | None:
+        """Return the client's id if this very pair was verified in the last minutes, else None: then authenticate."""
+        pair = credentials(headers)
+        if pair is None:
+            return None
+        success = self._successes.get(self._digest(*pair))
+        if success is None or self._clock.monotonic() - success.at >= FRESH_SECONDS:
+            return None
+        return success.record.id
+
+    async def authenticate(self, headers: Headers, remote: str) -> Answer:
+        """Return whose credentials *headers* carry. *remote* is the address that the request came from."""
+        pair = credentials(headers)
+        if pair is None:
+            return Denied()
+        digest = self._digest(*pair)
+        attempt = _Attempt(*pair, self._records.get(pair[0]), digest, remote)
+        known = self._known(digest)
+        if known is not None and self._clock.monotonic() - known.at < FRESH_SECONDS:
+            return Authenticated(known.record.id)
+        if attempt.record is not None and self._is_generated_and_right(attempt.record, attempt.password):
+            return self._succeeded(attempt, attempt.record)
+        check = self._checks.get(digest)
+        if check is None:
+            refusal = self._refusal(attempt, known=known is not None)
+            if refusal is not None:
+                return refusal
+            check = self._begin(attempt, limited=known is None)
+        # A caller that goes away must not take the answer from others that wait for the same pair.
+        return await asyncio.shield(check)
+
+    def close(self) -> None:
+        """Stop the threads that hash. What they are at is finished."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _digest(self, username: bytes, password: bytes) -> bytes:
+        # The stored hash is part of the key: after a change of the password an old success is never found again.
+        stored = self._stored.get(username, b"")
+        return hashlib.blake2b(username + b"\0" + password + b"\0" + stored, key=self._key, digest_size=32).digest()
+
+    def _known(self, digest: bytes) -> _Success | None:
+        success = self._successes.get(digest)
+        return success if success and self._clock.monotonic() - success.at < KNOWN_SECONDS else None
+
+    def _is_generated_and_right(self, record: ClientRecord, password: bytes) -> bool:
+        # So cheap that it needs neither slot nor limiter: whoever has the right generated password always gets in. When
+        # it is wrong the slow way follows, or its duration would tell that the user exists.
+        stored = record.password_hash
+        return record.enabled and self._hasher.is_fast(stored) and self._hasher.verifies(stored, password)
+
+    def _refusal(self, attempt: _Attempt, *, known: bool) -> Limited | Busy | None:
+        if len(self._checks) >= self._slots * (1 + WAITING_PER_SLOT):
+            return Busy()
+        wait = 0 if known else self._limiter.take(attempt.username, attempt.remote)
+        return Limited(wait) if wait else None
+
+    def _begin(self, attempt: _Attempt, *, limited: bool) -> asyncio.Task[Answer]:
+        check = asyncio.get_running_loop().create_task(self._check(attempt, limited=limited))
+        self._checks[attempt.digest] = check
+        check.add_done_callback(lambda _: self._checks.pop(attempt.digest, None))
+        return check
+
+    async def _check(self, attempt: _Attempt, *, limited: bool) -> Answer:
+        right = await asyncio.get_running_loop().run_in_executor(self._pool, self._verify, attempt)
+        record = attempt.record
+        # The clients may have changed while the hash was computed.
+        if not right or record is None or not self._is_valid(record):
+            return Denied()
+        if limited:
+            self._limiter.give_back(attempt.username, attempt.remote)
+        return self._succeeded(attempt, record)
+
+    def _verify(self, attempt: _Attempt) -> bool:
+        record = attempt.record
+        if record is None or self._hasher.is_fast(record.password_hash):
+            self._hasher.waste(attempt.password)
+            return False
+        return self._hasher.verifies(record.password_hash, attempt.password)
+
+    def _is_valid(self, record: ClientRecord) -> bool:
+        """Return whether what was verified against *record* still holds for today's clients."""
+        today = self._records.get(record.username.encode())
+        return (
+            today is not None and today.enabled and (today.id, today.password_hash) == (record.id, record.password_hash)
+        )
+
+    def _succeeded(self, attempt: _Attempt, record: ClientRecord) -> Authenticated:
+        self._successes.pop(attempt.digest, None)
+        if len(self._successes) >= REMEMBERED:
+            del self._successes[next(iter(self._successes))]
+        self._successes[attempt.digest] = _Success(record, self._clock.monotonic())
+        return Authenticated(record.id)

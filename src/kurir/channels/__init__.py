@@ -1,0 +1,28 @@
+"""The channels: one file each, pure functions and tables over the words of ``base``.
+
+``BUILT_IN`` lists ours, by hand and in one place. Another package brings one by an entry point of the group
+``kurir.channels`` whose object has the members of :class:`kurir.channels.base.Channel`.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Final
+
+from kurir.channels import line, messenger, telegram, whatsapp
+from kurir.channels.base import Channel
+
+BUILT_IN: Final[Mapping[str, Channel]] = {
+    whatsapp.NAME: whatsapp,
+    telegram.NAME: telegram,
+    line.NAME: line,
+    messenger.NAME: messenger,
+}
+
+
+def installed() -> Mapping[str, Channel]:
+    """Return every channel by name: ours, and those of installed packages. Ours cannot be replaced."""
+    found: dict[str, Channel] = {}
+    for point in entry_points(group="kurir.channels"):
+        channel: Channel = point.load()
+        found[channel.NAME] = channel
+    return {**found, **BUILT_IN}

@@ -1,0 +1,1 @@
+"""The configuration file: read, checked, explained, and turned into what the store keeps."""

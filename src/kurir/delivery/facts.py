@@ -1,0 +1,66 @@
+"""Gathering what a rendering wants to know of the outside, and freezing it.
+
+The first rendering's facts are stored with the first mark. A message that is rendered again, after a wait or a restart,
+sees the very same facts, so that its parts are the same parts.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from kurir.channels.base import Again, Channel, Facts, MediaFacts, ReplyTarget, ReplyToken
+from kurir.clock import Clock
+from kurir.domain.account import Account
+from kurir.domain.message import Message
+from kurir.egress import Egress
+from kurir.intake.identity import Resolved
+from kurir.store.base import PartRecord, Store
+
+
+async def gather(
+    store: Store, egress: Egress, clock: Clock, channel: Channel, account: Account, message: Message, tid: str, to: Resolved
+) -> Facts:
+    """Return the facts of *message*, asking the store and, where the channel needs it, the file's host."""
+    reply = None
+    if message.reply_id:
+        found = await store.reply_target(account.client_id, account.id, message.reply_id)
+        if found is not None:
+            reply = ReplyTarget(found.platform_id, found.address, found.quote_token)
+    age = None
+    if to.contact is not None and to.contact.last_inbound_at is not None:
+        age = max(0.0, (clock.now() - to.contact.last_inbound_at).total_seconds())
+    media = {url: await egress.probe(url) for url in channel.needs(message, account).probe}
+    return Facts(tid=tid, address=to.address, last_inbound_seconds=age, reply=reply, media=media)
+
+
+def freeze(facts: Facts) -> bytes:
+    """Return *facts* as JSON, without the labels and the cures."""
+    record = {
+        "address": facts.address,
+        "last_inbound_seconds": facts.last_inbound_seconds,
+        "reply": asdict(facts.reply) if facts.reply else None,
+        "reply_token": asdict(facts.reply_token) if facts.reply_token else None,
+        "media": {url: asdict(known) for url, known in facts.media.items()},
+    }
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def thaw(frozen: bytes, tid: str) -> Facts:
+    """Return the facts that :func:`freeze` wrote."""
+    record: dict[str, Any] = json.loads(frozen)
+    reply, token = record["reply"], record["reply_token"]
+    return Facts(
+        tid=tid,
+        address=record["address"],
+        last_inbound_seconds=record["last_inbound_seconds"],
+        reply=ReplyTarget(**reply) if reply else None,
+        reply_token=ReplyToken(**token) if token else None,
+        media={url: MediaFacts(**known) for url, known in record["media"].items()},
+    )
+
+
+def with_cures(facts: Facts, parts: Mapping[int, PartRecord]) -> Facts:
+    """Return *facts* with the cures that the parts have taken."""
+    again = {number: frozenset(map(Again, part.again)) for number, part in parts.items() if part.again}
+    return replace(facts, again=again) if again else facts

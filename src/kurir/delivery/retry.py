@@ -1,0 +1,29 @@
+"""When a part that was not sent is tried again: pure arithmetic.
+
+Exponential back-off with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): the n-th wait is drawn
+between half and the whole of ``base · 2ⁿ⁻¹``, at most ``maximum``. A wait that the platform names is kept to the second,
+with a little jitter on top so that a crowd does not come back at once.
+"""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The shape of the waits, in seconds."""
+
+    base: float = 1.0
+    maximum: float = 300.0
+
+
+DEFAULT: Final = Backoff()
+
+
+def wait_seconds(attempt: int, named: float | None, rng: Random, backoff: Backoff = DEFAULT) -> float:
+    """Return how long to wait after the *attempt*-th failed try (from 1); *named* is the platform's own wait."""
+    if named is not None:
+        return max(0.0, named) + rng.uniform(0.0, 0.25)
+    ceiling = min(backoff.maximum, backoff.base * 2.0 ** min(max(attempt, 1) - 1, 30))
+    return rng.uniform(ceiling / 2, ceiling)

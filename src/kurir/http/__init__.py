@@ -1,0 +1,1 @@
+"""The routes: decode, call one function, encode. Nothing is decided here."""

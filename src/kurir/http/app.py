@@ -1,0 +1,152 @@
+"""The ASGI application: the routes, and one way for every error to leave."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+
+from kurir import __version__
+from kurir.channels.base import Channel
+from kurir.clock import Clock
+from kurir.directory import Directory
+from kurir.domain import channel as channels
+from kurir.domain.problem import Problem, pointer
+from kurir.http import edge, native, operations, send, webhooks
+from kurir.http.answers import RequestFailed
+from kurir.http.edge import Edge
+from kurir.intake.accept import Acceptor
+from kurir.intake.receive import Receiver
+from kurir.store.base import Store, StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+_SEND_PATH: Final = re.compile(r"/([^/]+)/(?:send|preview)/[^/]+")
+
+_DESCRIPTION: Final = """\
+One REST API that sends chat messages over WhatsApp, Telegram, LINE and Facebook Messenger.
+
+Every answer of the send endpoint has the published envelope; errors are that envelope and RFC 9457 at once, and their
+`type` is a page of this gateway. Authenticate with `Auth-username` and `Auth-password`, or HTTP Basic with the same pair.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes call."""
+
+    edge: Edge
+    store: Store
+    directory: Directory
+    channels: Mapping[str, Channel]
+    acceptor: Acceptor
+    receiver: Receiver
+    clock: Clock
+    readiness: Callable[[], Awaitable[list[str]]]
+    platform_codes: Mapping[str, list[str]]
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """Return the application over *parts*."""
+    app = FastAPI(
+        title="kurir",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for name in parts.__slots__:
+        setattr(app.state, name, getattr(parts, name))
+    app.include_router(send.router)
+    app.include_router(native.router)
+    app.include_router(webhooks.router)
+    app.include_router(operations.router)
+    app.add_middleware(edge.RequestIds)
+    app.add_exception_handler(RequestFailed, _on_failure)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(StoreUnavailable, _on_store)
+    app.add_exception_handler(Exception, _on_fault)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign] # FastAPI's documented way to extend it
+    return app
+
+
+def _failed(request: Request, failed: RequestFailed) -> Response:
+    status, body, headers, kind = edge.failure(request.scope, failed, request.app.state.edge.base)
+    response = Response(body, status_code=status, media_type=kind.decode())
+    for name, value in headers:
+        response.headers[name.decode()] = value.decode()
+    return response
+
+
+async def _on_failure(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestFailed)  # noqa: S101 - registered for this type
+    return _failed(request, error)
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    """The router's own 404 and 405, in our words."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
+    path = request.url.path
+    place = _SEND_PATH.fullmatch(path)
+    if place is not None and channels.canonical(place.group(1)) not in request.app.state.channels:
+        return _failed(request, RequestFailed("unknown_channel", f"there is no channel «{place.group(1)[:40]}»"))
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        detail = f"{request.method} is not possible here; use {allowed or 'another method'}"
+        return _failed(request, RequestFailed("method_not_allowed", detail, headers=error.headers))
+    if error.status_code == 404:
+        return _failed(request, RequestFailed("not_found", f"there is nothing at {path[:200]}"))
+    failed = RequestFailed("invalid_parameters", str(error.detail))
+    failed.status = error.status_code
+    return _failed(request, failed)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    """FastAPI's own validation of queries and small bodies."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
+    codes = {"missing": "missing", "string_type": "wrong_type", "int_parsing": "wrong_type", "string_too_long": "too_long"}
+    problems = [
+        Problem(
+            pointer(*(step for step in item["loc"] if step not in ("body", "query", "path"))),
+            codes.get(item["type"], "invalid_format"),
+            f"{'.'.join(map(str, item['loc'][1:])) or 'the body'}: {item['msg']}",
+        )
+        for item in error.errors()
+    ]
+    return _failed(request, RequestFailed("invalid_parameters", problems=problems))
+
+
+async def _on_store(request: Request, error: Exception) -> Response:
+    log.error("store_unavailable", path=request.url.path, error=str(error))
+    return _failed(request, RequestFailed("not_durable", "the store does not answer", headers={"Retry-After": "5"}))
+
+
+async def _on_fault(request: Request, error: Exception) -> Response:
+    log.error("request_fault", request_id=edge.request_id(request.scope), path=request.url.path, exc_info=error)
+    return _failed(request, RequestFailed("internal"))
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, with the two ways to authenticate."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["username"] = {"type": "apiKey", "in": "header", "name": "Auth-username"}
+        schemes["password"] = {"type": "apiKey", "in": "header", "name": "Auth-password"}
+        schemes["basic"] = {"type": "http", "scheme": "basic"}
+        base = app.state.edge.base
+        if base:
+            schema["servers"] = [{"url": base}]
+        for path, methods in schema["paths"].items():
+            if path.startswith("/v1/") or "/{client_id}" in path:
+                for operation in methods.values():
+                    operation["security"] = [{"username": [], "password": []}, {"basic": []}]
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,250 @@
+"""What stands before every route: request ids, credentials, caps, and one way for every error to leave.
+
+The hot route goes round FastAPI's dependency solving, so none of this may sit in dependencies: it is here, in ASGI
+middleware and in the route class, and a test walks over every route to see that it holds (docs/decisions).
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kurir.auth import Authenticated, Authenticator, Busy, Limited
+from kurir.clock import uuid7
+from kurir.domain.errors import ERRORS
+from kurir.http import answers
+from kurir.http.answers import RequestFailed
+from kurir.intake import json_body
+
+log = structlog.get_logger(__name__)
+
+#: The largest body of a client's request, in bytes.
+MAXIMUM_BODY: Final = 256 * 1024
+
+_JSON_TYPES: Final = frozenset({"application/json", "text/json", "text/plain"})
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What the routes need of the process, to let a request in. ``base`` is the path of the public URL."""
+
+    authenticator: Authenticator
+    base: str = ""
+
+
+def request_id(scope: Scope) -> str:
+    """Return the id of the request, made by the middleware."""
+    found: str = scope.get("state", {}).get("request_id", "")
+    return found
+
+
+class RequestIds:
+    """Gives each request an id and sends it back as ``Request-Id``."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        identifier = "req_" + uuid7().replace("-", "")
+        scope.setdefault("state", {})["request_id"] = identifier
+        header = (b"request-id", identifier.encode())
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+async def authenticate(edge: Edge, scope: Scope) -> str:
+    """Return the client that the request's credentials belong to. Raises RequestFailed."""
+    headers = scope["headers"]
+    cached = edge.authenticator.cached(headers)
+    if cached is not None:
+        return cached
+    client = scope.get("client")
+    answer = await edge.authenticator.authenticate(headers, client[0] if client else "")
+    if isinstance(answer, Authenticated):
+        return answer.client_id
+    if isinstance(answer, Limited):
+        seconds = {"Retry-After": str(max(1, round(answer.retry_after)))}
+        raise RequestFailed("rate_limited_here", "too many failed logins; wait as long as Retry-After says", headers=seconds)
+    if isinstance(answer, Busy):
+        raise RequestFailed("overloaded", "too many logins are being checked at once", headers={"Retry-After": "1"})
+    raise RequestFailed("unauthorized", headers={"WWW-Authenticate": 'Basic realm="kurir", charset="UTF-8"'})
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """Return the first header of this (lower-case) name, None when there is none."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
+
+
+async def read_body(scope: Scope, receive: Receive, maximum: int = MAXIMUM_BODY) -> bytes:
+    """Return the body. Raises RequestFailed beyond *maximum*, without reading what is declared to be larger."""
+    declared = header(scope, b"content-length")
+    too_large = RequestFailed("too_large", f"the body has more than {maximum // 1024} KiB; send media by URL")
+    if declared is not None and declared.isdigit() and int(declared) > maximum:
+        raise too_large
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        pieces = [body]
+        size = len(body)
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise RequestFailed("invalid_json", "the body ended before its declared length")
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > maximum:
+                raise too_large
+            pieces.append(piece)
+        body = b"".join(pieces)
+    if len(body) > maximum:
+        raise too_large
+    return body
+
+
+def check_content_type(scope: Scope) -> None:
+    """Refuse a named content type other than JSON or text/plain, and a charset other than UTF-8."""
+    given = header(scope, b"content-type")
+    if given is None or not given.strip():
+        return
+    kind, _, parameters = given.partition(";")
+    kind = kind.strip().lower()
+    if kind not in _JSON_TYPES and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise RequestFailed("unsupported_media_type", f"Content-Type is {kind[:80]}; send application/json")
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        charset = value.strip().strip('"').lower()
+        if name.strip().lower() == "charset" and charset not in ("utf-8", "utf8", "us-ascii"):
+            raise RequestFailed("unsupported_media_type", f"the charset is {charset[:40]}; send UTF-8")
+
+
+async def answer(send: Send, status: int, body: bytes, headers: answers.Headers, kind: bytes = answers.JSON) -> None:
+    """Send a whole answer."""
+    start = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body})
+
+
+def failure(scope: Scope, failed: RequestFailed, base: str) -> tuple[int, bytes, answers.Headers, bytes]:
+    """Return (status, body, headers, content type) of an error of this request."""
+    native = scope["path"].startswith("/v1/")
+    accept = header(scope, b"accept") or ""
+    kind = answers.PROBLEM_JSON if native or "application/problem+json" in accept else answers.JSON
+    body = answers.failure(failed, request_id(scope), envelope=not native, base=base)
+    headers = [(name.lower().encode(), value.encode()) for name, value in failed.headers.items()]
+    if ERRORS[failed.code].retryable and b"retry-after" not in {name for name, _ in headers}:
+        headers.append((b"retry-after", b"2"))
+    return failed.status, body, headers, kind
+
+
+async def answer_failure(scope: Scope, send: Send, failed: RequestFailed, base: str) -> None:
+    """Send an error."""
+    status, body, headers, kind = failure(scope, failed, base)
+    await answer(send, status, body, headers, kind)
+
+
+def refuse_foreign_client(client_id: str, wanted: str) -> None:
+    """Refuse a path of another client, existing or not, with one answer."""
+    if client_id != wanted:
+        raise RequestFailed("forbidden")
+
+
+RouteHandler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class NativeRoute(APIRoute):
+    """A route of the native API: the client is known, and the body checked, before FastAPI looks at anything."""
+
+    def get_route_handler(self) -> RouteHandler:
+        """Return FastAPI's handler behind the checks."""
+        inner = super().get_route_handler()
+        reads_body = self.body_field is not None
+
+        async def handler(request: Request) -> Response:
+            edge: Edge = request.app.state.edge
+            request.state.client_id = await authenticate(edge, request.scope)
+            if reads_body:
+                body = await read_body(request.scope, request.receive)
+                check_content_type(request.scope)
+                _ = read_json(body)  # the one reading of JSON that every path shares, with its clear errors
+                request = Request(_with_json_type(request.scope), _replay(body))
+            return await inner(request)
+
+        return handler
+
+
+def read_json(body: bytes) -> object:
+    """Return the JSON value in *body*. Raises RequestFailed."""
+    try:
+        return json_body.read(body)
+    except json_body.UnreadableBody as error:
+        raise RequestFailed(error.code, error.detail) from None
+
+
+def _with_json_type(scope: Scope) -> Scope:
+    """Return *scope* with the content type that FastAPI wants for a body that was read as JSON already."""
+    others = [(key, value) for key, value in scope["headers"] if key not in (b"content-type", b"content-length")]
+    return {**scope, "headers": [*others, (b"content-type", b"application/json")]}
+
+
+def _replay(body: bytes) -> Receive:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+class RawRoute(APIRoute):
+    """A route whose work is an ASGI function of its own; FastAPI sees only its signature, for OpenAPI.
+
+    The endpoint carries the function as ``raw``. It saves the dependency solving, the response model and two copies of
+    the request: half of the time of an accept (bench/accept_http.py).
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **arguments: Any) -> None:
+        super().__init__(path, endpoint, **arguments)
+        raw: RawEndpoint = endpoint.raw  # type: ignore[attr-defined] # set by the decorator «raw»
+        self.app = raw
+
+
+RawEndpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def raw(function: RawEndpoint) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let *function* do the work of the decorated endpoint."""
+
+    def decorate(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+        endpoint.raw = function  # type: ignore[attr-defined] # read by RawRoute
+        return endpoint
+
+    return decorate
+
+
+def guarded(work: Callable[[Scope, Receive, Send, Edge], Awaitable[None]]) -> RawEndpoint:
+    """Return *work* as an ASGI function whose every failure leaves as the one error body."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        edge: Edge = scope["app"].state.edge
+        try:
+            await work(scope, receive, send, edge)
+        except RequestFailed as failed:
+            await answer_failure(scope, send, failed, edge.base)
+        except Exception:
+            log.exception("request_fault", request_id=request_id(scope), path=scope["path"])
+            await answer_failure(scope, send, RequestFailed("internal"), edge.base)
+
+    return run

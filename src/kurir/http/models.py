@@ -1,0 +1,340 @@
+"""The bodies as OpenAPI shows them.
+
+``SendRequest`` describes the seed's body; ``kurir.intake.wire`` is what decodes it, because which fields are checked
+depends on ``type``. A test holds the two together: what the one's schema forbids the other refuses.
+"""
+
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: The sample of the published specification, comments taken out.
+SAMPLE: Final[dict[str, Any]] = {
+    "id": "3c0b1912-xxxx-xxxx-xxxx-xxxxxxxxxx",
+    "reply_id": "",
+    "times": 0,
+    "timestampt": "2023-11-10T12:38:08.153726382+07:00",
+    "reply_token": "",
+    "recipient": "628xxxxxxxx",
+    "type": "text",
+    "body": {
+        "text": "xxx xxxx xxxxx.",
+        "media": {"url": "", "name": ""},
+        "location": {"latitude": 0, "longitude": 0},
+        "button": [
+            {"key": "btn1", "title": "Button 1"},
+            {"key": "btn2", "title": "Button 2"},
+            {"key": "btn3", "title": "Button 3"},
+        ],
+        "list": {
+            "title": "",
+            "sections": [
+                {
+                    "title": "Section 1",
+                    "description": "Description section 1",
+                    "actions": [
+                        {"key": "sec1act1", "title": "Action 1", "description": "Description action 1"},
+                        {"key": "sec1act2", "title": "Action 2", "description": "Description action 2"},
+                        {"key": "sec1act3", "title": "Action 3", "description": "Description action 3"},
+                    ],
+                }
+            ],
+        },
+    },
+    "header": {"type": "", "text": "", "media_url": ""},
+    "footer": {"title": "", "text": ""},
+}
+
+MessageTypeName = Literal["text", "image", "video", "audio", "voice", "document", "button", "list", "location", "template"]
+
+
+class MediaBody(BaseModel):
+    """A file by URL: for the types image, video, audio, voice and document."""
+
+    url: str = Field(description="Where the file is, http(s), public. LINE takes https only.")
+    name: str = Field("", description="The display name of the file.")
+
+
+class LocationBody(BaseModel):
+    """A point: for the type location. 0 is a valid coordinate."""
+
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+
+
+class ButtonBody(BaseModel):
+    """A button: for the type button."""
+
+    key: str = Field(description="Comes back when the button is pressed: any length, any characters.")
+    title: str = Field(description="What the person reads.")
+
+
+class ActionBody(BaseModel):
+    """A row of a list."""
+
+    key: str = Field(description="Comes back when the row is chosen.")
+    title: str
+    description: str = Field(description="May be blank.")
+
+
+class SectionBody(BaseModel):
+    """A group of rows."""
+
+    title: str = Field(description="May be blank.")
+    description: str = Field(description="May be blank.")
+    actions: list[ActionBody] = Field(min_length=1)
+
+
+class ListBody(BaseModel):
+    """A list to choose from: for the type list."""
+
+    title: str = Field(description="The label that opens the list; may be blank.")
+    sections: list[SectionBody] = Field(min_length=1)
+
+
+class ContentBody(BaseModel):
+    """The message. Only what ``type`` uses is looked at; the rest is ignored when empty, and a reported loss when not."""
+
+    text: str = Field("", description="The text, the caption of media, or the words of buttons and lists.")
+    media: MediaBody | None = None
+    location: LocationBody | None = None
+    button: list[ButtonBody] | ButtonBody | None = None
+    list: ListBody | None = None
+
+
+class HeaderBody(BaseModel):
+    """Above a button or list message. ``type`` "" is no header."""
+
+    type: Literal["", "text", "image", "video", "document"] = ""
+    text: str = ""
+    media_url: str = ""
+
+
+class FooterBody(BaseModel):
+    """Below a button or list message."""
+
+    title: str = ""
+    text: str = ""
+
+
+class SendRequest(BaseModel):
+    """A message to send: the published body, and a few extensions that are absent by default."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [SAMPLE]})
+
+    id: str = Field(description="The client's unique id: with the client and the channel it is the idempotency key.")
+    times: int = Field(description="Unix time of sending, in seconds; 0 is fine. Not interpreted.")
+    timestamp: str = Field("", description="RFC 3339 time of sending. Mandatory, as timestamp or timestampt.")
+    timestampt: str = Field("", description="Alias of timestamp, as the published sample spells it.")
+    recipient: str = Field(description="A phone with its country code, or an explicit address: tg:…, line:…, fb:…, wa:….")
+    type: MessageTypeName
+    body: ContentBody
+    reply_id: str = Field("", description="The message that is answered: a callback's message.id, an own id, or a tid.")
+    reply_token: str = Field("", description="The opaque token of a callback (Telegram, LINE).")
+    header: HeaderBody | None = None
+    footer: FooterBody | None = None
+    account: str = Field("", description="Extension: the id of the account to send from; else the channel's default.")
+    send_at: str = Field("", description="Extension: RFC 3339; not sent before.")
+    expires_in: int | None = Field(None, ge=1, le=2_592_000, description="Extension: seconds; not sent after.")
+    priority: Literal["high", "normal", "bulk"] = Field("normal", description="Extension.")
+    strict: bool = Field(False, description="Extension: refuse with 422 what would lose something on the channel.")
+
+
+class Meta(BaseModel):
+    """Whether the request worked."""
+
+    status: bool
+    code: int = Field(description="Equals the HTTP status.")
+    message: str
+    errors: str | None
+
+
+class SendData(BaseModel):
+    """The message that was accepted."""
+
+    message_id: str = Field(description="The request's id.")
+    status: int = Field(ge=-3, le=3, description="-3 Failed, -2 Undelivered, -1 Unsent, 0 Pending, 1 Sent, 2 Delivered, 3 Read")
+    tid: str = Field(description="The gateway's id of the message (UUIDv7).")
+
+
+class SendAnswer(BaseModel):
+    """The message is durable on disk."""
+
+    meta: Meta
+    data: SendData
+
+
+class ErrorItem(BaseModel):
+    """One problem of the request."""
+
+    pointer: str = Field(description="JSON pointer into the body.")
+    code: str
+    detail: str
+
+
+class ProblemAnswer(BaseModel):
+    """An error, RFC 9457."""
+
+    type: str = Field(description="The page of this error at the gateway itself.")
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    errors: list[ErrorItem]
+
+
+class SendFailure(ProblemAnswer):
+    """An error in the published envelope, which is RFC 9457 at the same time."""
+
+    meta: Meta
+    data: None
+
+
+class LossBody(BaseModel):
+    """What the channel shows in another way than it was asked."""
+
+    pointer: str
+    kind: str
+    detail: str
+
+
+class PreviewPart(BaseModel):
+    """One platform call, secrets masked."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    json_: dict[str, Any] = Field(alias="json")
+
+
+class PreviewData(BaseModel):
+    """The message as the channel would get it."""
+
+    parts: list[PreviewPart]
+    losses: list[LossBody]
+
+
+class PreviewAnswer(BaseModel):
+    """What would be sent; nothing was."""
+
+    data: PreviewData
+
+
+class ContactRequest(BaseModel):
+    """Link a phone to an address."""
+
+    phone: str = Field(description="With its country code; the sample's spelling with x is taken too.")
+    name: str = ""
+    account: str = Field("", description="The account that the address belongs to; else the channel's default.")
+
+
+class ContactBody(BaseModel):
+    """A person as one account knows them."""
+
+    channel: str
+    account: str
+    address: str
+    phone: str
+    name: str
+    last_inbound_at: str | None
+    linked_at: str | None
+    blocked: bool
+
+
+class ContactAnswer(BaseModel):
+    """A contact."""
+
+    data: ContactBody
+
+
+class ContactsAnswer(BaseModel):
+    """Contacts."""
+
+    data: list[ContactBody]
+    next: str | None = None
+
+
+class Reason(BaseModel):
+    """Why a message waits or ended."""
+
+    code: str
+    detail: str
+    provider_code: str = ""
+
+
+class PartBody(BaseModel):
+    """One platform call of a message."""
+
+    part: int
+    state: str
+    status: int | None
+    attempts: int
+    provider_message_ids: list[str]
+    at: str | None
+
+
+class AttemptBody(BaseModel):
+    """One HTTP exchange with the platform, secrets masked."""
+
+    part: int
+    at: str
+    duration_ms: int
+    outcome: str
+    code: str
+    reason: str
+    request: dict[str, Any]
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+class HistoryBody(BaseModel):
+    """One change of the status."""
+
+    status: int
+    previous: int
+    at: str
+    error: Reason | None
+
+
+class MessageSummary(BaseModel):
+    """A message in a list."""
+
+    tid: str
+    id: str
+    channel: str
+    account: str
+    recipient: str
+    type: str
+    status: int
+    final: bool = Field(description="Whether the status can still change.")
+    reason: Reason | None = Field(description="Why it waits, in words, while it is pending.")
+    waiting_until: str | None
+    error: Reason | None
+    run: int
+    accepted_at: str
+    expires_at: str
+
+
+class MessageBody(MessageSummary):
+    """A message with all that is known of it."""
+
+    address: str
+    parts: list[PartBody]
+    attempts: list[AttemptBody]
+    losses: list[LossBody]
+    history: list[HistoryBody]
+
+
+class MessageAnswer(BaseModel):
+    """A message."""
+
+    data: MessageBody
+
+
+class MessagesAnswer(BaseModel):
+    """Messages, newest first, and the cursor of the next page."""
+
+    data: list[MessageSummary]
+    next: str | None

@@ -1,0 +1,141 @@
+"""Operations: health, the API reference from vendored files, and the error registry, all without leaving the machine."""
+
+from html import escape
+from importlib.resources import files
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from kurir.domain.errors import ERRORS, ErrorEntry
+from kurir.http.answers import RequestFailed
+from kurir.http.edge import Edge
+
+router = APIRouter(tags=["Operations"])
+
+#: Swagger UI sets style attributes and shows its icons as data: URLs; scripts are ours alone.
+_DOCS_CSP: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+_PAGE_CSP: Final = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+_STATIC: Final = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "docs.js": "text/javascript",
+    "pages.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+
+
+def _secure(csp: str) -> dict[str, str]:
+    return {"Content-Security-Policy": csp, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+
+
+@router.get("/livez", summary="The process runs")
+async def livez() -> dict[str, str]:
+    """Answer as long as the process can answer at all."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", summary="The gateway takes and sends messages")
+async def readyz(request: Request) -> Response:
+    """Answer 200 when the store answers and every account's worker runs; else 503, and what is wrong."""
+    wrong: list[str] = await request.app.state.readiness()
+    body: dict[str, Any] = {"status": "ok" if not wrong else "not ready", "wrong": wrong}
+    return JSONResponse(body, status_code=200 if not wrong else 503)
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> Response:
+    """Show the API reference."""
+    edge: Edge = request.app.state.edge
+    base = escape(edge.base, quote=True)
+    page = (
+        f'<!doctype html><html lang="en" data-base="{base}"><head><meta charset="utf-8"><title>kurir API</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<link rel="icon" href="{base}/static/favicon-32x32.png"><link rel="stylesheet" href="{base}/static/swagger-ui.css">'
+        f'</head><body><div id="docs"></div><script src="{base}/static/swagger-ui-bundle.js"></script>'
+        f'<script src="{base}/static/docs.js"></script></body></html>'
+    )
+    return HTMLResponse(page, headers=_secure(_DOCS_CSP))
+
+
+@router.get("/static/{name}", include_in_schema=False)
+async def static(name: str) -> Response:
+    """Serve a vendored file."""
+    kind = _STATIC.get(name)
+    if kind is None:
+        raise RequestFailed("not_found", "there is no such file")
+    content = files("kurir.http").joinpath("static", name).read_bytes()
+    headers = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
+    return Response(content, media_type=kind, headers=headers)
+
+
+@router.get("/errors", summary="Every error there is")
+async def list_errors(request: Request) -> Response:
+    """Return the error registry, as JSON or as a page."""
+    if _wants_html(request):
+        rows = "".join(
+            f'<tr><td><a href="{_base(request)}/errors/{entry.code}"><code>{entry.code}</code></a></td>'
+            f"<td>{entry.status or ''}</td><td>{escape(entry.title)}</td></tr>"
+            for entry in ERRORS.values()
+        )
+        table = f"<table><thead><tr><th>Code</th><th>HTTP</th><th>What happened</th></tr></thead><tbody>{rows}</tbody></table>"
+        return _page(request, "Errors", f"<h1>Errors</h1>{table}")
+    return JSONResponse({"data": [_entry(request, entry) for entry in ERRORS.values()], "next": None})
+
+
+@router.get("/errors/{code}", summary="One error: cause, fix, platform codes")
+async def show_error(request: Request, code: str) -> Response:
+    """Return one entry of the error registry, as JSON or as a page."""
+    entry = ERRORS.get(code)
+    if entry is None:
+        raise RequestFailed("not_found", f"there is no error «{code[:60]}»; GET /errors lists them all")
+    shown = _entry(request, entry)
+    if not _wants_html(request):
+        return JSONResponse({"data": shown})
+    platform = "".join(f"<li><code>{escape(one)}</code></li>" for one in shown["platform_codes"])
+    facts = f"<p class=fact>HTTP {entry.status}</p>" if entry.status else ""
+    facts += "<p class=fact>can be repeated</p>" if entry.retryable else ""
+    codes = f"<h2>Platform codes</h2><ul>{platform}</ul>" if platform else ""
+    return _page(
+        request,
+        entry.title,
+        f"<p><a href='{_base(request)}/errors'>All errors</a></p><h1>{escape(entry.title)}</h1><p><code>{entry.code}</code></p>"
+        f"{facts}<h2>Why</h2><p>{escape(entry.cause)}</p><h2>What to do</h2><p>{escape(entry.fix)}</p>{codes}",
+    )
+
+
+def _base(request: Request) -> str:
+    edge: Edge = request.app.state.edge
+    return escape(edge.base, quote=True)
+
+
+def _entry(request: Request, entry: ErrorEntry) -> dict[str, Any]:
+    return {
+        "code": entry.code,
+        "title": entry.title,
+        "cause": entry.cause,
+        "fix": entry.fix,
+        "status": entry.status,
+        "retryable": entry.retryable,
+        "platform_codes": request.app.state.platform_codes.get(entry.code, []),
+    }
+
+
+def _wants_html(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _page(request: Request, title: str, body: str) -> HTMLResponse:
+    base = _base(request)
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} · kurir</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<link rel="icon" href="{base}/static/favicon-32x32.png"><link rel="stylesheet" href="{base}/static/pages.css"></head>'
+        f"<body><main>{body}</main></body></html>"
+    )
+    return HTMLResponse(page, headers=_secure(_PAGE_CSP))

@@ -1,0 +1,117 @@
+"""The seed's endpoint, and the preview of what it would send.
+
+The order of the checks is the contract's: 404 path or channel · 405 · 401 · 403 · 413 · 415 · 400 · 422 · replay 200 or
+409 · 503. The router answers the first two.
+"""
+
+from typing import Annotated, Final, Literal
+
+import structlog
+from fastapi import APIRouter, Path
+from pydantic_core import to_json
+from starlette.types import Receive, Scope, Send
+
+from kurir.domain import channel as channels
+from kurir.egress import masked_request
+from kurir.http import answers, edge, models
+from kurir.http.answers import RequestFailed
+from kurir.http.edge import Edge, RawRoute, guarded, raw
+from kurir.intake.accept import Acceptor, IdReused, Refused
+from kurir.store.base import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+ChannelName = Literal["whatsapp", "telegram", "line", "messenger", "facebook"]
+ChannelPath = Annotated[ChannelName, Path(description="whatsapp, telegram, line or messenger; facebook is an alias")]
+ClientPath = Annotated[str, Path(description="The clientID that the credentials belong to")]
+
+_FAILURES: Final = {
+    status: {"model": models.SendFailure, "description": text}
+    for status, text in {
+        400: "Not JSON, not UTF-8, nested too deep",
+        401: "Credentials missing or wrong",
+        403: "Not the clientID of these credentials",
+        404: "Unknown path or channel",
+        405: "Another method",
+        409: "The id was used for other content",
+        413: "More than 256 KiB",
+        415: "Not JSON",
+        422: "Invalid fields: all of them at once",
+        429: "Too many requests",
+        503: "Not made durable: nothing was kept",
+    }.items()
+}
+
+
+async def _let_in(scope: Scope, receive: Receive, on_edge: Edge) -> tuple[str, str, object]:
+    """Return (client, channel, parsed body) of a request that passed every check before its fields."""
+    parameters = scope["path_params"]
+    channel_name = channels.canonical(parameters["channel"])
+    if channel_name not in scope["app"].state.channels:
+        raise RequestFailed("unknown_channel", f"there is no channel «{parameters['channel'][:40]}»")
+    client_id = await edge.authenticate(on_edge, scope)
+    edge.refuse_foreign_client(client_id, parameters["client_id"])
+    body = await edge.read_body(scope, receive)
+    edge.check_content_type(scope)
+    return client_id, channel_name, edge.read_json(body)
+
+
+async def _send(scope: Scope, receive: Receive, send: Send, on_edge: Edge) -> None:
+    client_id, channel_name, body = await _let_in(scope, receive, on_edge)
+    acceptor: Acceptor = scope["app"].state.acceptor
+    try:
+        taken = await acceptor.accept(client_id, channel_name, body)
+    except StoreUnavailable as error:
+        log.error("not_durable", request_id=edge.request_id(scope), error=str(error))
+        raise RequestFailed("not_durable", headers={"Retry-After": "5"}) from None
+    if isinstance(taken, Refused):
+        raise RequestFailed("invalid_message", problems=taken.problems)
+    if isinstance(taken, IdReused):
+        detail = f"the id «{taken.message_id[:100]}» belongs to a message with other content; use a new id"
+        raise RequestFailed("id_reused", detail, extra={"tid": taken.tid})
+    headers: answers.Headers = []
+    if taken.losses:
+        headers.append((b"kurir-losses", str(len(taken.losses)).encode()))
+    if taken.replayed:
+        headers.append((b"idempotent-replayed", b"true"))
+    await edge.answer(send, 200, answers.success(taken.message_id, taken.status, taken.tid), headers)
+
+
+async def _preview(scope: Scope, receive: Receive, send: Send, on_edge: Edge) -> None:
+    client_id, channel_name, body = await _let_in(scope, receive, on_edge)
+    acceptor: Acceptor = scope["app"].state.acceptor
+    preview = await acceptor.preview(client_id, channel_name, body)
+    if isinstance(preview, Refused):
+        raise RequestFailed("invalid_message", problems=preview.problems)
+    secrets = preview.entry.account.settings.secrets()
+    parts = b",".join(masked_request(call, secrets).encode() for call in preview.rendering.calls)
+    losses = to_json([{"pointer": one.pointer, "kind": one.kind, "detail": one.detail} for one in preview.losses])
+    await edge.answer(send, 200, b'{"data":{"parts":[' + parts + b'],"losses":' + losses + b"}}", [])
+
+
+router = APIRouter(route_class=RawRoute, tags=["Send"])
+
+
+@router.post(
+    "/{channel}/send/{client_id}",
+    response_model=models.SendAnswer,
+    responses=_FAILURES,  # type: ignore[arg-type] # FastAPI's type wants dict[int | str, …], and dict is invariant
+    summary="Send a message",
+)
+@raw(guarded(_send))
+async def send_message(channel: ChannelPath, client_id: ClientPath, message: models.SendRequest) -> None:
+    """Accept a message. The 200 comes after it is durable on disk; its status is 0 until the platform has it.
+
+    The same content with the same id again answers 200 with the same tid and today's status, and sends nothing twice.
+    """
+
+
+@router.post(
+    "/{channel}/preview/{client_id}",
+    response_model=models.PreviewAnswer,
+    responses=_FAILURES,  # type: ignore[arg-type] # as above
+    summary="Show what would be sent",
+)
+@raw(guarded(_preview))
+async def preview_message(channel: ChannelPath, client_id: ClientPath, message: models.SendRequest) -> None:
+    """Return the exact platform calls of a message, secrets masked, and what would be lost. Sends nothing."""

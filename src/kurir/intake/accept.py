@@ -1,0 +1,187 @@
+"""A send comes in: from a parsed body to a durable message.
+
+The order is ``contract.md``'s: the form of every field, what the channel cannot send, the account, and last the key: the
+very same content again is answered with the first message, other content is refused. Nothing is answered before the
+commit.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from kurir.channels.base import Channel, Facts, Rendering, ReplyTarget
+from kurir.clock import Clock, uuid7
+from kurir.directory import Directory, Entry
+from kurir.domain import recipient as recipients
+from kurir.domain.message import Message
+from kurir.domain.problem import Loss, Problem
+from kurir.domain.recipient import Recipient
+from kurir.domain.status import Status
+from kurir.intake import identity, wire
+from kurir.store.base import Conflict, ErrorRecord, NewMessage, Store
+
+#: A tid in a rendering that only looks for losses or is only shown.
+PREVIEW_TID: Final = "00000000-0000-7000-8000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The message is durable, or was before (*replayed*). *losses* are those known at accept."""
+
+    message_id: str
+    tid: str
+    status: Status
+    replayed: bool
+    losses: tuple[Loss, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The body has problems, all of them."""
+
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IdReused:
+    """The id belongs to a message with other content."""
+
+    message_id: str
+    tid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A message as it would be sent."""
+
+    rendering: Rendering
+    losses: tuple[Loss, ...]
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A body without problems, with what was found on the way."""
+
+    message: Message
+    entry: Entry
+    read: Recipient
+    reply: ReplyTarget | None
+
+
+class Acceptor:
+    """Takes sends. *on_accepted* is told the account of each message that was written, after the commit."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        channels: Mapping[str, Channel],
+        clock: Clock,
+        on_accepted: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._channels = channels
+        self._clock = clock
+        self._on_accepted = on_accepted
+
+    async def accept(self, client_id: str, channel_name: str, body: object) -> Taken | Refused | IdReused:
+        """Accept the message in *body*. Raises StoreUnavailable when it could not be made durable."""
+        checked = await self._check(client_id, channel_name, body)
+        if isinstance(checked, Refused):
+            return checked
+        message, entry = checked.message, checked.entry
+        facts = Facts(tid=PREVIEW_TID, address="", reply=checked.reply)
+        losses = _known(message, entry.channel.render(message, entry.account, facts).losses)
+        if message.strict and losses:
+            return Refused(tuple(Problem(loss.pointer, "would_lose", loss.detail) for loss in losses))
+        new = self._new(client_id, checked, losses)
+        answer = await self._store.accept(new)
+        if isinstance(answer, Conflict):
+            return IdReused(message.id, answer.tid)
+        if not answer.replayed:
+            self._on_accepted(entry.account.id)
+        return Taken(message.id, answer.tid, answer.status, answer.replayed, losses)
+
+    async def preview(self, client_id: str, channel_name: str, body: object) -> Preview | Refused:
+        """Return the platform calls of the message in *body*, and what would be lost. Sends and stores nothing."""
+        checked = await self._check(client_id, channel_name, body)
+        if isinstance(checked, Refused):
+            return checked
+        message, entry = checked.message, checked.entry
+        found = await identity.resolve(self._store, entry.account, checked.read)
+        extra: tuple[Loss, ...] = ()
+        address, age = "", None
+        if isinstance(found, ErrorRecord):
+            extra = (Loss("/recipient", found.code, found.detail),)
+        else:
+            address = found.address
+            if found.contact is not None and found.contact.last_inbound_at is not None:
+                age = (self._clock.now() - found.contact.last_inbound_at).total_seconds()
+        facts = Facts(tid=PREVIEW_TID, address=address, last_inbound_seconds=age, reply=checked.reply)
+        rendering = entry.channel.render(message, entry.account, facts)
+        return Preview(rendering, (*message.ignored, *rendering.losses, *extra), entry)
+
+    async def _check(self, client_id: str, channel_name: str, body: object) -> _Checked | Refused:
+        channel = self._channels[channel_name]
+        region = self._directory.clients()[client_id].default_region
+        message = wire.decode(body, channel_name, region)
+        if isinstance(message, list):
+            return Refused(tuple(message))
+        problems = channel.problems(message)
+        entry = self._entry(client_id, message)
+        if isinstance(entry, Problem):
+            return Refused((*problems, entry))
+        if problems:
+            return Refused(tuple(problems))
+        read = recipients.read(channel_name, message.recipient, region)
+        assert isinstance(read, Recipient), "decoding has checked the recipient"  # noqa: S101 - narrows the type
+        return _Checked(message, entry, read, await self._reply(client_id, entry, message))
+
+    def _entry(self, client_id: str, message: Message) -> Entry | Problem:
+        if message.account:
+            found = self._directory.find(client_id, message.channel, message.account)
+            if found is not None:
+                return found
+            detail = f"this client has no enabled {message.channel} account «{message.account[:64]}»"
+            return Problem("/account", "unknown_account", detail)
+        found = self._directory.default(client_id, message.channel)
+        if found is not None:
+            return found
+        return Problem("/account", "unknown_account", f"this client has no enabled account on {message.channel}")
+
+    async def _reply(self, client_id: str, entry: Entry, message: Message) -> ReplyTarget | None:
+        if not message.reply_id:
+            return None
+        found = await self._store.reply_target(client_id, entry.account.id, message.reply_id)
+        return None if found is None else ReplyTarget(found.platform_id, found.address, found.quote_token)
+
+    def _new(self, client_id: str, checked: _Checked, losses: tuple[Loss, ...]) -> NewMessage:
+        message, now = checked.message, self._clock.now()
+        due = max(message.send_at, now) if message.send_at is not None else now
+        age = message.expires_in_seconds or self._directory.clients()[client_id].max_age_seconds
+        encoded = wire.encode(message)
+        return NewMessage(
+            tid=uuid7(),
+            client_id=client_id,
+            channel=message.channel,
+            account_id=checked.entry.account.id,
+            message_id=message.id,
+            recipient=message.recipient,
+            lane=identity.lane_of(message.channel, checked.read),
+            type=message.type.value,
+            body=encoded,
+            fingerprint=wire.fingerprint(encoded),
+            fingerprint_version=wire.FINGERPRINT_VERSION,
+            losses=losses,
+            priority=message.priority,
+            accepted_at=now,
+            due_at=due,
+            expires_at=due + timedelta(seconds=age),
+        )
+
+
+def _known(message: Message, rendered: tuple[Loss, ...]) -> tuple[Loss, ...]:
+    return (*message.ignored, *rendered)

@@ -1,0 +1,261 @@
+"""The sandbox's HTTP: four platform roots under one base URL, and what the phones' page and tests use.
+
+Inside ``/graph``, ``/telegram`` and ``/line`` everything is the platform's own, so any client of the platform works once its
+base URL points here. Under ``/sandbox`` is what no platform has: the phones as JSON, their events, their switches.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kurir.sandbox import media
+from kurir.sandbox.config import SandboxConfig
+from kurir.sandbox.graph import GraphErrors
+from kurir.sandbox.line import Line
+from kurir.sandbox.messenger import Messenger
+from kurir.sandbox.state import Sandbox
+from kurir.sandbox.telegram import Telegram
+from kurir.sandbox.view import Phone
+from kurir.sandbox.whatsapp import WhatsApp
+from kurir.sandbox.wire import RefusedError, TooLargeError, UnreadableError, parse_json, read_body
+
+PAGE = Path(__file__).with_name("page")
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https: http:; "
+    "media-src 'self' https: http:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+MAX_WAIT = 60.0
+MAX_SWITCH_BODY = 4096
+HEARTBEAT_SECONDS = 15.0
+#: Changes within this time travel as one event: a burst of receipts must not send a phone's JSON a hundred times.
+COALESCE_SECONDS = 0.03
+
+_VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]")
+
+
+def create_app(config: SandboxConfig, *, sandbox: Sandbox | None = None) -> Starlette:
+    """Return the sandbox as an ASGI application. Its state is ``app.state.sandbox``.
+
+    A server that has its own lifespan must await ``app.state.sandbox.close()`` at its end, and call
+    ``app.state.sandbox.stop_waiting()`` before it waits for open connections.
+    """
+    sandbox = sandbox or Sandbox(config)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await sandbox.close()
+
+    app = Starlette(
+        routes=[
+            Mount("/graph", routes=_Graph(sandbox).routes()),
+            Mount("/telegram", routes=Telegram(sandbox).routes()),
+            Mount("/line", routes=Line(sandbox).routes()),
+            *_Control(sandbox).routes(),
+        ],
+        middleware=[Middleware(_Frame)],
+        exception_handlers={RefusedError: _refused},
+        lifespan=lifespan,
+    )
+    app.state.sandbox = sandbox
+    return app
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    if not isinstance(error, RefusedError):
+        raise error
+    return error.response()
+
+
+class _Frame:
+    """Marks every response as the sandbox's, and refuses unsafe requests to /sandbox that another site's page makes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Kurir-Sandbox"] = "1"
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        if _foreign(scope):
+            refusal = PlainTextResponse("This request comes from another site.", 403)
+            await refusal(scope, receive, marked)
+            return
+        await self._app(scope, receive, marked)
+
+
+def _foreign(scope: Scope) -> bool:
+    """Return whether a browser says that an unsafe request to /sandbox was made by another origin's page."""
+    if scope["method"] in ("GET", "HEAD", "OPTIONS") or not scope["path"].startswith("/sandbox/"):
+        return False
+    headers = Headers(scope=scope)
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return True
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+
+
+class _Graph:
+    """Graph's one host carries two platforms: the object in the path says which."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._errors = GraphErrors(sandbox.ids)
+        self._whatsapp = WhatsApp(sandbox)
+        self._messenger = Messenger(sandbox)
+
+    def routes(self) -> list[Route]:
+        """Return the routes inside /graph."""
+        return [
+            Route("/{version}/{node}/{edge}", self._edge, methods=["GET", "POST"]),
+            Route("/{version}/{node}", self._node, methods=["GET", "DELETE"]),
+            Route("/{path:path}", self._nowhere, methods=["GET", "POST", "DELETE", "PUT"]),
+        ]
+
+    async def _edge(self, request: Request) -> Response:
+        node, edge = request.path_params["node"], request.path_params["edge"]
+        edges: dict[tuple[str, str], Callable[[Request], Awaitable[Response]]] = {}
+        if self._whatsapp.owns(node):
+            edges = {("POST", "messages"): self._whatsapp.messages, ("POST", "media"): self._whatsapp.upload}
+        elif self._messenger.owns(node):
+            edges = self._messenger.edges()
+        answer = edges.get((request.method, edge))
+        if answer is None or not _VERSION.fullmatch(request.path_params["version"]):
+            raise self._unknown(request, node)
+        return await answer(request)
+
+    async def _node(self, request: Request) -> Response:
+        node = request.path_params["node"]
+        if not _VERSION.fullmatch(request.path_params["version"]):
+            raise self._unknown(request, node)
+        if self._messenger.knows(node) and request.method == "GET":
+            return await self._messenger.node(request)
+        return await self._whatsapp.node(request)
+
+    async def _nowhere(self, request: Request) -> Response:
+        raise self._errors.unknown_path("/" + request.path_params["path"])
+
+    def _unknown(self, request: Request, node: str) -> RefusedError:
+        if not _VERSION.fullmatch(request.path_params["version"]):
+            return self._errors.unknown_path(request.url.path)
+        return self._errors.unknown_object(request.method, node)
+
+
+class _Control:
+    """What the page and tests use: the phones, their events, their switches, the media files."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def routes(self) -> list[Route | Mount]:
+        """Return the routes outside the platforms' roots."""
+        return [
+            Route("/", _to_page),
+            Route("/phones", _page),
+            Mount("/phones/static", StaticFiles(directory=PAGE / "static", check_dir=False)),
+            Route("/sandbox/phones", self._phones),
+            Route("/sandbox/phones/{channel}/messages", self._messages),
+            Route("/sandbox/phones/{channel}/{address}", self._switch, methods=["POST"]),
+            Route("/sandbox/events", self._events),
+            Route("/sandbox/reset", self._reset, methods=["POST"]),
+            Route("/sandbox/media/{name}", media.serve_demo),
+            Route("/sandbox/media/uploads/{upload_id}", self._sandbox.uploads.serve),
+        ]
+
+    async def _phones(self, _: Request) -> Response:
+        return JSONResponse({"data": [phone.as_json() for phone in self._sandbox.phones]})
+
+    async def _messages(self, request: Request) -> Response:
+        query = request.query_params
+        phone = self._sandbox.phones.of_person(request.path_params["channel"], query.get("person", ""))
+        if phone is None:
+            return _problem(404, "There is no such phone. GET /sandbox/phones lists them.")
+        try:
+            seconds = min(max(float(query.get("wait", "0").removesuffix("s")), 0.0), MAX_WAIT)
+        except ValueError:
+            return _problem(400, "wait is a number of seconds.")
+        if seconds:
+            await self._sandbox.phones.newer(phone, query.get("after", ""), seconds)
+        bubbles = phone.as_json()["bubbles"]
+        ids = [bubble["id"] for bubble in bubbles]
+        first = ids.index(query["after"]) + 1 if query.get("after", "") in ids else 0
+        return JSONResponse({"data": bubbles[first:]})
+
+    async def _switch(self, request: Request) -> Response:
+        phone = self._sandbox.phones.get(request.path_params["channel"], request.path_params["address"])
+        if phone is None:
+            return _problem(404, "There is no such phone. GET /sandbox/phones lists them.")
+        try:
+            wanted = parse_json(await read_body(request, MAX_SWITCH_BODY))
+        except (TooLargeError, UnreadableError):
+            return _problem(400, "A small JSON object is expected.")
+        switches = ("online", "chat_open")
+        if not isinstance(wanted, dict) or not all(isinstance(wanted.get(name, True), bool) for name in switches):
+            return _problem(400, "online and chat_open are true or false.")
+        self._sandbox.switch(phone, online=wanted.get("online"), chat_open=wanted.get("chat_open"))
+        return JSONResponse({"data": phone.as_json()})
+
+    async def _reset(self, _: Request) -> Response:
+        self._sandbox.reset()
+        return JSONResponse({"data": None})
+
+    async def _events(self, _: Request) -> Response:
+        return StreamingResponse(self._stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+    async def _stream(self) -> AsyncIterator[str]:
+        """Give each phone once, so that a page needs no second request, then each phone that changed."""
+        with self._sandbox.phones.listen() as listener:
+            for phone in self._sandbox.phones:
+                yield _event(phone)
+            while not listener.closed:
+                changed = await listener.changes(HEARTBEAT_SECONDS)
+                for phone in changed:
+                    yield _event(phone)
+                if changed:
+                    await asyncio.sleep(COALESCE_SECONDS)
+                elif not listener.closed:
+                    yield ": still here\n\n"
+
+
+def _event(phone: Phone) -> str:
+    return f"event: phone\ndata: {json.dumps(phone.as_json(), ensure_ascii=False)}\n\n"
+
+
+def _problem(status: int, detail: str) -> JSONResponse:
+    return JSONResponse({"status": status, "detail": detail}, status, media_type="application/problem+json")
+
+
+async def _to_page(_: Request) -> Response:
+    return RedirectResponse("/phones", 307)
+
+
+async def _page(_: Request) -> Response:
+    page = PAGE / "index.html"
+    headers = {
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+    if not page.is_file():
+        return PlainTextResponse("The page's files are not installed.", 404)
+    return FileResponse(page, media_type="text/html", headers=headers)

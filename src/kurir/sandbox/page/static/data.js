@@ -1,0 +1,104 @@
+// The data contract (the sandbox's view), and everything the page says to the server.
+
+/**
+ * @typedef {{offset: number, length: number, style: string}} Span offsets in UTF-16 units, as JavaScript counts
+ * @typedef {{title: string, payload: string, url: string, description: string}} Choice
+ * @typedef {{title: string, rows: Choice[]}} Section
+ * @typedef {{kind: string, text: string, role: string, spans: Span[], url: string, poster: string, name: string,
+ *   size: number|null, mime_type: string, voice: boolean, duration_ms: number|null, latitude: number,
+ *   longitude: number, title: string, style: string, label: string, choices: Choice[], sections: Section[],
+ *   cards: Block[][]}} Block
+ * @typedef {{at: string, status: number, what: string, answer: string}} LedgerEvent
+ * @typedef {{id: string, at: string, blocks: Block[], quoted: string, tick: string, status: number, final: boolean,
+ *   events: LedgerEvent[], payload: Record<string, unknown>}} Bubble
+ * @typedef {{channel: string, person: string, address: string, business: string, online: boolean,
+ *   chat_open: boolean, bubbles: Bubble[]}} Phone
+ */
+
+const ORDER = ["whatsapp", "telegram", "line", "messenger"];
+const MEDIA_HOST = "media.sandbox.invalid";
+
+/** One phone's key among all. @param {Phone} phone */
+export const keyOf = (phone) => `${phone.channel}/${phone.address}`;
+
+/** Phones in the page's order of channels. @param {Phone[]} phones */
+export function inOrder(phones) {
+  const place = (/** @type {Phone} */ phone) => (ORDER.indexOf(phone.channel) + ORDER.length + 1) % (ORDER.length + 1);
+  return [...phones].sort((one, other) => place(one) - place(other));
+}
+
+/** The people who have phones, in the server's order. @param {Iterable<Phone>} phones @returns {string[]} */
+export const people = (phones) => [...new Set([...phones].map((phone) => phone.person))];
+
+/** Where a medium is fetched from: the sandbox's reserved host lives here. @param {string} url */
+export function mediaUrl(url) {
+  try {
+    const parsed = new URL(url, location.href);
+    if (parsed.hostname === MEDIA_HOST) return `/sandbox/media${parsed.pathname}`;
+    return ["http:", "https:"].includes(parsed.protocol) && url ? parsed.href : "";
+  } catch {
+    return "";
+  }
+}
+
+/** @returns {Promise<Phone[]>} */
+export async function fetchPhones() {
+  const answer = await fetch("/sandbox/phones", { headers: { accept: "application/json" } });
+  if (!answer.ok) throw new Error(`The sandbox answered ${answer.status}.`);
+  return (await answer.json()).data;
+}
+
+/** The ready command for an empty sandbox, or "". */
+export async function fetchHint() {
+  try {
+    const answer = await fetch("/sandbox/hint", { headers: { accept: "application/json" } });
+    if (!answer.ok) return "";
+    const body = await answer.json();
+    return String(body.curl ?? body.data?.curl ?? "");
+  } catch {
+    return "";
+  }
+}
+
+/** @param {Phone} phone @param {{online?: boolean, chat_open?: boolean}} change */
+export async function changePhone(phone, change) {
+  const path = [phone.channel, phone.address].map(encodeURIComponent).join("/");
+  await post(`/sandbox/phones/${path}`, change);
+}
+
+/** Empty every phone. */
+export const resetSandbox = () => post("/sandbox/reset", {});
+
+/** @param {string} path @param {unknown} body */
+async function post(path, body) {
+  const answer = await fetch(path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  if (!answer.ok) throw new Error(`The sandbox answered ${answer.status}.`);
+}
+
+/**
+ * Follow the stream for ever. *onState* hears live and reconnecting; after each gap *onOpen* lets the page fetch anew.
+ * @param {{onPhone: (phone: Phone) => void, onState: (state: "live"|"reconnecting") => void, onOpen: () => void}} listener
+ */
+export function follow(listener) {
+  let wait = 500;
+  const open = () => {
+    const source = new EventSource("/sandbox/events");
+    source.addEventListener("open", () => {
+      wait = 500;
+      listener.onState("live");
+      listener.onOpen();
+    });
+    source.addEventListener("phone", (event) => listener.onPhone(JSON.parse(event.data)));
+    source.addEventListener("error", () => {
+      listener.onState("reconnecting");
+      if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+      setTimeout(open, wait);
+      wait = Math.min(wait * 2, 8000);
+    });
+  };
+  open();
+}

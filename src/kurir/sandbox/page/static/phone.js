@@ -1,0 +1,256 @@
+// One phone with its ledger: built once, then brought up to date bubble by bubble.
+
+import { chips, choiceControl, messageParts } from "./blocks.js";
+import { channelName, clock, el, icon, uniqueId } from "./dom.js";
+import { align, entry, scrollTogether } from "./ledger.js";
+import { say } from "./sheet.js";
+
+/** @typedef {import("./data.js").Phone} Phone */
+/** @typedef {import("./data.js").Bubble} Bubble */
+/** @typedef {{row: HTMLElement, entry: HTMLElement, drawn: string, known: string}} Kept */
+
+const RUN_MS = 5 * 60_000;
+const TICK_WORDS = /** @type {Record<string, string>} */ ({ clock: "pending", sent: "sent", delivered: "delivered", read: "read", failed: "failed" });
+const TELLS_DELIVERY = ["whatsapp", "messenger"];
+const HINTS = /** @type {Record<string, string>} */ ({ telegram: "bot", line: "", whatsapp: "business account", messenger: "page" });
+
+/** A phone on the page. */
+export class PhoneView {
+  /** @param {Phone} phone @param {(phone: Phone, change: {online?: boolean, chat_open?: boolean}) => Promise<void>} onSwitch */
+  constructor(phone, onSwitch) {
+    this.phone = phone;
+    /** @type {Map<string, Kept>} */
+    this.kept = new Map();
+    this.atEnd = true;
+    this.started = false;
+    this.onSwitch = onSwitch;
+    this.build();
+    this.update(phone);
+    this.started = true;
+  }
+
+  build() {
+    const { phone } = this;
+    const title = uniqueId("phone");
+    this.online = this.switch("Online", "online");
+    this.open = this.switch("Chat open", "chat_open");
+    this.presence = el("span", { class: "presence" });
+    this.clock = el("span", { class: "now" });
+    this.network = el("span", { class: "network" });
+    this.banner = el("p", { class: "banner", role: "status" });
+    this.log = el("div", { class: "log" });
+    this.chat = el("div", { class: "chat", role: "log", tabindex: 0, "aria-label": `${phone.person}'s chat with ${phone.business}, ${channelName(phone.channel)}-style` }, this.log);
+    this.jump = el("button", { type: "button", class: "jump", hidden: true, "aria-label": "To the newest message", onclick: () => this.toEnd() }, icon("down"));
+    this.chips = el("div", { class: "chips", role: "group", "aria-label": "Quick replies", hidden: true });
+    this.entries = el("ol", { class: "entries" });
+    this.silent = el("p", { class: "ledger-empty" }, "What the sender learns stands here.");
+    this.ledger = el("aside", { class: "ledger", "aria-label": `Sender's ledger, ${channelName(phone.channel)}` },
+      el("h3", { class: "ledger-title" }, el("span", {}, "Sender's "), el("span", {}, "ledger")), this.silent,
+      el("div", { class: "entries-scroll", tabindex: 0, role: "group", "aria-label": "Ledger entries" }, this.entries));
+    this.element = el("section", { class: "stage", "data-channel": phone.channel, "aria-labelledby": title },
+      el("header", { class: "stage-head" },
+        el("h2", { id: title }, el("span", { class: "swatch", "aria-hidden": "true" }), `${channelName(phone.channel)}-style`, el("span", { class: "preview" }, " preview")),
+        el("span", { class: "address", title: phone.address }, phone.address),
+        el("div", { class: "switches" }, this.online.label, this.open.label)),
+      el("div", { class: "stage-body" }, el("div", { class: "phone" }, this.screen()), this.ledger));
+
+    this.chat.addEventListener("scroll", () => this.noteScroll(), { passive: true });
+    scrollTogether(this.chat, this.ledger);
+    this.watcher = new ResizeObserver(() => this.settle());
+    for (const watched of [this.log, this.chat, this.ledger]) this.watcher.observe(watched);
+    this.tellTime();
+  }
+
+  screen() {
+    const { phone } = this;
+    const initial = [...phone.business][0]?.toUpperCase() ?? "?";
+    return el("div", { class: "screen" },
+      el("div", { class: "status-bar", "aria-hidden": "true" }, this.clock, this.network),
+      el("div", { class: "app-bar" }, icon("back"), el("span", { class: "avatar", "aria-hidden": "true" }, initial),
+        el("div", { class: "who" }, el("strong", { dir: "auto" }, phone.business), this.presence), icon("more")),
+      this.banner, this.chat, this.jump, this.chips,
+      el("button", { type: "button", class: "composer", onclick: (/** @type {Event} */ event) => say(/** @type {Element} */ (event.currentTarget)) },
+        icon("plus"), el("span", { class: "field" }, el("span", {}, "Message"), icon("smile")), icon("mic")),
+      el("div", { class: "toast", role: "status" }));
+  }
+
+  /** @param {string} words @param {"online"|"chat_open"} field */
+  switch(words, field) {
+    const input = el("input", { type: "checkbox", role: "switch" });
+    input.addEventListener("change", async () => {
+      input.disabled = true;
+      try {
+        await this.onSwitch(this.phone, { [field]: input.checked });
+      } catch {
+        input.checked = this.phone[field];
+      } finally {
+        input.disabled = false;
+      }
+    });
+    return { input, label: el("label", { class: "switch" }, input, el("span", { class: "knob", "aria-hidden": "true" }), words) };
+  }
+
+  /** Bring the phone up to date. @param {Phone} phone */
+  update(phone) {
+    this.phone = phone;
+    this.online.input.checked = phone.online;
+    this.open.input.checked = phone.chat_open;
+    this.element.classList.toggle("is-offline", !phone.online);
+    this.element.classList.toggle("is-closed", !phone.chat_open);
+    this.network.replaceChildren(icon(phone.online ? "signal" : "offline"), icon("battery"));
+    this.presence.textContent = HINTS[phone.channel] ?? "";
+    const banner = !phone.online ? "Phone offline: messages wait at the platform" : !phone.chat_open ? "Chat closed: messages stay unread" : "";
+    if (this.banner.textContent !== banner) this.banner.textContent = banner;
+    this.updateBubbles();
+    this.updateChips();
+    this.settle();
+  }
+
+  updateBubbles() {
+    const { phone } = this;
+    const seen = new Set();
+    /** @type {Kept[]} */
+    const kept = phone.bubbles.map((bubble) => {
+      let key = bubble.id;
+      while (seen.has(key)) key += "+";
+      seen.add(key);
+      const one = this.keep(key, bubble);
+      this.kept.set(key, one);
+      return one;
+    });
+    for (const [key, one] of this.kept) {
+      if (seen.has(key)) continue;
+      one.row.remove();
+      one.entry.remove();
+      this.kept.delete(key);
+    }
+    this.arrange(kept.map((one) => one.row));
+    inPlace(this.entries, kept.map((one) => one.entry));
+    this.silent.hidden = kept.length > 0;
+    this.ledger.classList.toggle("is-empty", kept.length === 0);
+  }
+
+  /** @param {string} key @param {Bubble} bubble @returns {Kept} */
+  keep(key, bubble) {
+    const before = this.kept.get(key);
+    const drawn = JSON.stringify([bubble.blocks, bubble.quoted, bubble.at]);
+    const known = JSON.stringify([bubble.tick, bubble.status, bubble.final, bubble.events]);
+    const row = before?.drawn === drawn ? before.row : this.row(bubble);
+    if (before && before.row !== row) before.row.remove();
+    if (!before && this.started) row.classList.add("arrive");
+    row.setAttribute("aria-label", `From ${this.phone.business}, ${clock(bubble.at)}, ${TICK_WORDS[bubble.tick] ?? bubble.tick}`);
+    this.fate(row, bubble);
+    if (before?.known === known) return { row, entry: before.entry, drawn, known };
+    const made = entry(bubble, this.phone);
+    const focused = before?.entry.contains(document.activeElement);
+    before?.entry.replaceWith(made);
+    if (before) made.classList.add("changed");
+    if (focused) made.querySelector("button")?.focus();
+    made.addEventListener("mouseenter", () => row.classList.add("pointed"));
+    made.addEventListener("mouseleave", () => row.classList.remove("pointed"));
+    return { row, entry: made, drawn, known };
+  }
+
+  /** @param {Bubble} bubble */
+  row(bubble) {
+    const initial = [...this.phone.business][0]?.toUpperCase() ?? "?";
+    return el("article", { class: "msg" },
+      el("span", { class: "avatar", "aria-hidden": "true" }, initial),
+      el("div", { class: "stack" }, el("span", { class: "sender", "aria-hidden": "true" }, this.phone.business), ...messageParts(bubble, this.phone.channel),
+        el("p", { class: "fate", hidden: true })));
+  }
+
+  /** What did not reach the phone is drawn as such. @param {HTMLElement} row @param {Bubble} bubble */
+  fate(row, bubble) {
+    const words = this.fateWords(bubble);
+    const line = /** @type {HTMLElement} */ (row.querySelector(".fate"));
+    line.textContent = words;
+    line.hidden = !words;
+    row.classList.toggle("ghost", Boolean(words));
+  }
+
+  /** @param {Bubble} bubble */
+  fateWords(bubble) {
+    if (bubble.tick === "failed") return "Not on this phone: it failed";
+    if (bubble.tick === "clock") return "Not on this phone yet: on its way";
+    if (bubble.tick === "sent" && !this.phone.online && TELLS_DELIVERY.includes(this.phone.channel)) return "Not on this phone yet: it is offline";
+    return "";
+  }
+
+  /** Put the rows in order, mark runs, set the lines between them. @param {HTMLElement[]} rows */
+  arrange(rows) {
+    const { bubbles, channel } = this.phone;
+    /** @type {HTMLElement[]} */
+    const wanted = [];
+    const at = bubbles.map((bubble) => new Date(bubble.at));
+    rows.forEach((row, index) => {
+      const newDay = index === 0 || at[index].toDateString() !== at[index - 1].toDateString();
+      const begins = newDay || +at[index] - +at[index - 1] > RUN_MS;
+      const ends = index === rows.length - 1 || +at[index + 1] - +at[index] > RUN_MS || at[index + 1].toDateString() !== at[index].toDateString();
+      row.classList.toggle("first", begins);
+      row.classList.toggle("last", ends);
+      const words = channel === "messenger" ? begins && `${newDay ? `${day(at[index])}, ` : ""}${clock(bubbles[index].at)}` : newDay && day(at[index]);
+      if (words) wanted.push(el("p", { class: "day" }, el("span", {}, words)));
+      wanted.push(row);
+    });
+    if (!rows.length) wanted.push(el("p", { class: "nothing" }, "No messages yet"));
+    for (const child of [...this.log.children]) if (!child.matches("article")) child.remove();
+    inPlace(this.log, wanted);
+  }
+
+  updateChips() {
+    const last = this.phone.bubbles.at(-1);
+    const shown = last && last.tick !== "failed" ? chips(last) : [];
+    const drawn = JSON.stringify(shown);
+    if (this.drawnChips === drawn) return;
+    this.drawnChips = drawn;
+    this.chips.hidden = shown.length === 0;
+    this.chips.replaceChildren(...shown.map((choice) => choiceControl(choice, "chip")));
+  }
+
+  /** After anything changed its size: entries to their bubbles, the end in view if it was. */
+  settle() {
+    cancelAnimationFrame(this.frame ?? 0);
+    this.frame = requestAnimationFrame(() => {
+      align(this.chat, this.ledger);
+      if (this.atEnd) this.toEnd();
+      else this.noteScroll();
+    });
+  }
+
+  toEnd() {
+    this.chat.scrollTop = this.chat.scrollHeight;
+    this.noteScroll();
+  }
+
+  noteScroll() {
+    this.atEnd = this.chat.scrollHeight - this.chat.scrollTop - this.chat.clientHeight < 48;
+    this.jump.hidden = this.atEnd;
+  }
+
+  tellTime() {
+    this.clock.textContent = clock(new Date().toISOString());
+  }
+
+  remove() {
+    this.watcher?.disconnect();
+    cancelAnimationFrame(this.frame ?? 0);
+    this.element.remove();
+  }
+}
+
+/** Make *parent* hold *wanted* in order, moving as little as possible. @param {HTMLElement} parent @param {HTMLElement[]} wanted */
+function inPlace(parent, wanted) {
+  wanted.forEach((child, index) => {
+    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
+  });
+}
+
+/** @param {Date} date */
+function day(date) {
+  const today = new Date();
+  if (date.toDateString() === today.toDateString()) return "Today";
+  today.setDate(today.getDate() - 1);
+  if (date.toDateString() === today.toDateString()) return "Yesterday";
+  return new Intl.DateTimeFormat("en", { day: "numeric", month: "long", year: "numeric" }).format(date);
+}

@@ -1,0 +1,182 @@
+// The page: which person's phones are shown, the live state, reset and the empty state.
+
+import { changePhone, fetchHint, fetchPhones, follow, inOrder, keyOf, people, resetSandbox } from "./data.js";
+import { channelName, el } from "./dom.js";
+import { PhoneView } from "./phone.js";
+import { flash } from "./sheet.js";
+import { wireTheme } from "./theme.js";
+
+/** @typedef {import("./data.js").Phone} Phone */
+
+const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const strip = byId("strip");
+const nav = byId("strip-nav");
+const select = /** @type {HTMLSelectElement} */ (byId("person"));
+
+/** @type {Map<string, Phone>} */
+const phones = new Map();
+/** @type {Map<string, PhoneView>} */
+const views = new Map();
+let person = decodeURIComponent(location.hash.replace(/^#person=/, ""));
+
+/** Draw all of it; cheap when little changed. */
+function render() {
+  const names = people(phones.values());
+  if (!names.includes(person)) person = names[0] ?? "";
+  renderPeople(names);
+  const shown = inOrder([...phones.values()].filter((phone) => phone.person === person));
+  const keys = shown.map(keyOf);
+  for (const [key, view] of views) {
+    if (keys.includes(key)) continue;
+    view.remove();
+    views.delete(key);
+  }
+  shown.forEach((phone, index) => {
+    const view = views.get(keys[index]);
+    if (view) {
+      if (view.phone !== phone) view.update(phone);
+      return;
+    }
+    const made = new PhoneView(phone, switchPhone);
+    views.set(keys[index], made);
+    strip.insertBefore(made.element, strip.children[index] ?? null);
+  });
+  renderNav(shown);
+  renderEmpty(shown.every((phone) => phone.bubbles.length === 0));
+}
+
+/** @param {string[]} names */
+function renderPeople(names) {
+  byId("person-field").hidden = names.length === 0;
+  if ([...select.options].map((option) => option.value).join("\n") !== names.join("\n")) {
+    select.replaceChildren(...names.map((name) => el("option", { value: name }, name)));
+  }
+  select.value = person;
+}
+
+/** @param {Phone[]} shown */
+function renderNav(shown) {
+  if (nav.dataset.keys === shown.map(keyOf).join()) return;
+  nav.dataset.keys = shown.map(keyOf).join();
+  const buttons = shown.map((phone) => el("button", {
+    type: "button",
+    "data-key": keyOf(phone),
+    onclick: () => {
+      const stage = /** @type {HTMLElement} */ (views.get(keyOf(phone))?.element);
+      strip.scrollTo({ left: stage.offsetLeft - strip.offsetLeft - (strip.clientWidth - stage.offsetWidth) / 2 });
+    },
+  }, channelName(phone.channel)));
+  nav.replaceChildren(...buttons);
+  nav.hidden = shown.length < 2;
+  markNav();
+}
+
+/** Mark the phone in the middle of the strip. */
+function markNav() {
+  const middle = strip.getBoundingClientRect().left + strip.clientWidth / 2;
+  const stages = [...views.entries()].map(([key, view]) => ({ key, box: view.element.getBoundingClientRect() }));
+  const nearest = stages.sort((one, other) => distance(one.box, middle) - distance(other.box, middle))[0]?.key;
+  for (const button of /** @type {NodeListOf<HTMLElement>} */ (nav.querySelectorAll("button"))) {
+    if (button.dataset.key === nearest) button.setAttribute("aria-current", "true");
+    else button.removeAttribute("aria-current");
+  }
+}
+
+/** @param {DOMRect} box @param {number} middle */
+const distance = (box, middle) => Math.abs(box.left + box.width / 2 - middle);
+
+/** @type {Promise<string>|null} */
+let hint = null;
+
+/** @param {boolean} empty */
+async function renderEmpty(empty) {
+  byId("first").hidden = !empty;
+  if (!empty || hint) return;
+  hint = fetchHint();
+  const command = await hint;
+  if (!command) return;
+  byId("first-words").textContent = "Paste this into a terminal and watch it arrive here:";
+  byId("first-code").textContent = command;
+  byId("first-curl").hidden = false;
+}
+
+/** @param {Phone} phone @param {{online?: boolean, chat_open?: boolean}} change */
+async function switchPhone(phone, change) {
+  try {
+    await changePhone(phone, change);
+    const now = phones.get(keyOf(phone));
+    if (now) take({ ...now, ...change });
+  } catch (error) {
+    flash(byId("page-toast"), `The phone was not switched. ${message(error)}`);
+    throw error;
+  }
+}
+
+/** Phones that the stream told of since the last fetch began: newer than what that fetch brings. @type {Set<string>} */
+const told = new Set();
+
+/** @param {Phone} phone */
+function take(phone) {
+  told.add(keyOf(phone));
+  phones.set(keyOf(phone), phone);
+  render();
+}
+
+async function load() {
+  told.clear();
+  try {
+    const fetched = (await fetchPhones()).map((phone) => (told.has(keyOf(phone)) ? (phones.get(keyOf(phone)) ?? phone) : phone));
+    phones.clear();
+    for (const phone of fetched) phones.set(keyOf(phone), phone);
+    byId("problem").hidden = true;
+    render();
+  } catch (error) {
+    byId("problem").textContent = `The phones could not be loaded. ${message(error)}`;
+    byId("problem").hidden = false;
+  }
+}
+
+/** @param {unknown} error */
+const message = (error) => (error instanceof Error ? error.message : String(error));
+
+async function reset() {
+  try {
+    await resetSandbox();
+    await load();
+    flash(byId("page-toast"), "The sandbox is empty again.");
+  } catch (error) {
+    flash(byId("page-toast"), `Nothing was reset. ${message(error)}`);
+  }
+}
+
+async function copyHint() {
+  const words = byId("first-code").textContent ?? "";
+  try {
+    await navigator.clipboard.writeText(words);
+    flash(byId("page-toast"), "Copied.");
+  } catch {
+    getSelection()?.selectAllChildren(byId("first-code"));
+    flash(byId("page-toast"), "Selected: copy it with your keyboard.");
+  }
+}
+
+wireTheme(byId("theme"));
+select.addEventListener("change", () => {
+  person = select.value;
+  history.replaceState(null, "", `#person=${encodeURIComponent(person)}`);
+  strip.scrollTo({ left: 0 });
+  render();
+});
+byId("reset").addEventListener("click", reset);
+byId("first-copy").addEventListener("click", copyHint);
+strip.addEventListener("scroll", markNav, { passive: true });
+setInterval(() => views.forEach((view) => view.tellTime()), 20_000);
+follow({
+  onPhone: take,
+  onState: (state) => {
+    byId("live").dataset.state = state;
+    byId("live-word").textContent = state === "live" ? "live" : "reconnecting";
+  },
+  onOpen: load, // what was missed before, or in the gap
+});
+load();

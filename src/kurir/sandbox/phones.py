@@ -1,0 +1,142 @@
+"""The phones' state, and who hears of its changes.
+
+Everything happens in one event loop, so nothing here is locked. A listener holds a set of phones that changed since it
+last looked, not a queue of changes: a slow reader costs no memory and sees the newest state, which is all that a page
+wants.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from kurir.sandbox.config import CHANNELS, SandboxConfig
+from kurir.sandbox.view import Bubble, Phone
+
+#: How many bubbles a phone keeps: the newest. A load test must not grow the process.
+MAX_BUBBLES = 200
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return *moment* as RFC 3339 in UTC with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Listener:
+    """Somebody who waits for changes: an event stream or a long poll."""
+
+    def __init__(self) -> None:
+        self._changed: dict[tuple[str, str], Phone] = {}
+        self._wake = asyncio.Event()
+        self.closed = False
+
+    def notice(self, phone: Phone) -> None:
+        """Remember that *phone* changed."""
+        self._changed[phone.channel, phone.address] = phone
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the waiting for good."""
+        self.closed = True
+        self._wake.set()
+
+    async def changes(self, seconds: float) -> list[Phone]:
+        """Return the phones that changed since the last call; wait up to *seconds* for the first, then return none."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return []
+        if not self.closed:
+            self._wake.clear()
+        changed, self._changed = list(self._changed.values()), {}
+        return changed
+
+
+class Phones:
+    """All phones of a sandbox: one for each person and channel."""
+
+    def __init__(self, config: SandboxConfig) -> None:
+        self._config = config
+        self._phones: dict[tuple[str, str], Phone] = {}
+        self._listeners: set[Listener] = set()
+        self._closed = False
+        self._fill()
+
+    def _fill(self) -> None:
+        for channel in CHANNELS:
+            for person in self._config.people:
+                address = person.address(channel)
+                self._phones[channel, address] = Phone(channel, person.name, address, self._config.business)
+
+    def __iter__(self) -> Iterator[Phone]:
+        return iter(list(self._phones.values()))
+
+    def get(self, channel: str, address: str) -> Phone | None:
+        """Return the phone with *address* on *channel*."""
+        return self._phones.get((channel, address))
+
+    def of_person(self, channel: str, person: str) -> Phone | None:
+        """Return the phone on *channel* of the person with this name (any case) or address; "" is the first person."""
+        for phone in self:
+            if phone.channel == channel and (not person or person.lower() in (phone.person.lower(), phone.address.lower())):
+                return phone
+        return None
+
+    def add(self, phone: Phone, bubble: Bubble) -> None:
+        """Show *bubble* on *phone* and drop the oldest beyond the limit."""
+        phone.bubbles.append(bubble)
+        del phone.bubbles[:-MAX_BUBBLES]
+        self.touch(phone)
+
+    def touch(self, phone: Phone) -> None:
+        """Tell the listeners that *phone* changed."""
+        for listener in self._listeners:
+            listener.notice(phone)
+
+    def shows(self, phone: Phone, bubble_id: str) -> bool:
+        """Return whether *phone* has the bubble with this id."""
+        return any(bubble.id == bubble_id for bubble in phone.bubbles)
+
+    def reset(self) -> None:
+        """Empty every phone and switch all of them on and open."""
+        for phone in self:
+            phone.bubbles.clear()
+            phone.online = phone.chat_open = True
+            self.touch(phone)
+
+    @contextmanager
+    def listen(self) -> Iterator[Listener]:
+        """Give a listener, for as long as the ``with`` block lasts."""
+        listener = Listener()
+        listener.closed = self._closed
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    async def newer(self, phone: Phone, after: str, seconds: float) -> list[Bubble]:
+        """Return the bubbles after the one with the id *after* ("" or unknown: all), waiting for the first at most so long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        with self.listen() as listener:
+            while True:
+                found = _after(phone.bubbles, after)
+                remaining = deadline - loop.time()
+                if found or remaining <= 0 or listener.closed:
+                    return found
+                await listener.changes(remaining)
+
+    def close(self) -> None:
+        """End all waiting: the streams finish, the long polls answer with what there is."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.close()
+
+
+def _after(bubbles: list[Bubble], after: str) -> list[Bubble]:
+    for index, bubble in enumerate(bubbles):
+        if after and bubble.id == after:
+            return bubbles[index + 1 :]
+    return list(bubbles)

@@ -1,0 +1,236 @@
+"""The receipts that Meta's two platforms post: signed webhooks, in each phone's order, held back while a phone is off.
+
+Each phone has an outbox. A message that was accepted enters it as a journey of steps (sent, delivered, read); a step is
+posted when it is due and the phone allows it, and waits for the phone otherwise. Steps of one phone are posted one after
+the other; a step that is not answered 2xx is tried again beside the queue, as Meta's own redelivery lets later webhooks
+pass (https://developers.facebook.com/docs/graph-api/webhooks/getting-started).
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from heapq import heappop, heappush
+from typing import Any
+
+import aiohttp
+
+from kurir.clock import Clock
+from kurir.sandbox.phones import Phones, rfc3339
+from kurir.sandbox.view import Bubble, LedgerEvent, Phone
+
+#: Messenger gives a webhook five seconds; WhatsApp's page names no number.
+ANSWER_SECONDS = 5.0
+#: Journeys that one phone may hold back, and webhooks that may be waiting for another try; beyond, receipts are dropped.
+MAX_JOURNEYS = 20_000
+MAX_RETRIES = 1_000
+NOBODY = "no webhook is set"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to tell: what it makes of the bubble's tick and status, when it is due, and the webhook's body.
+
+    *needs* is what the phone must be: "" nothing, "online", or "open" (online, with the chat on the screen).
+    """
+
+    tick: str
+    status: int
+    what: str
+    delay: float
+    body: Callable[[datetime], dict[str, Any]]
+    needs: str = ""
+    final: bool = False
+
+
+@dataclass(slots=True)
+class _Journey:
+    """The steps of one message that are still to come. The bubble is None where no phone shows one."""
+
+    steps: list[Step]
+    bubble: Bubble | None
+    accepted: float
+
+
+@dataclass(slots=True)
+class _Outbox:
+    """What one phone's platform still has to tell."""
+
+    phone: Phone
+    due: list[tuple[float, int, _Journey]] = field(default_factory=list)
+    held: list[tuple[int, _Journey]] = field(default_factory=list)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def allows(self, step: Step) -> bool:
+        """Return whether the phone is in the state that *step* needs."""
+        if step.needs == "open":
+            return self.phone.online and self.phone.chat_open
+        return self.phone.online or not step.needs
+
+
+def sign(secret: str, body: bytes) -> str:
+    """Return the value of ``X-Hub-Signature-256`` for these very bytes."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """Return *body* as Meta writes it: JSON with everything beyond ASCII escaped, which the signature then covers."""
+    return json.dumps(body, ensure_ascii=True, separators=(",", ":")).encode()
+
+
+class Receipts:
+    """The outboxes of all phones, and the HTTP client that empties them."""
+
+    def __init__(
+        self,
+        *,
+        phones: Phones,
+        clock: Clock,
+        webhooks: Mapping[str, str],
+        secrets: Mapping[str, str],
+        retries: tuple[float, ...],
+    ) -> None:
+        self._phones = phones
+        self._clock = clock
+        self._webhooks = dict(webhooks)
+        self._secrets = secrets
+        self._retries = retries
+        self._outboxes: dict[tuple[str, str], _Outbox] = {}
+        self._workers: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._repeats: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession | None = None
+        self._count = 0
+
+    def connect(self, channel: str, url: str) -> None:
+        """Post the receipts of *channel* to *url* from now on; "" posts none."""
+        self._webhooks[channel] = url
+
+    def begin(self, phone: Phone, bubble: Bubble | None, steps: list[Step]) -> None:
+        """Start the journey of a message that was just accepted."""
+        outbox = self._outbox(phone)
+        if len(outbox.due) + len(outbox.held) >= MAX_JOURNEYS:
+            return
+        self._count += 1
+        now = asyncio.get_running_loop().time()
+        heappush(outbox.due, (now + steps[0].delay, self._count, _Journey(steps, bubble, now)))
+        outbox.wake.set()
+
+    def release(self, phone: Phone) -> None:
+        """Look again at what was held back, since *phone* was switched."""
+        outbox = self._outbox(phone)
+        now = asyncio.get_running_loop().time()
+        for number, journey in outbox.held:
+            heappush(outbox.due, (now, number, journey))
+        outbox.held.clear()
+        outbox.wake.set()
+
+    def reset(self) -> None:
+        """Forget everything that was still to be told."""
+        for outbox in self._outboxes.values():
+            outbox.due.clear()
+            outbox.held.clear()
+        for task in self._repeats:
+            task.cancel()
+
+    async def close(self) -> None:
+        """Stop telling and close the connections."""
+        tasks = [*self._workers.values(), *self._repeats]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._workers.clear()
+        self._outboxes.clear()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _outbox(self, phone: Phone) -> _Outbox:
+        key = (phone.channel, phone.address)
+        if key not in self._outboxes:
+            self._outboxes[key] = _Outbox(phone)
+            self._workers[key] = asyncio.create_task(self._work(self._outboxes[key]))
+        return self._outboxes[key]
+
+    async def _work(self, outbox: _Outbox) -> None:
+        while True:
+            number, journey = await self._next(outbox)
+            if not outbox.allows(journey.steps[0]):
+                outbox.held.append((number, journey))
+                continue
+            await self._tell(outbox.phone, journey.bubble, journey.steps.pop(0))
+            if journey.steps:
+                now = asyncio.get_running_loop().time()
+                heappush(outbox.due, (max(now, journey.accepted + journey.steps[0].delay), number, journey))
+
+    async def _next(self, outbox: _Outbox) -> tuple[int, _Journey]:
+        loop = asyncio.get_running_loop()
+        while not outbox.due or outbox.due[0][0] > loop.time():
+            outbox.wake.clear()
+            try:
+                async with asyncio.timeout_at(outbox.due[0][0] if outbox.due else None):
+                    await outbox.wake.wait()
+            except TimeoutError:
+                pass  # the first step is due now
+        _, number, journey = heappop(outbox.due)
+        return number, journey
+
+    async def _tell(self, phone: Phone, bubble: Bubble | None, step: Step) -> None:
+        now = self._clock.now()
+        raw = encode(step.body(now))
+        if bubble is not None:
+            bubble.tick, bubble.status, bubble.final = step.tick, step.status, step.final
+            bubble.events.append(LedgerEvent(rfc3339(now), step.status, step.what))
+        accepted, answer = await self._post(phone.channel, raw)
+        self._note(phone, bubble, step, answer)
+        if not accepted:
+            self._spawn(self._repeat(phone, bubble, step, raw))
+
+    async def _repeat(self, phone: Phone, bubble: Bubble | None, step: Step, raw: bytes) -> None:
+        for wait in self._retries:
+            await asyncio.sleep(wait)
+            accepted, answer = await self._post(phone.channel, raw)
+            self._note(phone, bubble, step, answer)
+            if accepted:
+                return
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        if len(self._repeats) >= MAX_RETRIES:
+            work.close()
+            return
+        task = asyncio.create_task(work)
+        self._repeats.add(task)
+        task.add_done_callback(self._repeats.discard)
+
+    def _note(self, phone: Phone, bubble: Bubble | None, step: Step, answer: str) -> None:
+        """Write the receiver's answer beside the step, after those of earlier tries."""
+        if bubble is None:
+            return
+        for index, event in enumerate(bubble.events):
+            if event.what == step.what:
+                told = f"{event.answer}, {answer}" if event.answer else answer
+                bubble.events[index] = replace(event, answer=told)
+        self._phones.touch(phone)
+
+    async def _post(self, channel: str, raw: bytes) -> tuple[bool, str]:
+        """Post one webhook; return whether it was taken, and the answer in words."""
+        url = self._webhooks.get(channel, "")
+        if not url:
+            return True, NOBODY
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "facebookexternalua",
+            "X-Hub-Signature-256": sign(self._secrets[channel], raw),
+        }
+        try:
+            async with self._session.post(url, data=raw, headers=headers, allow_redirects=False) as response:
+                return 200 <= response.status < 300, str(response.status)
+        except TimeoutError:
+            return False, f"no answer in {ANSWER_SECONDS:g} s"
+        except (aiohttp.ClientError, ValueError) as error:
+            return False, f"no answer: {type(error).__name__}"

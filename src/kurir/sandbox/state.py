@@ -1,0 +1,51 @@
+"""One sandbox: its configuration and everything that the emulators share."""
+
+from kurir.clock import Clock, SystemClock
+from kurir.sandbox.config import SandboxConfig
+from kurir.sandbox.ids import Ids
+from kurir.sandbox.media import Uploads
+from kurir.sandbox.phones import Phones
+from kurir.sandbox.receipts import Receipts
+from kurir.sandbox.view import Phone
+
+
+class Sandbox:
+    """The state behind the HTTP routes."""
+
+    def __init__(self, config: SandboxConfig, clock: Clock | None = None) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        self.ids = Ids(config.seed)
+        self.phones = Phones(config)
+        self.uploads = Uploads(self.ids)
+        self.receipts = Receipts(
+            phones=self.phones,
+            clock=self.clock,
+            webhooks=config.webhooks,
+            secrets={"whatsapp": config.whatsapp.app_secret, "messenger": config.messenger.app_secret},
+            retries=config.retries,
+        )
+
+    def switch(self, phone: Phone, *, online: bool | None = None, chat_open: bool | None = None) -> None:
+        """Switch a phone on or off, or open or close its chat, and release the receipts that waited for it."""
+        if online is not None:
+            phone.online = online
+        if chat_open is not None:
+            phone.chat_open = chat_open
+        self.phones.touch(phone)
+        self.receipts.release(phone)
+
+    def reset(self) -> None:
+        """Empty the phones and forget uploads and receipts that were not told yet."""
+        self.receipts.reset()
+        self.uploads.clear()
+        self.phones.reset()
+
+    def stop_waiting(self) -> None:
+        """End event streams and long polls, so that a server can shut down."""
+        self.phones.close()
+
+    async def close(self) -> None:
+        """Stop everything that runs."""
+        self.stop_waiting()
+        await self.receipts.close()

@@ -1,0 +1,572 @@
+"""Telegram's Bot API, emulated: methods, limits and the error texts of the server behind api.telegram.org.
+
+Read from https://core.telegram.org/bots/api (version 10.1) and, for limits and texts that the page does not give, from
+https://github.com/tdlib/telegram-bot-api and https://github.com/tdlib/td. Text is counted in Unicode code points, entity
+offsets in UTF-16 code units, callback data in bytes. There are no receipts: a message id is the last that a bot hears.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from kurir.sandbox import marks
+from kurir.sandbox.media import MAX_UPLOAD, Elsewhere, Media, is_web_url, local, look_up
+from kurir.sandbox.phones import rfc3339
+from kurir.sandbox.state import Sandbox
+from kurir.sandbox.view import Block, Bubble, Choice, LedgerEvent, Phone
+from kurir.sandbox.wire import File, Form, JsonObject, RefusedError, TooLargeError, UnreadableError, read_form
+
+MAX_PARAMETERS = 1024 * 1024
+TEXT = 4096
+CAPTION = 1024
+RAW_TEXT_BYTES = 32768
+CALLBACK_DATA_BYTES = 64
+BUTTONS = 100
+CALLBACK_ANSWER = 200
+COPY_TEXT = 256
+PHOTO_BYTES = 10 * 1024 * 1024
+ALBUM = (2, 10)
+FINAL = "answered with a message id: final on this channel"
+
+PHOTO_EXTENSIONS = (".jpg", ".jpeg", ".gif", ".png", ".tif", ".bmp", ".webp")
+#: What Telegram takes when it fetches a URL itself; https://core.telegram.org/bots/api#sending-files.
+URL_TYPES = {
+    "photo": ("image/",),
+    "video": ("video/",),
+    "audio": ("audio/",),
+    "voice": ("audio/",),
+    "animation": ("image/gif", "video/"),
+    "document": ("application/pdf", "application/zip"),
+}
+URL_DOCUMENTS = (".pdf", ".zip", ".gif")
+BLOCK_KINDS = {
+    "photo": "image",
+    "video": "video",
+    "animation": "video",
+    "audio": "audio",
+    "voice": "audio",
+    "document": "document",
+}
+BUTTON_ACTIONS = (
+    "url",
+    "callback_data",
+    "web_app",
+    "login_url",
+    "switch_inline_query",
+    "switch_inline_query_current_chat",
+    "switch_inline_query_chosen_chat",
+    "copy_text",
+    "callback_game",
+    "pay",
+)
+BUTTON_SCHEMES = ("http", "https", "tg", "ton")
+
+_TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{30,50}")
+_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_TRUE = ("true", "1", "yes", "True")
+
+Result = JsonObject | list[Any] | bool
+
+
+def refusal(code: int, description: str, parameters: JsonObject | None = None) -> RefusedError:
+    """Return a refusal in the Bot API's shape; the HTTP status is the error code."""
+    body: JsonObject = {"ok": False, "error_code": code, "description": description}
+    return RefusedError(code, body | ({"parameters": parameters} if parameters else {}))
+
+
+def bad(text: str) -> RefusedError:
+    """Return a 400 with *text* after its prefix."""
+    return refusal(400, f"Bad Request: {text}")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """A call's parameters, which may be of any JSON type or text, and files."""
+
+    form: Form
+
+    def text(self, name: str) -> str:
+        """Return a parameter as text, "" when absent."""
+        value = self.form.fields.get(name)
+        if value is None:
+            return ""
+        return value if isinstance(value, str) else json.dumps(value)
+
+    def truth(self, name: str) -> bool:
+        """Return a parameter as a boolean; anything but a few words is false."""
+        value = self.form.fields.get(name)
+        return value is True or (isinstance(value, str) and value in _TRUE)
+
+    def json(self, name: str, words: str) -> Any:
+        """Return a parameter that is JSON, or JSON within text; None when absent."""
+        value = self.form.fields.get(name)
+        if isinstance(value, str):
+            if not value.strip():
+                return None
+            try:
+                return json.loads(value)
+            except (ValueError, RecursionError):
+                raise bad(f"can't parse {words} JSON object") from None
+        return value
+
+    def number(self, name: str) -> float | None:
+        """Return a finite number, None when there is none."""
+        try:
+            value = float(self.text(name))
+        except ValueError:
+            return None
+        return value if math.isfinite(value) else None
+
+
+@dataclass(slots=True)
+class Draft:
+    """A message on its way: what the API answers of it, and what the phone shows."""
+
+    answer: JsonObject = field(default_factory=dict)
+    blocks: tuple[Block, ...] = ()
+
+
+class Telegram:
+    """The emulated bot."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._bot = sandbox.config.telegram
+        self._webhook: JsonObject = {"url": "", "has_custom_certificate": False, "pending_update_count": 0}
+        senders: dict[str, Callable[[Parameters], Draft]] = {
+            "sendmessage": self._message,
+            "sendlocation": self._location,
+            "sendvenue": self._venue,
+            "sendcontact": self._contact,
+        }
+        senders |= {f"send{kind}": self._media_sender(kind) for kind in BLOCK_KINDS}
+        self._senders = senders
+        self._methods: dict[str, Callable[[Parameters], Result]] = {
+            "getme": self._get_me,
+            "getchat": self._get_chat,
+            "setwebhook": self._set_webhook,
+            "deletewebhook": self._delete_webhook,
+            "getwebhookinfo": lambda _: self._webhook,
+            "getupdates": self._get_updates,
+            "answercallbackquery": self._answer_callback_query,
+            "sendchataction": lambda parameters: bool(self._phone(parameters)),
+            "sendmediagroup": self._album,
+            "setmycommands": lambda _: True,
+            "deletemycommands": lambda _: True,
+            "getmycommands": lambda _: [],
+        }
+
+    def routes(self) -> list[Route]:
+        """Return the routes inside /telegram."""
+        return [
+            Route("/bot{token}/{method}", self._call, methods=["GET", "POST"]),
+            Route("/{path:path}", _nowhere, methods=["GET", "POST"]),
+        ]
+
+    async def _call(self, request: Request) -> Response:
+        token, method = request.path_params["token"], request.path_params["method"].lower()
+        if not _TOKEN.fullmatch(token):
+            raise refusal(404, "Not Found")
+        if token != self._bot.token:
+            raise refusal(401, "Unauthorized")
+        try:
+            form = await read_form(request, limit=MAX_PARAMETERS)
+        except TooLargeError:
+            raise refusal(413, "Request Entity Too Large") from None
+        except UnreadableError:
+            raise bad("can't parse request body") from None
+        if any(len(file.content) > MAX_UPLOAD for file in form.files.values()):
+            raise refusal(413, "Request Entity Too Large")
+        parameters = Parameters(form)
+        if method in self._senders:
+            return _answer(self._send(parameters, self._senders[method]))
+        if method in self._methods:
+            return _answer(self._methods[method](parameters))
+        raise refusal(404, "Not Found: method not found")
+
+    # --- Methods that send nothing ------------------------------------------------------------------------------------
+
+    def _get_me(self, _: Parameters) -> Result:
+        abilities = {"can_join_groups": True, "can_read_all_group_messages": False, "supports_inline_queries": False}
+        return self._bot_user() | abilities | {"can_connect_to_business": False, "has_main_web_app": False}
+
+    def _bot_user(self) -> JsonObject:
+        name = self._sandbox.config.business
+        return {"id": self._bot.id, "is_bot": True, "first_name": name, "username": self._bot.username}
+
+    def _get_chat(self, parameters: Parameters) -> Result:
+        chat = _chat(self._phone(parameters))
+        gifts = {"unlimited_gifts": True, "limited_gifts": True, "unique_gifts": True, "premium_subscription": True}
+        return chat | {"accent_color_id": 0, "max_reaction_count": 11, "accepted_gift_types": gifts | {"gifts_from_channels": True}}
+
+    def _set_webhook(self, parameters: Parameters) -> Result:
+        url, secret = parameters.text("url"), parameters.text("secret_token")
+        if url and not is_web_url(url, ("https", "http")):
+            raise bad("bad webhook: An HTTPS URL must be provided for webhook")
+        if secret and not _SECRET.fullmatch(secret):
+            raise bad("secret token contains unallowed characters")
+        connections = int(parameters.number("max_connections") or 40)
+        allowed = parameters.json("allowed_updates", "allowed updates") or []
+        self._webhook = {"url": url, "has_custom_certificate": False, "pending_update_count": 0}
+        if url:
+            self._webhook |= {"max_connections": connections, "allowed_updates": allowed, "ip_address": "127.0.0.1"}
+        return True
+
+    def _delete_webhook(self, _: Parameters) -> Result:
+        self._webhook = {"url": "", "has_custom_certificate": False, "pending_update_count": 0}
+        return True
+
+    def _get_updates(self, _: Parameters) -> Result:
+        if self._webhook["url"]:
+            text = "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
+            raise refusal(409, text)
+        return []
+
+    def _answer_callback_query(self, parameters: Parameters) -> Result:
+        if not parameters.text("callback_query_id"):
+            raise bad("query is too old and response timeout expired or query ID is invalid")
+        if len(parameters.text("text")) > CALLBACK_ANSWER:
+            raise bad("MESSAGE_TOO_LONG")
+        return True
+
+    # --- Sending ------------------------------------------------------------------------------------------------------
+
+    def _send(self, parameters: Parameters, make: Callable[[Parameters], Draft]) -> Result:
+        phone = self._phone(parameters)
+        draft = make(parameters)
+        keyboard, keyboard_blocks = _keyboard(parameters.json("reply_markup", "reply keyboard markup"))
+        quoted = self._quoted(parameters, phone)
+        draft.blocks += keyboard_blocks
+        if keyboard:
+            draft.answer["reply_markup"] = keyboard
+        return self._show(phone, parameters, draft, quoted)
+
+    def _phone(self, parameters: Parameters) -> Phone:
+        chat_id = parameters.text("chat_id")
+        if not chat_id:
+            raise bad("chat_id is empty")
+        phone = self._sandbox.phones.get("telegram", chat_id)
+        if phone is None:
+            raise bad("chat not found")
+        return phone
+
+    def _quoted(self, parameters: Parameters, phone: Phone) -> str:
+        reply = parameters.json("reply_parameters", "reply parameters")
+        if reply is None:
+            return ""
+        if not isinstance(reply, dict):
+            raise bad("object expected as reply parameters")
+        number = str(reply.get("message_id", ""))
+        if self._sandbox.phones.shows(phone, number):
+            return number
+        if reply.get("allow_sending_without_reply") in (True, *_TRUE):
+            return ""
+        raise bad("message to be replied not found")
+
+    def _show(self, phone: Phone, parameters: Parameters, draft: Draft, quoted: str) -> JsonObject:
+        sandbox, now = self._sandbox, self._sandbox.clock.now()
+        number = sandbox.ids.in_chat(phone.address)
+        chat = _chat(phone)
+        message = {"message_id": number, "from": self._bot_user(), "chat": chat, "date": int(now.timestamp())} | draft.answer
+        if quoted:
+            message["reply_to_message"] = {"message_id": int(quoted), "chat": chat, "date": int(now.timestamp())}
+        bubble = Bubble(
+            id=str(number),
+            at=rfc3339(now),
+            blocks=draft.blocks,
+            quoted=quoted,
+            final=True,
+            events=[LedgerEvent(rfc3339(now), 1, FINAL)],
+            payload=parameters.form.fields | {name: _described(file) for name, file in parameters.form.files.items()},
+        )
+        sandbox.phones.add(phone, bubble)
+        return message
+
+    def _message(self, parameters: Parameters) -> Draft:
+        raw = parameters.text("text")
+        if len(raw.encode(errors="replace")) > RAW_TEXT_BYTES:
+            raise bad("text is too long")
+        if not raw:
+            raise bad("message text is empty")
+        text, entities = _formatted(parameters, raw, "entities")
+        if not text:
+            raise bad("text must be non-empty")
+        if len(text) > TEXT:
+            raise bad("message is too long")
+        answer: JsonObject = {"text": text} | ({"entities": entities} if entities else {})
+        return Draft(answer, (Block("text", text=text, spans=marks.entity_spans(entities)),))
+
+    def _caption(self, parameters: Parameters) -> Draft:
+        text, entities = _formatted(parameters, parameters.text("caption"), "caption_entities")
+        if len(text) > CAPTION:
+            raise bad("message caption is too long")
+        if not text:
+            return Draft()
+        answer: JsonObject = {"caption": text} | ({"caption_entities": entities} if entities else {})
+        return Draft(answer, (Block("text", text=text, role="caption", spans=marks.entity_spans(entities)),))
+
+    def _media_sender(self, kind: str) -> Callable[[Parameters], Draft]:
+        def make(parameters: Parameters) -> Draft:
+            media = self._media(parameters, kind, parameters.text(kind), parameters.form.files.get(kind))
+            caption = self._caption(parameters)
+            duration = parameters.number("duration")
+            block = _media_block(kind, media, int(duration * 1000) if duration else media.duration_ms)
+            return Draft(self._media_answer(kind, media, duration) | caption.answer, (block, *caption.blocks))
+
+        return make
+
+    def _media(self, parameters: Parameters, kind: str, value: str, file: File | None) -> Media:
+        """Return the file that a call names: a part of the body, an id that was given out, or a URL."""
+        if value.startswith("attach://"):
+            file = parameters.form.files.get(value.removeprefix("attach://"))
+            if file is None:
+                raise bad("wrong file identifier/HTTP URL specified")
+        if file is not None:
+            return self._uploaded(kind, file)
+        if not value:
+            article = "an" if kind[0] in "aeiou" else "a"
+            raise bad(f"there is no {kind} in the request" if kind != "animation" else f"there is {article} missing {kind}")
+        known = self._sandbox.uploads.get(value)
+        if known is not None:
+            return known
+        if not is_web_url(value):
+            raise bad("wrong file identifier/HTTP URL specified")
+        return _fetched(kind, value)
+
+    def _uploaded(self, kind: str, file: File) -> Media:
+        if not file.content:
+            raise bad("file must be non-empty")
+        if kind == "photo":
+            if len(file.content) > PHOTO_BYTES:
+                size = f"file of size {len(file.content)} bytes is too big for a photo"
+                raise bad(f"{size}; the maximum size is {PHOTO_BYTES} bytes")
+            if not file.name.lower().endswith(PHOTO_EXTENSIONS):
+                text = "photo has unsupported extension. Use one of .jpg, .jpeg, .gif, .png, .tif or .bmp"
+                raise bad(text)
+        _, media = self._sandbox.uploads.put(file, "BQAC" + self._sandbox.ids.text("file", 60))
+        return media
+
+    def _media_answer(self, kind: str, media: Media, duration: float | None) -> JsonObject:
+        upload_id = media.url.rpartition("/")[2] if "/uploads/" in media.url else self._sandbox.ids.text("file", 64)
+        file: JsonObject = {"file_id": upload_id, "file_unique_id": self._sandbox.ids.text("unique", 16)}
+        if media.size:
+            file["file_size"] = media.size
+        if kind == "photo":
+            return {"photo": [file | {"width": 800, "height": 500}]}
+        if kind in ("video", "animation"):
+            file |= {"width": 640, "height": 400}
+        if kind != "document":
+            file["duration"] = int(duration or (media.duration_ms or 0) / 1000)
+        if media.mime_type:
+            file["mime_type"] = media.mime_type
+        if media.name and kind != "voice":
+            file["file_name"] = media.name
+        # An animation comes with a document beside it, for clients that know no animations.
+        return {kind: file} | ({"document": file} if kind == "animation" else {})
+
+    def _location(self, parameters: Parameters) -> Draft:
+        latitude, longitude = _point(parameters)
+        answer = {"location": {"latitude": latitude, "longitude": longitude}}
+        return Draft(answer, (Block("location", latitude=latitude, longitude=longitude),))
+
+    def _venue(self, parameters: Parameters) -> Draft:
+        latitude, longitude = _point(parameters)
+        title, address = parameters.text("title").strip(), parameters.text("address").strip()
+        if not title:
+            raise bad("title must be non-empty")
+        if not address:
+            raise bad("address must be non-empty")
+        location = {"latitude": latitude, "longitude": longitude}
+        answer: JsonObject = {"venue": {"location": location, "title": title, "address": address}, "location": location}
+        return Draft(answer, (Block("location", latitude=latitude, longitude=longitude, title=title, text=address),))
+
+    def _contact(self, parameters: Parameters) -> Draft:
+        number, name = parameters.text("phone_number"), parameters.text("first_name")
+        if not number:
+            raise bad("phone_number is empty")
+        if not name:
+            raise bad("first_name is empty")
+        answer = {"contact": {"phone_number": number, "first_name": name}}
+        return Draft(answer, (Block("text", text=f"{name}\n{number}"),))
+
+    def _album(self, parameters: Parameters) -> Result:
+        phone = self._phone(parameters)
+        items = parameters.json("media", "media")
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise bad("can't parse media JSON object")
+        if not ALBUM[0] <= len(items) <= ALBUM[1]:
+            raise bad(f"album must contain {ALBUM[0]}-{ALBUM[1]} items" if items else "there are no messages to send")
+        quoted, drafts = self._quoted(parameters, phone), []
+        for item in items:
+            kind = str(item.get("type"))
+            if kind not in ("photo", "video", "audio", "document"):
+                raise bad("can't parse media: InputMedia has unsupported type")
+            fields = item | {kind: item.get("media")}
+            drafts.append(self._media_sender(kind)(Parameters(Form(fields, parameters.form.files))))
+        group = self._sandbox.ids.digits("album", 17)
+        messages: list[Any] = []
+        for draft in drafts:
+            draft.answer["media_group_id"] = group
+            messages.append(self._show(phone, parameters, draft, quoted))
+        return messages
+
+
+def _answer(result: Result) -> JSONResponse:
+    return JSONResponse({"ok": True, "result": result})
+
+
+async def _nowhere(_: Request) -> Response:
+    raise refusal(404, "Not Found")
+
+
+def _chat(phone: Phone) -> JsonObject:
+    return {"id": int(phone.address), "type": "private", "first_name": phone.person}
+
+
+def _described(file: File) -> JsonObject:
+    return {"file": file.name, "type": file.content_type, "bytes": len(file.content)}
+
+
+def _point(parameters: Parameters) -> tuple[float, float]:
+    values = []
+    for name, most in (("latitude", 90), ("longitude", 180)):
+        if not parameters.text(name):
+            raise bad(f"{name} is empty")
+        value = parameters.number(name)
+        if value is None or abs(value) > most:
+            raise bad("invalid location specified")
+        values.append(value)
+    return values[0], values[1]
+
+
+def _clean(text: str) -> str:
+    """Return text as Telegram keeps it: no returns, control characters as blanks, nothing blank around it."""
+    text = re.sub(r"[\x00-\x09\x0b\x0c\x0e-\x1f]", " ", text.replace("\r", ""))
+    return re.sub("[\u202a-\u202e]", "", text)
+
+
+def _formatted(parameters: Parameters, raw: str, entities_name: str) -> tuple[str, list[Any]]:
+    """Return the text after parsing and trimming, and its entities; ``parse_mode`` wins over given entities."""
+    mode = parameters.text("parse_mode").lower()
+    if mode in ("html", "markdownv2", "markdown"):
+        parse = marks.telegram_html if mode == "html" else marks.telegram_markdown
+        try:
+            text, entities = parse(_clean(raw))
+        except marks.MarkupError as error:
+            raise bad(f"can't parse entities: {error}") from None
+    elif mode:
+        raise bad("unsupported parse_mode")
+    else:
+        text, entities = _clean(raw), parameters.json(entities_name, "message entities") or []
+        if not isinstance(entities, list):
+            raise bad("can't parse entities: expected an Array")
+    start = len(text) - len(text.lstrip())
+    if start:
+        entities = [e | {"offset": e["offset"] - start} for e in entities if isinstance(e, dict) and e.get("offset", 0) >= start]
+    return text.strip(), entities
+
+
+def _fetched(kind: str, url: str) -> Media:
+    """Return what Telegram would get from *url*, which it fetches before it answers."""
+    found = look_up(url)
+    name = url.partition("?")[0].rpartition("/")[2]
+    if found is Elsewhere.MISSING:
+        raise bad("failed to get HTTP URL content")
+    if isinstance(found, Elsewhere):
+        extension = name.rpartition(".")[2].lower() if "." in name else ""
+        if kind == "document" and extension and f".{extension}" not in URL_DOCUMENTS:
+            raise bad("wrong type of the web page content")
+        return Media(name, "", 0, url)
+    if not found.mime_type.startswith(URL_TYPES[kind]):
+        raise bad("wrong type of the web page content")
+    return found
+
+
+def _media_block(kind: str, media: Media, duration_ms: int | None) -> Block:
+    block = Block(BLOCK_KINDS[kind], url=local(media.url), mime_type=media.mime_type, size=media.size or None)
+    if kind in ("document", "audio"):
+        block = replace(block, name=media.name)
+    if kind in ("audio", "voice", "video"):
+        block = replace(block, duration_ms=duration_ms, voice=kind == "voice")
+    return block
+
+
+# --- Keyboards --------------------------------------------------------------------------------------------------------
+
+
+def _keyboard(markup: Any) -> tuple[JsonObject | None, tuple[Block, ...]]:
+    """Return the inline keyboard that the answer repeats, and the blocks: one for each row of buttons."""
+    if markup is None or markup == {}:
+        return None, ()
+    if not isinstance(markup, dict):
+        raise bad("object expected as reply markup")
+    if "inline_keyboard" in markup:
+        return _inline(markup["inline_keyboard"])
+    if "keyboard" in markup:
+        rows = _rows(markup["keyboard"], "keyboard")
+        titles = [[button if isinstance(button, str) else str(button.get("text", "")) for button in row] for row in rows]
+        return None, tuple(
+            Block("buttons", style="chips", choices=tuple(Choice(title, payload=title) for title in row)) for row in titles if row
+        )
+    return None, ()
+
+
+def _rows(value: Any, name: str) -> list[list[Any]]:
+    if not isinstance(value, list):
+        raise bad(f'can\'t parse reply keyboard markup: Field "{name}" must be of type Array')
+    if not all(isinstance(row, list) for row in value):
+        raise bad(f'can\'t parse reply keyboard markup: Field "{name}" must be an Array of Arrays')
+    for button in (button for row in value for button in row):
+        if not isinstance(button, dict) and not (isinstance(button, str) and name == "keyboard"):
+            raise bad("can't parse inline keyboard button: InlineKeyboardButton must be an Object")
+    return value
+
+
+def _inline(value: Any) -> tuple[JsonObject | None, tuple[Block, ...]]:
+    rows, blocks, count = [], [], 0
+    for row in _rows(value, "inline_keyboard"):
+        checked = [(button, _button(button)) for button in row]
+        # A button without a text is dropped in silence, as TDLib does.
+        kept = [(button, choice) for button, choice in checked if choice.title]
+        count += len(kept)
+        if kept:
+            rows.append([button for button, _ in kept])
+            blocks.append(Block("buttons", style="inline", choices=tuple(choice for _, choice in kept)))
+    if count > BUTTONS:
+        raise bad("reply markup is too long")
+    return ({"inline_keyboard": rows} if rows else None), tuple(blocks)
+
+
+def _button(button: JsonObject) -> Choice:
+    problem = "can't parse inline keyboard button: "
+    if not isinstance(button.get("text"), str):
+        raise bad(problem + 'Can\'t find field "text"')
+    title = button["text"].strip()
+    actions = [name for name in BUTTON_ACTIONS if button.get(name) not in (None, "")]
+    if not actions:
+        raise bad(problem + "Text buttons are unallowed in the inline keyboard")
+    if len(actions) > 1:
+        raise bad(problem + "Exactly one of the optional fields must be used")
+    if "callback_data" in actions:
+        data = button["callback_data"]
+        if not isinstance(data, str) or len(data.encode(errors="replace")) > CALLBACK_DATA_BYTES:
+            raise bad("BUTTON_DATA_INVALID")
+        return Choice(title, payload=data)
+    if "url" in actions:
+        url = str(button["url"])
+        if not is_web_url(url, BUTTON_SCHEMES):
+            raise bad(f"inline keyboard button URL '{url}' is invalid: Wrong HTTP URL")
+        return Choice(title, url=url)
+    if "copy_text" in actions:
+        copied = button["copy_text"].get("text") if isinstance(button["copy_text"], dict) else None
+        if not isinstance(copied, str) or not 1 <= len(copied) <= COPY_TEXT:
+            raise bad("BUTTON_COPY_TEXT_INVALID")
+        return Choice(title, description=copied)
+    return Choice(title)

@@ -1,0 +1,142 @@
+"""What the four emulators share of HTTP: reading bodies with a cap, refusing in a platform's own words, media types.
+
+The form parser is our own few lines, since kurir has no other use for one; it takes whole bodies, which the caps allow.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.message import Message
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+JsonObject: TypeAlias = dict[str, Any]
+
+#: The largest multipart body that is read at all: a file of 50 MB and its fields.
+MAX_UPLOAD_BODY = 52 * 1024 * 1024
+
+
+class RefusedError(Exception):
+    """A request that the emulated platform refuses, with the platform's own status, body and headers."""
+
+    def __init__(self, status: int, body: JsonObject, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, body)
+        self.status = status
+        self.body = body
+        self.headers = dict(headers or {})
+
+    def response(self) -> JSONResponse:
+        """Return the refusal as the answer."""
+        return JSONResponse(self.body, self.status, self.headers)
+
+
+class TooLargeError(Exception):
+    """A body beyond its cap."""
+
+
+class UnreadableError(Exception):
+    """A body that is not what its content type says."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a multipart body."""
+
+    name: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The fields and files of a body, whatever its encoding was."""
+
+    fields: JsonObject = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the body of *request*; raises TooLargeError as soon as it passes *limit* bytes."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLargeError
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def parse_json(raw: bytes) -> Any:
+    """Return the JSON value in *raw*; raises UnreadableError."""
+    try:
+        return json.loads(raw.decode())
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(str(error)) from error
+
+
+async def read_form(request: Request, *, limit: int, upload_limit: int = MAX_UPLOAD_BODY) -> Form:
+    """Return the fields of a JSON, urlencoded or multipart body, query parameters first.
+
+    *limit* caps all fields together, *upload_limit* a multipart body with its files.
+    """
+    kind = Message()
+    kind["Content-Type"] = request.headers.get("content-type", "")
+    fields: JsonObject = dict(request.query_params)
+    multipart = kind.get_content_type() == "multipart/form-data"
+    raw = await read_body(request, upload_limit if multipart else limit)
+    if multipart:
+        return _multipart(raw, str(kind.get_param("boundary", "")), fields, limit)
+    if kind.get_content_type() == "application/json":
+        value = parse_json(raw) if raw.strip() else {}
+        if not isinstance(value, dict):
+            raise UnreadableError("an object is expected")
+        return Form(fields | value)
+    if kind.get_content_type() == "application/x-www-form-urlencoded":
+        try:
+            return Form(fields | dict(parse_qsl(raw.decode(), keep_blank_values=True)))
+        except ValueError as error:
+            raise UnreadableError(str(error)) from error
+    return Form(fields)
+
+
+def _multipart(raw: bytes, boundary: str, fields: JsonObject, limit: int) -> Form:
+    """Parse multipart/form-data (RFC 7578)."""
+    if not boundary:
+        raise UnreadableError("no boundary")
+    form = Form(fields)
+    size = 0
+    for part in (b"\r\n" + raw).split(b"\r\n--" + boundary.encode())[1:]:
+        if part.startswith(b"--"):
+            return form
+        head, separator, content = part.partition(b"\r\n\r\n")
+        if not separator:
+            raise UnreadableError("a part without a head")
+        headers = _part_headers(head)
+        name = headers.get_param("name", "", header="content-disposition")
+        file_name = headers.get_filename()
+        if file_name is None:
+            size += len(content)
+            if size > limit:
+                raise TooLargeError
+            form.fields[str(name)] = content.decode(errors="replace")
+        else:
+            declared = headers.get_content_type() if headers["content-type"] else ""
+            form.files[str(name)] = File(file_name, declared, content)
+    raise UnreadableError("the last boundary is missing")
+
+
+def _part_headers(head: bytes) -> Message:
+    message = Message()
+    for line in head.decode(errors="replace").split("\r\n"):
+        name, colon, value = line.partition(":")
+        if colon:
+            message[name.strip()] = value.strip()
+    return message
+
+
+def utf16(text: str) -> int:
+    """Return the length of *text* in UTF-16 code units."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -1,0 +1,1 @@
+"""The only SQL. ``base`` is the protocol, ``sqlite`` the store for one machine; ``migrations`` holds the schema."""

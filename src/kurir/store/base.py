@@ -1,0 +1,559 @@
+"""The Store protocol: what the gateway asks of its database.
+
+Every method is one transaction. On return what its docstring says is true and durable; when it raises, nothing of it
+happened. All times are aware UTC. No method reads by a bare id on behalf of a client: the client's id is always asked for.
+
+A message row is its own job row: ``queued`` says that delivery still has something to do with it. Parts are written when
+they are first marked in flight. Status changes are events, numbered in commit order; a message's history is its events.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from kurir.domain.message import Priority
+from kurir.domain.problem import Loss
+from kurir.domain.status import Status
+
+
+class StoreError(Exception):
+    """The store could not do what it was asked; nothing of it happened."""
+
+
+class StoreUnavailable(StoreError):
+    """The disk is full, the file is read-only, the database is out of reach: try again later (HTTP 503)."""
+
+
+class StoreUnusable(StoreError):
+    """The database cannot be opened at all: newer schema, wrong file, held by another process, SQLite too old."""
+
+
+# --- configuration --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRecord:
+    """A client as it is stored. ``password_hash`` is an encoded argon2id hash, or a keyed hash of a generated secret."""
+
+    id: str
+    username: str
+    password_hash: str
+    default_region: str = ""
+    max_age_seconds: int = 86_400
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """An account as it is stored. ``sealed`` is its settings as encrypted JSON, ``options`` the rest as plain JSON.
+
+    ``position`` is its place among the client's accounts; the first enabled one of a channel is the default unless
+    another has ``is_default``. ``parked_code`` is "" while the account works.
+    """
+
+    id: str
+    client_id: str
+    channel: str
+    api_base: str
+    sealed: bytes
+    options: str = "{}"
+    is_default: bool = False
+    position: int = 0
+    enabled: bool = True
+    parked_code: str = ""
+    parked_reason: str = ""
+    parked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRecord:
+    """A client's callback endpoint as it is stored. ``sealed`` is the signing secret and the headers, encrypted JSON."""
+
+    client_id: str
+    url: str
+    dialect: str
+    events: tuple[str, ...]
+    sealed: bytes
+    enabled: bool = True
+
+
+# --- accept ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to accept. ``body`` is its canonical form, ``lane`` what orders it: the address, or the phone unresolved.
+
+    ``losses`` are those known at accept. ``due_at`` is send_at, else ``accepted_at``.
+    """
+
+    tid: str
+    client_id: str
+    channel: str
+    account_id: str
+    message_id: str
+    recipient: str
+    lane: str
+    type: str
+    body: bytes
+    fingerprint: bytes
+    fingerprint_version: int
+    losses: tuple[Loss, ...]
+    priority: Priority
+    accepted_at: datetime
+    due_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The message is on disk. *replayed*: it was before, with the same content, and nothing was written now."""
+
+    tid: str
+    status: Status
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The id is taken by a message with other content; nothing was written."""
+
+    tid: str
+
+
+# --- delivery -------------------------------------------------------------------------------------------------------------
+
+
+class Phase(StrEnum):
+    """Where a part stands: marked before its call, waiting for its next try, taken by the platform, or refused."""
+
+    IN_FLIGHT = "in_flight"
+    WAITING = "waiting"
+    ANSWERED = "answered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecord:
+    """A part of a message. ``status`` is None before the platform's answer. ``again`` are the cures taken (words)."""
+
+    number: int
+    phase: Phase
+    status: Status | None = None
+    attempts: int = 0
+    platform_ids: tuple[str, ...] = ()
+    marked_at: datetime | None = None
+    answered_at: datetime | None = None
+    again: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMessage:
+    """A message that delivery has to do with. ``seq`` is the insert sequence: the order within a lane.
+
+    ``facts`` is what the first rendering saw, as JSON, None before the first mark: later renderings see the same.
+    """
+
+    seq: int
+    tid: str
+    client_id: str
+    channel: str
+    account_id: str
+    message_id: str
+    recipient: str
+    lane: str
+    body: bytes
+    priority: Priority
+    run: int
+    due_at: datetime
+    expires_at: datetime
+    facts: bytes | None = None
+    parts: tuple[PartRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A part about to be called. The first mark of a run carries what the rendering found.
+
+    ``total`` is the number of parts; ``address`` the resolved address; ``facts`` the frozen facts as JSON; ``tokens``
+    pairs of (token, key).
+    """
+
+    tid: str
+    run: int
+    part: int
+    at: datetime
+    total: int
+    address: str
+    again: tuple[str, ...] = ()
+    facts: bytes | None = None
+    losses: tuple[Loss, ...] = ()
+    tokens: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One HTTP exchange for a part, secrets masked, body of the answer at most 16 KiB. Duration in milliseconds.
+
+    ``status`` is the HTTP status, 0 when no answer came; ``outcome`` the outcome's name; ``request`` the call as JSON.
+    """
+
+    part: int
+    at: datetime
+    duration_ms: int
+    request: str
+    status: int
+    headers: str
+    body: bytes
+    outcome: str
+    code: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """Why a message or a part ended: our code, a sentence, and the platform's own code."""
+
+    code: str
+    detail: str
+    provider_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PartAnswered:
+    """The platform took the part."""
+
+    platform_ids: tuple[str, ...]
+    status: Status
+    quote_tokens: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartFailed:
+    """The part failed for good, and with it the message."""
+
+    status: Status
+    error: ErrorRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PartWaiting:
+    """The part is to be tried again at ``until``; ``reason`` says why it waits."""
+
+    until: datetime
+    reason: ErrorRecord
+
+
+Verdict = PartAnswered | PartFailed | PartWaiting
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a marked part, with the exchange that told, and the mark of the next part (same commit)."""
+
+    tid: str
+    run: int
+    part: int
+    at: datetime
+    attempt: AttemptRecord
+    verdict: Verdict
+    next_mark: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is true after :meth:`Store.record`. ``marked``: the next part's mark was written too."""
+
+    status: Status
+    queued: bool
+    marked: bool
+
+
+# --- receipts ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRecord:
+    """A receipt of an account, ready to be applied. Fields as in ``kurir.channels.base.Receipt``."""
+
+    account_id: str
+    event_id: str
+    status: Status
+    at: datetime
+    platform_id: str = ""
+    watermark: datetime | None = None
+    address: str = ""
+    reference: str = ""
+    error: ErrorRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """How many receipts were new, and how many of them waited for their send to be recorded."""
+
+    new: int
+    waiting: int
+
+
+# --- contacts ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRecord:
+    """A person as one account knows them."""
+
+    client_id: str
+    account_id: str
+    channel: str
+    address: str
+    phone: str = ""
+    name: str = ""
+    last_inbound_at: datetime | None = None
+    linked_at: datetime | None = None
+    blocked: bool = False
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StatusEvent:
+    """One change of a message's status. ``position`` is its place in the client's feed."""
+
+    position: int
+    tid: str
+    status: Status
+    previous: Status
+    at: datetime
+    error: ErrorRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecord:
+    """A message with all that is known of it. In a list, parts, attempts, losses and history stay empty."""
+
+    seq: int
+    tid: str
+    client_id: str
+    channel: str
+    account_id: str
+    message_id: str
+    recipient: str
+    address: str
+    type: str
+    status: Status
+    queued: bool
+    run: int
+    reason: ErrorRecord | None
+    waiting_until: datetime | None
+    error: ErrorRecord | None
+    accepted_at: datetime
+    due_at: datetime
+    expires_at: datetime
+    parts_total: int
+    parts: tuple[PartRecord, ...] = ()
+    attempts: tuple[AttemptRecord, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    history: tuple[StatusEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages a list shows; None is any. ``before_seq`` is the cursor: newest first, below it."""
+
+    channel: str | None = None
+    message_id: str | None = None
+    recipient: str | None = None
+    status: Status | None = None
+    before_seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRecord:
+    """A message of ours that a reply names: its platform id, the chat it is in, LINE's quote token or ""."""
+
+    platform_id: str
+    address: str
+    quote_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """How much waits for an account, and since when the oldest does."""
+
+    account_id: str
+    messages: int
+    oldest_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a configuration file declares, in its order."""
+
+    clients: Sequence[ClientRecord] = field(default_factory=tuple)
+    accounts: Sequence[AccountRecord] = field(default_factory=tuple)
+    endpoints: Sequence[EndpointRecord] = field(default_factory=tuple)
+
+
+class Store(Protocol):
+    """The database. One instance a process."""
+
+    async def open(self) -> None:
+        """Open the database, take it for this process, and run the migrations. Raises StoreUnusable."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun and close. Later calls raise StoreUnavailable."""
+        ...
+
+    async def meta(self, key: str) -> str | None:
+        """Return a value of the installation (such as the check of the encryption key), None when it is not set."""
+        ...
+
+    async def set_meta(self, key: str, value: str) -> None:
+        """Set a value of the installation. On return it is durable."""
+        ...
+
+    # configuration
+
+    async def declare(self, declared: Declared, at: datetime) -> None:
+        """Bring clients, accounts and endpoints in line with a configuration file, in one transaction.
+
+        What is declared is created or updated and enabled; what an earlier call declared and this one does not is
+        disabled, never deleted; what was made in another way stays. A parked account whose sealed settings or api_base
+        changed is un-parked, since the operator has mended it.
+        """
+        ...
+
+    async def clients(self) -> list[ClientRecord]:
+        """Return every client, enabled or not, by id."""
+        ...
+
+    async def accounts(self) -> list[AccountRecord]:
+        """Return every account, enabled or not, by client and position."""
+        ...
+
+    async def endpoints(self, client_id: str) -> list[EndpointRecord]:
+        """Return the client's callback endpoints in declared order."""
+        ...
+
+    async def park(self, account_id: str, error: ErrorRecord, at: datetime) -> None:
+        """Mark the account as stopped by the platform. A second call keeps the first reason."""
+        ...
+
+    async def unpark(self, account_id: str) -> None:
+        """Let the account work again."""
+        ...
+
+    # accept
+
+    async def accept(self, message: NewMessage) -> Accepted | Conflict:
+        """Accept *message*. On Accepted it is on disk with its job, or was before (*replayed*).
+
+        The key is (client, channel, message id). A known key with an equal fingerprint returns the first tid and today's
+        status; with another fingerprint Conflict, and nothing changes. Concurrent calls with one key get one row. Raises
+        StoreUnavailable when it could not be made durable: then nothing of it is kept.
+        """
+        ...
+
+    # delivery
+
+    async def queued(
+        self, account_id: str, *, after_seq: int = 0, lane: str | None = None, limit: int = 100
+    ) -> list[QueuedMessage]:
+        """Return up to *limit* queued messages of the account by seq, above *after_seq*, of one lane or of all."""
+        ...
+
+    async def mark(self, mark: Mark) -> bool:
+        """Mark a part in flight. On True the mark is durable and the call may start.
+
+        False: the message is no longer queued, or its run is another (cancelled, retried, ended), and nothing changed.
+        The first mark stores total, address, facts, losses and tokens too.
+        """
+        ...
+
+    async def record(self, result: Result) -> Recorded:
+        """Record what became of a part, in one transaction with the next part's mark.
+
+        Adds the attempt; sets the part; stores its platform ids; applies receipts and watermarks that came earlier;
+        recomputes the message's status and adds an event when it changed. The message leaves the queue when every part
+        is answered or one failed. A result of an older run is kept as an attempt and changes nothing else.
+        """
+        ...
+
+    async def finish(self, tid: str, run: int, status: Status, error: ErrorRecord, at: datetime) -> bool:
+        """End a queued message of which no part has begun (expired, no address). False when it was not so any more."""
+        ...
+
+    async def wait(self, tid: str, run: int, until: datetime | None, reason: ErrorRecord) -> None:
+        """Keep why a queued message waits, and until when, for those who ask."""
+        ...
+
+    # receipts
+
+    async def receive(self, receipts: Sequence[ReceiptRecord], at: datetime) -> Received:
+        """Apply receipts. On return each is durable: applied, a known duplicate, or kept until its send is recorded.
+
+        Statuses only move forward (``kurir.domain.status``). A watermark covers every part of the account's messages to
+        the address that was answered at or before it (one second of tolerance), now and when recorded later.
+        """
+        ...
+
+    # contacts
+
+    async def put_contact(self, contact: ContactRecord, at: datetime) -> ContactRecord:
+        """Link or rename a contact. A phone already linked in the account moves: the newest wins. Returns it as stored."""
+        ...
+
+    async def contact(self, account_id: str, address: str) -> ContactRecord | None:
+        """Return the contact with this address on the account."""
+        ...
+
+    async def contact_by_phone(self, account_id: str, phone: str) -> ContactRecord | None:
+        """Return the contact that the phone is linked to on the account."""
+        ...
+
+    async def contacts(
+        self, client_id: str, *, phone: str | None = None, channel: str | None = None
+    ) -> list[ContactRecord]:
+        """Return up to 1,000 of the client's contacts, by account and address."""
+        ...
+
+    # reading
+
+    async def message(self, client_id: str, tid: str) -> MessageRecord | None:
+        """Return the client's message with parts, attempts, losses and history."""
+        ...
+
+    async def messages(self, client_id: str, wanted: MessageFilter, limit: int) -> list[MessageRecord]:
+        """Return up to *limit* of the client's messages, newest first, without parts, attempts, losses and history."""
+        ...
+
+    async def reply_target(self, client_id: str, account_id: str, reply_id: str) -> ReplyRecord | None:
+        """Return the message of ours that *reply_id* names: the client's own id, a tid, or a platform id."""
+        ...
+
+    async def key_of(self, client_id: str, token: str) -> str | None:
+        """Return the client's key that *token* stands for."""
+        ...
+
+    async def depths(self) -> list[QueueDepth]:
+        """Return the queue depth of every account that has one."""
+        ...
+
+    async def purge(self, before: datetime, limit: int) -> int:
+        """Delete up to *limit* messages that ended before *before*, with parts, attempts and events. Returns how many.
+
+        Idempotency keys go with their message, but not before seven days after its end; platform ids and tokens stay.
+        """
+        ...
+
+    async def broken_invariants(self) -> list[str]:
+        """Return a sentence for each rule of the schema that does not hold: [] in a healthy database.
+
+        Among them: a message is queued exactly while delivery has work with it; statuses equal what their parts say;
+        every message has its idempotency key; every status but 0 has its event; no part of another run is in flight.
+        """
+        ...

@@ -1,0 +1,240 @@
+-- The first schema. Times are microseconds since 1970 in UTC. Statuses are the numbers of kurir.domain.status. The row
+-- that records a version is written by the code that runs these files.
+
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Configuration. declared = 1: a configuration file brought it, and disables it when it stops naming it.
+
+CREATE TABLE client (
+    id              TEXT PRIMARY KEY,
+    username        TEXT NOT NULL,
+    password_hash   TEXT NOT NULL,
+    default_region  TEXT NOT NULL,
+    max_age_seconds INTEGER NOT NULL,
+    enabled         INTEGER NOT NULL,
+    declared        INTEGER NOT NULL,
+    changed_at      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE account (
+    id            TEXT PRIMARY KEY,
+    client_id     TEXT NOT NULL,
+    channel       TEXT NOT NULL,
+    api_base      TEXT NOT NULL,
+    sealed        BLOB NOT NULL,
+    options       TEXT NOT NULL,
+    is_default    INTEGER NOT NULL,
+    position      INTEGER NOT NULL,
+    enabled       INTEGER NOT NULL,
+    declared      INTEGER NOT NULL,
+    changed_at    INTEGER NOT NULL,
+    parked_code   TEXT NOT NULL DEFAULT '',
+    parked_reason TEXT NOT NULL DEFAULT '',
+    parked_at     INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE endpoint (
+    client_id  TEXT NOT NULL,
+    url        TEXT NOT NULL,
+    position   INTEGER NOT NULL,
+    dialect    TEXT NOT NULL,
+    events     TEXT NOT NULL, -- a JSON list
+    sealed     BLOB NOT NULL,
+    enabled    INTEGER NOT NULL,
+    declared   INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (client_id, url)
+) STRICT, WITHOUT ROWID;
+
+-- Messages. The row is its own job: queued = 1 while delivery has work with it. seq is the order within a lane, and is
+-- never given twice, not even after its message was deleted.
+
+CREATE TABLE message (
+    seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+    tid             TEXT NOT NULL UNIQUE,
+    client_id       TEXT NOT NULL,
+    channel         TEXT NOT NULL,
+    account_id      TEXT NOT NULL,
+    message_id      TEXT NOT NULL,
+    recipient       TEXT NOT NULL,
+    lane            TEXT NOT NULL,
+    type            TEXT NOT NULL,
+    priority        TEXT NOT NULL,
+    accepted_at     INTEGER NOT NULL,
+    due_at          INTEGER NOT NULL,
+    expires_at      INTEGER NOT NULL,
+    queued          INTEGER NOT NULL DEFAULT 1,
+    status          INTEGER NOT NULL DEFAULT 0,
+    run             INTEGER NOT NULL DEFAULT 1,
+    address         TEXT NOT NULL DEFAULT '',
+    parts_total     INTEGER NOT NULL DEFAULT 0,
+    waiting_until   INTEGER,
+    reason_code     TEXT,
+    reason_detail   TEXT,
+    reason_provider TEXT,
+    error_code      TEXT,
+    error_detail    TEXT,
+    error_provider  TEXT,
+    ended_at        INTEGER, -- when it last changed outside the queue; NULL while queued and while the status is 0
+    losses          TEXT,    -- known at accept, a JSON list of [pointer, kind, detail]
+    render_losses   TEXT,    -- found by the first rendering of the run
+    facts           BLOB,
+    body            BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX message_by_client ON message (client_id, seq);
+CREATE INDEX message_by_recipient ON message (client_id, recipient, seq);
+CREATE INDEX message_in_queue ON message (account_id, seq) WHERE queued = 1;
+CREATE INDEX message_in_lane ON message (account_id, lane, seq) WHERE queued = 1;
+CREATE INDEX message_ended ON message (ended_at) WHERE ended_at IS NOT NULL;
+
+-- Outside retention: a key outlives its message, then with the message's last status and end.
+CREATE TABLE idempotency (
+    client_id   TEXT NOT NULL,
+    message_id  TEXT NOT NULL,
+    channel     TEXT NOT NULL,
+    tid         TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    version     INTEGER NOT NULL,
+    status      INTEGER,
+    ended_at    INTEGER,
+    PRIMARY KEY (client_id, message_id, channel)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX idempotency_ended ON idempotency (ended_at) WHERE ended_at IS NOT NULL;
+
+-- Parts: written when first marked in flight. settled = 1: a receipt told that the platform has it before the answer to
+-- the call was recorded. account_id and address say whom a watermark covers.
+
+CREATE TABLE part (
+    seq            INTEGER NOT NULL REFERENCES message (seq) ON DELETE CASCADE,
+    number         INTEGER NOT NULL,
+    run            INTEGER NOT NULL,
+    phase          TEXT NOT NULL,
+    status         INTEGER,
+    attempts       INTEGER NOT NULL,
+    account_id     TEXT NOT NULL,
+    address        TEXT NOT NULL,
+    platform_ids   TEXT NOT NULL DEFAULT '[]', -- a JSON list, in order
+    again          TEXT NOT NULL DEFAULT '[]', -- a JSON list
+    marked_at      INTEGER,
+    answered_at    INTEGER,
+    settled        INTEGER NOT NULL DEFAULT 0,
+    error_code     TEXT,
+    error_detail   TEXT,
+    error_provider TEXT,
+    PRIMARY KEY (seq, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX part_under_watermark ON part (account_id, address, status, answered_at)
+    WHERE answered_at IS NOT NULL AND status < 3;
+
+CREATE TABLE attempt (
+    id          INTEGER PRIMARY KEY,
+    seq         INTEGER NOT NULL REFERENCES message (seq) ON DELETE CASCADE,
+    run         INTEGER NOT NULL,
+    part        INTEGER NOT NULL,
+    at          INTEGER NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    request     TEXT NOT NULL,
+    status      INTEGER NOT NULL,
+    headers     TEXT NOT NULL,
+    body        BLOB NOT NULL,
+    outcome     TEXT NOT NULL,
+    code        TEXT NOT NULL,
+    reason      TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX attempt_by_message ON attempt (seq);
+
+-- Outside retention. The newest part wins an id that a platform gave twice (a sandbox that was started afresh does).
+CREATE TABLE platform_id (
+    account_id  TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    tid         TEXT NOT NULL,
+    part        INTEGER NOT NULL,
+    address     TEXT NOT NULL,
+    quote_token TEXT NOT NULL,
+    PRIMARY KEY (account_id, platform_id)
+) STRICT, WITHOUT ROWID;
+
+-- Outside retention: what a token in a platform's field stands for.
+CREATE TABLE key_token (
+    client_id TEXT NOT NULL,
+    token     TEXT NOT NULL,
+    key       TEXT NOT NULL,
+    PRIMARY KEY (client_id, token)
+) STRICT, WITHOUT ROWID;
+
+-- Changes of status. The only writer numbers them as it commits, so the order of positions is the order of commits.
+CREATE TABLE event (
+    position       INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id      TEXT NOT NULL,
+    seq            INTEGER NOT NULL REFERENCES message (seq) ON DELETE CASCADE,
+    status         INTEGER NOT NULL,
+    previous       INTEGER NOT NULL,
+    at             INTEGER NOT NULL,
+    error_code     TEXT,
+    error_detail   TEXT,
+    error_provider TEXT
+) STRICT;
+
+CREATE INDEX event_by_client ON event (client_id, position);
+CREATE INDEX event_by_message ON event (seq, position);
+
+-- What came in.
+
+CREATE TABLE inbound_event (
+    account_id  TEXT NOT NULL,
+    event_id    TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    PRIMARY KEY (account_id, event_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX inbound_event_by_age ON inbound_event (received_at);
+
+CREATE TABLE early_receipt (
+    id             INTEGER PRIMARY KEY,
+    account_id     TEXT NOT NULL,
+    platform_id    TEXT NOT NULL,
+    reference      TEXT NOT NULL,
+    status         INTEGER NOT NULL,
+    at             INTEGER NOT NULL,
+    error_code     TEXT,
+    error_detail   TEXT,
+    error_provider TEXT,
+    received_at    INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX early_receipt_by_id ON early_receipt (account_id, platform_id) WHERE platform_id <> '';
+CREATE INDEX early_receipt_by_reference ON early_receipt (account_id, reference) WHERE reference <> '';
+
+-- The highest watermark of each status; event_at is when the platform says that it happened.
+CREATE TABLE watermark (
+    account_id TEXT NOT NULL,
+    address    TEXT NOT NULL,
+    status     INTEGER NOT NULL,
+    up_to      INTEGER NOT NULL,
+    event_at   INTEGER NOT NULL,
+    PRIMARY KEY (account_id, address, status)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE contact (
+    account_id      TEXT NOT NULL,
+    address         TEXT NOT NULL,
+    client_id       TEXT NOT NULL,
+    channel         TEXT NOT NULL,
+    phone           TEXT NOT NULL,
+    name            TEXT NOT NULL,
+    last_inbound_at INTEGER,
+    linked_at       INTEGER,
+    blocked         INTEGER NOT NULL,
+    changed_at      INTEGER NOT NULL,
+    PRIMARY KEY (account_id, address)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX contact_by_phone ON contact (account_id, phone) WHERE phone <> '';
+CREATE INDEX contact_by_client ON contact (client_id, account_id, address);

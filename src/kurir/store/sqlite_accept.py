@@ -1,0 +1,78 @@
+"""Accepting a message: its idempotency key and its row, in one transaction.
+
+The functions here run inside a transaction of the writer.
+"""
+
+from typing import Final
+
+import apsw
+
+from kurir.domain.status import Status
+from kurir.store import sqlite_rows as rows
+from kurir.store.base import Accepted, Conflict, NewMessage
+
+_TAKE_KEY: Final = """
+INSERT INTO idempotency (client_id, message_id, channel, tid, fingerprint, version) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING
+"""
+_FIND_KEY: Final = """
+SELECT idempotency.tid, fingerprint, version, coalesce(message.status, idempotency.status, 0)
+FROM idempotency LEFT JOIN message ON message.tid = idempotency.tid
+WHERE idempotency.client_id = ? AND idempotency.message_id = ? AND idempotency.channel = ?
+"""
+_INSERT: Final = """
+INSERT INTO message (tid, client_id, channel, account_id, message_id, recipient, lane, type, priority, accepted_at, due_at,
+                     expires_at, losses, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+def accept(db: apsw.Connection, message: NewMessage) -> Accepted | Conflict:
+    """Write *message*, or find the one that has its key already.
+
+    The key is taken before anything is looked up: the unique constraint, not a look before the insert, decides a race.
+    """
+    db.execute(
+        _TAKE_KEY,
+        (
+            message.client_id,
+            message.message_id,
+            message.channel,
+            message.tid,
+            message.fingerprint,
+            message.fingerprint_version,
+        ),
+    )
+    if db.changes() == 0:
+        return _known(db, message)
+    db.execute(
+        _INSERT,
+        (
+            message.tid,
+            message.client_id,
+            message.channel,
+            message.account_id,
+            message.message_id,
+            message.recipient,
+            message.lane,
+            message.type,
+            message.priority.value,
+            rows.micros(message.accepted_at),
+            rows.micros(message.due_at),
+            rows.micros(message.expires_at),
+            rows.losses_column(message.losses),
+            message.body,
+        ),
+    )
+    return Accepted(message.tid, Status.PENDING, replayed=False)
+
+
+def _known(db: apsw.Connection, message: NewMessage) -> Accepted | Conflict:
+    """Answer for a key that is taken. Fingerprints of two rule versions cannot be compared, so they are unequal."""
+    found = db.execute(_FIND_KEY, (message.client_id, message.message_id, message.channel)).fetchone()
+    if found is None:
+        raise AssertionError("a key that could not be taken is not there")
+    tid, fingerprint, version, status = found
+    if (fingerprint, version) != (message.fingerprint, message.fingerprint_version):
+        return Conflict(tid)
+    return Accepted(tid, Status(status), replayed=True)

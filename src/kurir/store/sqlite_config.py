@@ -1,0 +1,136 @@
+"""What is configured: clients, accounts, endpoints and the values of the installation.
+
+The functions here run inside a transaction of the writer or of a reader.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import apsw
+
+from kurir.store import sqlite_rows as rows
+from kurir.store.base import AccountRecord, ClientRecord, Declared, EndpointRecord, ErrorRecord
+
+_META: Final = "SELECT value FROM meta WHERE key = ?"
+_SET_META: Final = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+
+# declared = 2 marks, within one transaction, what an earlier call declared and this one has not named yet.
+_FORGET: Final = (
+    "UPDATE client SET declared = 2 WHERE declared = 1",
+    "UPDATE account SET declared = 2 WHERE declared = 1",
+    "UPDATE endpoint SET declared = 2 WHERE declared = 1",
+)
+_DISABLE: Final = (
+    "UPDATE client SET declared = 1, enabled = 0, changed_at = iif(enabled, ?, changed_at) WHERE declared = 2",
+    "UPDATE account SET declared = 1, enabled = 0, changed_at = iif(enabled, ?, changed_at) WHERE declared = 2",
+    "UPDATE endpoint SET declared = 1, enabled = 0, changed_at = iif(enabled, ?, changed_at) WHERE declared = 2",
+)
+_DECLARE_CLIENT: Final = """
+INSERT INTO client (id, username, password_hash, default_region, max_age_seconds, enabled, declared, changed_at)
+VALUES (?, ?, ?, ?, ?, 1, 1, ?)
+ON CONFLICT DO UPDATE SET username = excluded.username, password_hash = excluded.password_hash,
+    default_region = excluded.default_region, max_age_seconds = excluded.max_age_seconds, enabled = 1, declared = 1,
+    changed_at = excluded.changed_at
+"""
+_UNPARK_MENDED: Final = """
+UPDATE account SET parked_code = '', parked_reason = '', parked_at = NULL
+WHERE id = ? AND parked_code <> '' AND (sealed <> ? OR api_base <> ?)
+"""
+_DECLARE_ACCOUNT: Final = """
+INSERT INTO account (id, client_id, channel, api_base, sealed, options, is_default, position, enabled, declared, changed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, 1, ?)
+ON CONFLICT DO UPDATE SET client_id = excluded.client_id, channel = excluded.channel, api_base = excluded.api_base,
+    sealed = excluded.sealed, options = excluded.options, is_default = excluded.is_default, position = excluded.position,
+    enabled = 1, declared = 1, changed_at = excluded.changed_at
+"""
+_DECLARE_ENDPOINT: Final = """
+INSERT INTO endpoint (client_id, url, position, dialect, events, sealed, enabled, declared, changed_at)
+VALUES (?, ?, ?, ?, ?, ?, 1, 1, ?)
+ON CONFLICT DO UPDATE SET position = excluded.position, dialect = excluded.dialect, events = excluded.events,
+    sealed = excluded.sealed, enabled = 1, declared = 1, changed_at = excluded.changed_at
+"""
+_CLIENTS: Final = rows.CLIENT + "ORDER BY id"
+_ACCOUNTS: Final = rows.ACCOUNT + "ORDER BY client_id, position, id"
+_ENDPOINTS: Final = rows.ENDPOINT + "WHERE client_id = ? ORDER BY position, url"
+_PARK: Final = """
+UPDATE account SET parked_code = ?, parked_reason = ?, parked_at = ? WHERE id = ? AND parked_code = ''
+"""
+_UNPARK: Final = """
+UPDATE account SET parked_code = '', parked_reason = '', parked_at = NULL WHERE id = ? AND parked_code <> ''
+"""
+
+
+def meta(db: apsw.Connection, key: str) -> str | None:
+    """Return a value of the installation."""
+    row = db.execute(_META, (key,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def set_meta(db: apsw.Connection, key: str, value: str) -> None:
+    """Set a value of the installation."""
+    db.execute(_SET_META, (key, value))
+
+
+def declare(db: apsw.Connection, declared: Declared, at: datetime) -> None:
+    """Create and bring in line what is declared; disable what was declared before and is not any more."""
+    now = rows.micros(at)
+    for statement in _FORGET:
+        db.execute(statement)
+    for client in declared.clients:
+        db.execute(
+            _DECLARE_CLIENT,
+            (client.id, client.username, client.password_hash, client.default_region, client.max_age_seconds, now),
+        )
+    for account in declared.accounts:
+        _declare_account(db, account, now)
+    for position, endpoint in enumerate(declared.endpoints):
+        events = rows.words_column(endpoint.events)
+        db.execute(
+            _DECLARE_ENDPOINT,
+            (endpoint.client_id, endpoint.url, position, endpoint.dialect, events, endpoint.sealed, now),
+        )
+    for statement in _DISABLE:
+        db.execute(statement, (now,))
+
+
+def _declare_account(db: apsw.Connection, account: AccountRecord, now: int) -> None:
+    db.execute(_UNPARK_MENDED, (account.id, account.sealed, account.api_base))
+    db.execute(
+        _DECLARE_ACCOUNT,
+        (
+            account.id,
+            account.client_id,
+            account.channel,
+            account.api_base,
+            account.sealed,
+            account.options,
+            account.is_default,
+            account.position,
+            now,
+        ),
+    )
+
+
+def clients(db: apsw.Connection) -> list[ClientRecord]:
+    """Return every client."""
+    return [rows.client(row) for row in db.execute(_CLIENTS)]
+
+
+def accounts(db: apsw.Connection) -> list[AccountRecord]:
+    """Return every account."""
+    return [rows.account(row) for row in db.execute(_ACCOUNTS)]
+
+
+def endpoints(db: apsw.Connection, client_id: str) -> list[EndpointRecord]:
+    """Return the endpoints of a client."""
+    return [rows.endpoint(row) for row in db.execute(_ENDPOINTS, (client_id,))]
+
+
+def park(db: apsw.Connection, account_id: str, error: ErrorRecord, at: datetime) -> None:
+    """Stop an account, unless it is stopped already."""
+    db.execute(_PARK, (error.code, error.detail, rows.micros(at), account_id))
+
+
+def unpark(db: apsw.Connection, account_id: str) -> None:
+    """Let an account work again."""
+    db.execute(_UNPARK, (account_id,))

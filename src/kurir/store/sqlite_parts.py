@@ -1,0 +1,261 @@
+"""A message and its parts while something is learned of them: what changes, and what follows for the message.
+
+Here the rules of ``kurir.domain.status`` meet the rows. Every change of a part goes through :func:`learn`, every change of
+a message through :func:`refresh`, and nobody else writes a status. The functions run inside a transaction of the writer.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+import apsw
+
+from kurir.domain.status import Status, advance, of_parts
+from kurir.store import sqlite_rows as rows
+from kurir.store.base import ErrorRecord, Phase
+
+#: The code of a part that was given up although it may have left: proof that it did corrects it.
+OUTCOME_UNKNOWN: Final = "outcome_unknown"
+#: A platform's watermark covers what we recorded up to so much later, in microseconds.
+TOLERANCE: Final = 1_000_000
+
+_MESSAGE: Final = """
+SELECT seq, tid, client_id, account_id, run, status, queued, parts_total, address FROM message WHERE tid = ?
+"""
+_PART: Final = """
+SELECT run, phase, status, attempts, account_id, address, platform_ids, again, marked_at, answered_at, settled,
+       error_code, error_detail, error_provider
+FROM part WHERE seq = ? AND number = ?
+"""
+_SAVE: Final = """
+INSERT INTO part (seq, number, run, phase, status, attempts, account_id, address, platform_ids, again, marked_at, answered_at,
+                  settled, error_code, error_detail, error_provider)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET run = excluded.run, phase = excluded.phase, status = excluded.status,
+    attempts = excluded.attempts, account_id = excluded.account_id, address = excluded.address,
+    platform_ids = excluded.platform_ids, again = excluded.again, marked_at = excluded.marked_at,
+    answered_at = excluded.answered_at, settled = excluded.settled, error_code = excluded.error_code,
+    error_detail = excluded.error_detail, error_provider = excluded.error_provider
+"""
+_PLATFORM_ID: Final = """
+INSERT INTO platform_id (account_id, platform_id, tid, part, address, quote_token) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET tid = excluded.tid, part = excluded.part, address = excluded.address,
+    quote_token = excluded.quote_token
+"""
+_STANDING: Final = "SELECT status, phase FROM part WHERE seq = ?"
+_UPDATE: Final = """
+UPDATE message SET status = ?, queued = ?, error_code = ?, error_detail = ?, error_provider = ?, ended_at = ?
+WHERE seq = ?
+"""
+_FORGET_REASON: Final = """
+UPDATE message SET waiting_until = NULL, reason_code = NULL, reason_detail = NULL, reason_provider = NULL
+WHERE seq = ? AND (reason_code IS NOT NULL OR waiting_until IS NOT NULL)
+"""
+_EVENT: Final = """
+INSERT INTO event (client_id, seq, status, previous, at, error_code, error_detail, error_provider)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_ERROR: Final = "SELECT error_code, error_detail, error_provider FROM message WHERE seq = ?"
+
+
+@dataclass(slots=True)
+class Message:
+    """What of a message's row the rules look at."""
+
+    seq: int
+    tid: str
+    client_id: str
+    account_id: str
+    run: int
+    status: Status
+    queued: bool
+    total: int
+    address: str
+
+
+@dataclass(slots=True)
+class Part:
+    """A part's row. ``settled``: a receipt told of it before the answer to its call was recorded."""
+
+    seq: int
+    number: int
+    run: int
+    phase: Phase
+    status: Status | None
+    attempts: int
+    account_id: str
+    address: str
+    platform_ids: list[str]
+    again: tuple[str, ...]
+    marked_at: int | None
+    answered_at: int | None
+    settled: bool
+    error: ErrorRecord | None
+
+    @property
+    def open(self) -> bool:
+        """Whether the answer to its call is still to come."""
+        return self.phase in (Phase.IN_FLIGHT, Phase.WAITING)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is learned of a part, and when it happened (microseconds)."""
+
+    status: Status
+    at: int
+    error: ErrorRecord | None = None
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------------
+
+
+def find_message(db: apsw.Connection, tid: str) -> Message | None:
+    """Return the message *tid*."""
+    row = db.execute(_MESSAGE, (tid,)).fetchone()
+    return None if row is None else Message(*row[:5], Status(row[5]), bool(row[6]), row[7], row[8])
+
+
+def find_part(db: apsw.Connection, seq: int, number: int) -> Part | None:
+    """Return a part of the message *seq*."""
+    row = db.execute(_PART, (seq, number)).fetchone()
+    if row is None:
+        return None
+    return Part(
+        seq,
+        number,
+        row[0],
+        Phase(row[1]),
+        None if row[2] is None else Status(row[2]),
+        row[3],
+        row[4],
+        row[5],
+        json.loads(row[6]),
+        rows.words(row[7]),
+        row[8],
+        row[9],
+        bool(row[10]),
+        rows.error_or_none(*row[11:14]),
+    )
+
+
+def new_part(message: Message, number: int) -> Part:
+    """Return a part that is not stored yet."""
+    return Part(
+        seq=message.seq,
+        number=number,
+        run=message.run,
+        phase=Phase.WAITING,
+        status=None,
+        attempts=0,
+        account_id=message.account_id,
+        address=message.address,
+        platform_ids=[],
+        again=(),
+        marked_at=None,
+        answered_at=None,
+        settled=False,
+        error=None,
+    )
+
+
+def save(db: apsw.Connection, part: Part) -> None:
+    """Store *part*."""
+    db.execute(
+        _SAVE,
+        (
+            part.seq,
+            part.number,
+            part.run,
+            part.phase.value,
+            None if part.status is None else int(part.status),
+            part.attempts,
+            part.account_id,
+            part.address,
+            rows.words_column(part.platform_ids),
+            rows.words_column(part.again),
+            part.marked_at,
+            part.answered_at,
+            part.settled,
+            *rows.error_columns(part.error),
+        ),
+    )
+
+
+def know_as(db: apsw.Connection, message: Message, part: Part, platform_id: str, quote_token: str = "") -> None:
+    """Remember that the platform calls *part* by *platform_id*, so that receipts and replies find it."""
+    if platform_id not in part.platform_ids:
+        part.platform_ids.append(platform_id)
+    db.execute(_PLATFORM_ID, (part.account_id, platform_id, message.tid, part.number, part.address, quote_token))
+
+
+# --- rules ----------------------------------------------------------------------------------------------------------------
+
+
+def learn(part: Part, news: News) -> bool:
+    """Let *part* learn *news*. Returns whether its status changed. The caller saves it."""
+    before = Status.PENDING if part.status is None else part.status
+    held = part.error is not None and part.error.code == OUTCOME_UNKNOWN
+    proof = held and news.status >= Status.SENT
+    after = advance(before, news.status, proof_of_sending=proof)
+    part.status = after
+    if after < Status.PENDING:
+        if after != before:
+            part.error = news.error
+        return after != before
+    part.error = None
+    if part.phase is Phase.FAILED:  # it was given up too early: the platform has it after all
+        part.phase = Phase.ANSWERED
+        part.answered_at = news.at
+    return after != before
+
+
+def refresh(db: apsw.Connection, message: Message, news: News, now: int) -> None:
+    """Bring the message's row in line with its parts, and add an event when its status changes.
+
+    *news* is what was learned last: its time is the event's, its error the message's when the message fails by it.
+    """
+    standing = db.execute(_STANDING, (message.seq,)).fetchall()
+    known = [Status(status) for status, _ in standing if status is not None]  # type: ignore[arg-type]  # an INTEGER column
+    answered = sum(phase == Phase.ANSWERED.value for _, phase in standing)
+    status = _next_status(message.status, of_parts(known, total=message.total))
+    failed = any(part_status < Status.PENDING for part_status in known)
+    queued = message.queued and not failed and not 0 < message.total <= answered
+    if (status, queued) == (message.status, message.queued):
+        return
+    settle(db, message, status, news, now, queued=queued)
+
+
+def settle(db: apsw.Connection, message: Message, status: Status, news: News, now: int, *, queued: bool) -> None:
+    """Give the message its new status and place, with the event where the status is new."""
+    changed = status != message.status
+    error = rows.error_columns(news.error if status < Status.PENDING else None)
+    if status < Status.PENDING and not changed:
+        error = db.execute(_ERROR, (message.seq,)).fetchone() or error
+    ended_at = None if queued or status == Status.PENDING else now
+    db.execute(_UPDATE, (int(status), queued, *error, ended_at, message.seq))
+    if message.queued and not queued:
+        db.execute(_FORGET_REASON, (message.seq,))
+    if changed:
+        db.execute(
+            _EVENT, (message.client_id, message.seq, int(status), int(message.status), news.at, *error)
+        )
+    message.status, message.queued = status, queued
+
+
+def follows(current: Status, parts: Status) -> bool:
+    """Return whether a message may stand at *current* while its parts say *parts*.
+
+    They are equal, but for a message that failed: it stays at its first failure when another part fails in another way,
+    and when the failure was corrected while parts that were never sent keep it from anything better.
+    """
+    return current == parts or (current < Status.PENDING and parts <= Status.PENDING)
+
+
+def _next_status(current: Status, parts: Status) -> Status:
+    return current if follows(current, parts) else parts
+
+
+def forget_reason(db: apsw.Connection, seq: int) -> None:
+    """The message does not wait any more."""
+    db.execute(_FORGET_REASON, (seq,))

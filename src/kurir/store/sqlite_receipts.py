@@ -1,0 +1,193 @@
+"""Receipts: news of parts from the platforms, in any order, any number of times, before or after the answer.
+
+A receipt finds its part by platform id, else by the reference that we gave the platform to carry; a watermark covers all
+parts to an address. What finds no part yet is kept, and :func:`catch_up` applies it when the part's answer is recorded.
+The functions run inside a transaction of the writer.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import apsw
+
+from kurir.domain.status import Status, advance
+from kurir.store import sqlite_parts as parts
+from kurir.store import sqlite_rows as rows
+from kurir.store.base import Phase, Received, ReceiptRecord
+from kurir.store.sqlite_parts import Message, News, Part
+
+_SEEN: Final = """
+INSERT INTO inbound_event (account_id, event_id, received_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
+"""
+_BY_PLATFORM_ID: Final = "SELECT tid, part FROM platform_id WHERE account_id = ? AND platform_id = ?"
+_KEEP: Final = """
+INSERT INTO early_receipt (account_id, platform_id, reference, status, at, error_code, error_detail, error_provider,
+                           received_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_KEPT: Final = """
+SELECT id, status, at, error_code, error_detail, error_provider, platform_id
+FROM early_receipt WHERE account_id = ? AND platform_id = ? AND platform_id <> ''
+UNION
+SELECT id, status, at, error_code, error_detail, error_provider, platform_id
+FROM early_receipt WHERE account_id = ? AND reference = ? AND reference <> ''
+ORDER BY id
+"""
+_DROP: Final = "DELETE FROM early_receipt WHERE id = ?"
+_RAISE_WATERMARK: Final = """
+INSERT INTO watermark (account_id, address, status, up_to, event_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET up_to = excluded.up_to, event_at = excluded.event_at WHERE excluded.up_to > up_to
+"""
+_WATERMARKS: Final = """
+SELECT status, event_at FROM watermark WHERE account_id = ? AND address = ? AND up_to >= ? ORDER BY status
+"""
+_COVERED: Final = """
+SELECT message.tid, part.number FROM part JOIN message ON message.seq = part.seq
+WHERE part.account_id = ? AND part.address = ? AND part.status = ? AND part.answered_at <= ? AND part.status < 3
+ORDER BY part.seq, part.number
+"""
+
+
+def receive(db: apsw.Connection, receipts: Sequence[ReceiptRecord], at: datetime) -> Received:
+    """Apply or keep *receipts*; skip those that were received before."""
+    now = rows.micros(at)
+    new = waiting = 0
+    for receipt in receipts:
+        db.execute(_SEEN, (receipt.account_id, receipt.event_id, now))
+        if db.changes() == 0:
+            continue
+        new += 1
+        waiting += _apply(db, receipt, now)
+    return Received(new, waiting)
+
+
+def _apply(db: apsw.Connection, receipt: ReceiptRecord, now: int) -> bool:
+    """Apply one receipt. Returns whether it waits for its send to be recorded."""
+    if receipt.watermark is not None:
+        _cover(db, receipt, rows.micros(receipt.watermark), now)
+        return False
+    found = _find(db, receipt)
+    if found is None:
+        return _keep(db, receipt, now)
+    message, part = found
+    if part is not None:
+        _tell(db, message, part, receipt, now)
+    return False
+
+
+def _find(db: apsw.Connection, receipt: ReceiptRecord) -> tuple[Message, Part | None] | None:
+    """Return the message and the part that *receipt* is about, None where it is not known yet."""
+    if receipt.platform_id:
+        row = db.execute(_BY_PLATFORM_ID, (receipt.account_id, receipt.platform_id)).fetchone()
+        if row is not None:
+            message = parts.find_message(db, row[0])
+            if message is None:
+                return None
+            return message, parts.find_part(db, message.seq, row[1])
+    if receipt.reference:
+        tid, number = _referred(receipt.reference)
+        message = parts.find_message(db, tid)
+        if message is not None and message.account_id == receipt.account_id:
+            part = parts.find_part(db, message.seq, number)
+            if part is not None:
+                return message, part
+    return None
+
+
+def _referred(reference: str) -> tuple[str, int]:
+    """Return tid and part of a reference. A bare tid is the first part."""
+    tid, _, number = reference.partition(":")
+    return tid, int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 1
+
+
+def _keep(db: apsw.Connection, receipt: ReceiptRecord, now: int) -> bool:
+    if not receipt.platform_id and not receipt.reference:
+        return False  # nothing will ever match it
+    db.execute(
+        _KEEP,
+        (
+            receipt.account_id,
+            receipt.platform_id,
+            receipt.reference,
+            int(receipt.status),
+            rows.micros(receipt.at),
+            *rows.error_columns(receipt.error),
+            now,
+        ),
+    )
+    return True
+
+
+def _tell(db: apsw.Connection, message: Message, part: Part, receipt: ReceiptRecord, now: int) -> None:
+    """Let a known part learn a receipt."""
+    news = News(receipt.status, rows.micros(receipt.at), receipt.error)
+    stranger = receipt.platform_id and receipt.platform_id not in part.platform_ids
+    if stranger and part.platform_ids and news.status < Status.PENDING:
+        return  # of two copies of an unknown part one failed: the other is what the answer told of
+    if stranger:
+        parts.know_as(db, message, part, receipt.platform_id)
+    last = news
+    if part.open:
+        part.phase, part.settled = Phase.ANSWERED, True
+        part.answered_at = min(news.at, now)
+        parts.learn(part, news)
+        last = catch_up(db, message, part, news)
+    else:
+        parts.learn(part, news)
+    parts.save(db, part)
+    parts.refresh(db, message, last, now)
+
+
+def _cover(db: apsw.Connection, receipt: ReceiptRecord, up_to: int, now: int) -> None:
+    """Keep the highest watermark, and apply this one to the parts that it covers already."""
+    event_at = rows.micros(receipt.at)
+    db.execute(_RAISE_WATERMARK, (receipt.account_id, receipt.address, int(receipt.status), up_to, event_at))
+    covered: dict[str, list[int]] = {}
+    for status in Status:
+        if advance(status, receipt.status) == status:
+            continue
+        for tid, number in db.execute(
+            _COVERED, (receipt.account_id, receipt.address, int(status), up_to + parts.TOLERANCE)
+        ).fetchall():
+            covered.setdefault(str(tid), []).append(int(number))  # type: ignore[arg-type]  # an INTEGER column
+    news = News(receipt.status, event_at, receipt.error)
+    for tid, numbers in covered.items():
+        message = parts.find_message(db, tid)
+        if message is None:
+            continue
+        for number in numbers:
+            part = parts.find_part(db, message.seq, number)
+            if part is not None:
+                parts.learn(part, news)
+                parts.save(db, part)
+        parts.refresh(db, message, news, now)
+
+
+def catch_up(db: apsw.Connection, message: Message, part: Part, news: News) -> News:
+    """Let a part whose answer has just become known learn what came before it. Returns the last news that changed it."""
+    last = news
+    references = [f"{message.tid}:{part.number}"]
+    if part.number == 1:
+        references.append(message.tid)
+    kept: dict[int, tuple[News, str]] = {}
+    for platform_id in part.platform_ids or [""]:
+        for reference in references:
+            found = db.execute(_KEPT, (part.account_id, platform_id, part.account_id, reference)).fetchall()
+            for row in found:
+                early = News(Status(row[1]), row[2], rows.error_or_none(*row[3:6]))  # type: ignore[arg-type]  # by the schema
+                kept[row[0]] = (early, str(row[6]))  # type: ignore[index]  # an INTEGER column
+    for key in sorted(kept):
+        early, platform_id = kept[key]
+        db.execute(_DROP, (key,))
+        if platform_id:
+            parts.know_as(db, message, part, platform_id)
+        if parts.learn(part, early):
+            last = early
+    if part.answered_at is not None:
+        marks = (part.account_id, part.address, part.answered_at - parts.TOLERANCE)
+        for status, event_at in db.execute(_WATERMARKS, marks).fetchall():
+            reached = News(Status(status), event_at)  # type: ignore[arg-type]  # INTEGER columns
+            if parts.learn(part, reached):
+                last = reached
+    return last

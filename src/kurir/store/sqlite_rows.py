@@ -1,0 +1,218 @@
+"""Rows of SQLite to the protocol's records, and values to what a column holds.
+
+Each record's columns stand in one SELECT beside the function that reads them, in the same order; those who read rows add
+what they look for. Times are integers:
+microseconds since 1970, UTC.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from kurir.domain.message import Priority
+from kurir.domain.problem import Loss
+from kurir.domain.status import Status
+from kurir.store.base import (
+    AccountRecord,
+    AttemptRecord,
+    ClientRecord,
+    ContactRecord,
+    EndpointRecord,
+    ErrorRecord,
+    MessageRecord,
+    PartRecord,
+    Phase,
+    QueuedMessage,
+    StatusEvent,
+)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+Row = Sequence[Any]
+
+
+# --- values ---------------------------------------------------------------------------------------------------------------
+
+
+def micros(moment: datetime) -> int:
+    """Return *moment* as a column holds it."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def micros_or_none(moment: datetime | None) -> int | None:
+    """Return *moment* as a column holds it, None for None."""
+    return None if moment is None else micros(moment)
+
+
+def moment(value: int) -> datetime:
+    """Return the time that a column holds."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def moment_or_none(value: int | None) -> datetime | None:
+    """Return the time that a column holds, None for None."""
+    return None if value is None else moment(value)
+
+
+def error_columns(error: ErrorRecord | None) -> tuple[str | None, str | None, str | None]:
+    """Return the three columns of an error."""
+    return (None, None, None) if error is None else (error.code, error.detail, error.provider_code)
+
+
+def error_or_none(code: str | None, detail: str | None, provider_code: str | None) -> ErrorRecord | None:
+    """Return the error that three columns hold."""
+    return None if code is None else ErrorRecord(code, detail or "", provider_code or "")
+
+
+def words_column(words: Iterable[str]) -> str:
+    """Return a list of words as JSON."""
+    return json.dumps(list(words), ensure_ascii=False)
+
+
+def words(column: str) -> tuple[str, ...]:
+    """Return the words that a column holds."""
+    return () if column == "[]" else tuple(json.loads(column))
+
+
+def losses_column(losses: Sequence[Loss]) -> str | None:
+    """Return losses as JSON, None for none."""
+    if not losses:
+        return None
+    return json.dumps([(loss.pointer, loss.kind, loss.detail) for loss in losses], ensure_ascii=False)
+
+
+def losses(column: str | None) -> tuple[Loss, ...]:
+    """Return the losses that a column holds."""
+    return () if column is None else tuple(Loss(*item) for item in json.loads(column))
+
+
+# --- configuration --------------------------------------------------------------------------------------------------------
+
+CLIENT: Final = """
+SELECT id, username, password_hash, default_region, max_age_seconds, enabled
+FROM client
+"""
+
+
+def client(row: Row) -> ClientRecord:
+    """Return the client of a row of CLIENT."""
+    return ClientRecord(row[0], row[1], row[2], row[3], row[4], bool(row[5]))
+
+
+ACCOUNT: Final = """
+SELECT id, client_id, channel, api_base, sealed, options, is_default, position, enabled, parked_code,
+       parked_reason, parked_at
+FROM account
+"""
+
+
+def account(row: Row) -> AccountRecord:
+    """Return the account of a row of ACCOUNT."""
+    return AccountRecord(*row[:6], bool(row[6]), row[7], bool(row[8]), row[9], row[10], moment_or_none(row[11]))
+
+
+ENDPOINT: Final = """
+SELECT client_id, url, dialect, events, sealed, enabled
+FROM endpoint
+"""
+
+
+def endpoint(row: Row) -> EndpointRecord:
+    """Return the endpoint of a row of ENDPOINT."""
+    return EndpointRecord(row[0], row[1], row[2], words(row[3]), row[4], bool(row[5]))
+
+
+# --- messages -------------------------------------------------------------------------------------------------------------
+
+QUEUED: Final = """
+SELECT seq, tid, client_id, channel, account_id, message_id, recipient, lane, body, priority, run, due_at,
+       expires_at, facts, parts_total
+FROM message
+"""
+
+
+def queued(row: Row, parts: tuple[PartRecord, ...]) -> QueuedMessage:
+    """Return the queued message of a row of QUEUED."""
+    return QueuedMessage(*row[:9], Priority(row[9]), row[10], moment(row[11]), moment(row[12]), row[13], parts)
+
+
+PART: Final = """
+SELECT number, phase, status, attempts, platform_ids, marked_at, answered_at, again
+FROM part
+"""
+
+
+def part(row: Row) -> PartRecord:
+    """Return the part of a row of PART."""
+    return PartRecord(
+        row[0],
+        Phase(row[1]),
+        None if row[2] is None else Status(row[2]),
+        row[3],
+        words(row[4]),
+        moment_or_none(row[5]),
+        moment_or_none(row[6]),
+        words(row[7]),
+    )
+
+
+ATTEMPT: Final = """
+SELECT part, at, duration_ms, request, status, headers, body, outcome, code, reason
+FROM attempt
+"""
+
+
+def attempt(row: Row) -> AttemptRecord:
+    """Return the attempt of a row of ATTEMPT."""
+    return AttemptRecord(row[0], moment(row[1]), *row[2:])
+
+
+EVENT: Final = """
+SELECT position, status, previous, at, error_code, error_detail, error_provider
+FROM event
+"""
+
+
+def event(row: Row, tid: str) -> StatusEvent:
+    """Return the event of a row of EVENT about the message *tid*."""
+    return StatusEvent(row[0], tid, Status(row[1]), Status(row[2]), moment(row[3]), error_or_none(*row[4:7]))
+
+
+MESSAGE: Final = """
+SELECT seq, tid, client_id, channel, account_id, message_id, recipient, address, type, status, queued, run,
+       reason_code, reason_detail, reason_provider, waiting_until, error_code, error_detail, error_provider,
+       accepted_at, due_at, expires_at, parts_total
+FROM message
+"""
+
+
+def message(row: Row) -> MessageRecord:
+    """Return the message of a row of MESSAGE, as lists show it."""
+    return MessageRecord(
+        *row[:9],
+        Status(row[9]),
+        bool(row[10]),
+        row[11],
+        error_or_none(*row[12:15]),
+        moment_or_none(row[15]),
+        error_or_none(*row[16:19]),
+        moment(row[19]),
+        moment(row[20]),
+        moment(row[21]),
+        row[22],
+    )
+
+
+# --- contacts -------------------------------------------------------------------------------------------------------------
+
+CONTACT: Final = """
+SELECT client_id, account_id, channel, address, phone, name, last_inbound_at, linked_at, blocked
+FROM contact
+"""
+
+
+def contact(row: Row) -> ContactRecord:
+    """Return the contact of a row of CONTACT."""
+    return ContactRecord(*row[:6], moment_or_none(row[6]), moment_or_none(row[7]), bool(row[8]))

@@ -1,0 +1,272 @@
+"""The one thread that writes, with group commit.
+
+Every write of the process passes through one connection on one thread. It takes whatever queued up while the last commit
+was being made durable, runs each operation in a savepoint of its own, and commits them together: one fsync for all of
+them, and nobody waits for a timer. Then it wakes every waiter with one call into the event loop. Cancelling a waiter
+does not touch the transaction, since the thread knows nothing of tasks.
+
+Checkpoints are made here and nowhere else: SQLite versions before 3.51.3 could lose commits when two connections did.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future as ThreadFuture
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from kurir.store.base import StoreError, StoreUnavailable
+
+T = TypeVar("T")
+
+#: A transaction's part: it gets the writing connection, inside a transaction that somebody else begins and commits.
+Operation = Callable[[apsw.Connection], T]
+
+#: Operations that share one commit, at most.
+BATCH: Final = 256
+#: Operations that may wait, at most. The next one is refused.
+QUEUE: Final = 10_000
+#: After so many new pages in the WAL it is copied into the database, by and by.
+CHECKPOINT_PAGES: Final = 2_000
+#: From so many pages on, the writer waits for its readers, so that the WAL can begin anew.
+RESTART_PAGES: Final = 16_000
+
+#: What the machine does to us, as opposed to what an operation did wrong.
+MACHINE_ERRORS: Final = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.NoMemError,
+    apsw.InterruptError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.ProtocolError,
+    apsw.PermissionsError,
+)
+
+#: After these a connection is not trusted any more: what it believes to be on disk may not be.
+_DISTRUST: Final = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError)
+
+_log = logging.getLogger(__name__)
+
+
+def as_store_error(error: Exception) -> Exception:
+    """Return *error* as the protocol's error where SQLite raised it; any other comes back as it is."""
+    if isinstance(error, MACHINE_ERRORS):
+        return StoreUnavailable(f"{type(error).__name__}: {error}")
+    if isinstance(error, apsw.Error):
+        return StoreError(f"{type(error).__name__}: {error}")
+    return error
+
+
+@dataclass(slots=True)
+class _Job:
+    """An operation that waits, and what became of it."""
+
+    operation: Operation[Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+    def wake(self) -> None:
+        """Tell the waiter. On the loop's thread; a cancelled waiter does not want to know."""
+        if self.future.done():
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+
+class Writer:
+    """The writing thread. ``connect`` opens a connection that is ready to write."""
+
+    def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
+        self._connect = connect
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._pending = 0
+        self._accepting = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._db: apsw.Connection | None = None
+        self._wal_pages = 0
+        self._checkpointed_pages = 0
+        self._distrusted = False
+
+    # --- the loop's side --------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the connection on the writing thread and begin. Raises what ``connect`` raises."""
+        self._loop = asyncio.get_running_loop()
+        opened: ThreadFuture[None] = ThreadFuture()
+        self._thread = threading.Thread(target=self._main, args=(opened,), name="kurir-writer", daemon=True)
+        self._thread.start()
+        await asyncio.wrap_future(opened)
+        self._accepting = True
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Return what *operation* returns, once it is committed and durable. Raises StoreError and its kin."""
+        loop = self._loop
+        if not self._accepting or loop is None:
+            raise StoreUnavailable("the store is closed")
+        if self._pending >= QUEUE:
+            raise StoreUnavailable(f"{self._pending} operations wait for the disk already")
+        future: asyncio.Future[T] = loop.create_future()
+        self._pending += 1
+        self._jobs.put(_Job(operation, future))
+        return await future
+
+    async def stop(self) -> None:
+        """Commit what was asked for, close the connection and end the thread."""
+        self._accepting = False
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(thread.join)
+
+    def _wake(self, jobs: Sequence[_Job]) -> None:
+        self._pending -= len(jobs)
+        for job in jobs:
+            job.wake()
+
+    # --- the thread's side ------------------------------------------------------------------------------------------
+
+    def _main(self, opened: "ThreadFuture[None]") -> None:
+        try:
+            self._trust(self._connect())
+        except Exception as error:  # noqa: BLE001 -- it is raised where start() waits
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
+        more = True
+        while more:
+            jobs, more = self._take()
+            if jobs:
+                self._commit(jobs)
+                self._hand_back(jobs)
+            self._mend()
+            self._checkpoint()
+        if self._db is not None:
+            with suppress(apsw.Error):
+                self._db.close()
+            self._db = None
+
+    def _take(self) -> tuple[list[_Job], bool]:
+        """Return what waits, at least one job, and whether more may come."""
+        jobs: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == BATCH:
+                return jobs, True
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return jobs, True
+        return jobs, False
+
+    def _commit(self, jobs: Sequence[_Job]) -> None:
+        """Run *jobs* in one transaction. Afterwards each has its result, and it is durable, or its error."""
+        try:
+            db = self._db if self._db is not None else self._trust(self._connect())
+            db.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                self._run(db, job)
+            db.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 -- the thread must live on, and every waiter must be told
+            self._fail(jobs, error)
+
+    def _run(self, db: apsw.Connection, job: _Job) -> None:
+        """Run one job in a savepoint. Raises where the whole transaction is lost with it."""
+        db.execute("SAVEPOINT operation")
+        try:
+            job.result = job.operation(db)
+        except Exception as error:
+            self._suspect(error)
+            if not db.in_transaction:
+                raise  # SQLite rolled everything back by itself: what ran before this job is gone too
+            db.execute("ROLLBACK TO operation")
+            job.error = as_store_error(error)
+        db.execute("RELEASE operation")
+
+    def _fail(self, jobs: Sequence[_Job], error: Exception) -> None:
+        """Nothing of *jobs* was committed: roll back, and give every one of them *error*."""
+        self._suspect(error)
+        if self._db is not None and self._db.in_transaction:
+            try:
+                self._db.execute("ROLLBACK")
+            except apsw.Error as rollback_error:
+                self._suspect(rollback_error)
+                self._distrusted = True
+        told = as_store_error(error)
+        for job in jobs:
+            if job.error is None:
+                job.result = None
+                job.error = told
+
+    def _hand_back(self, jobs: Sequence[_Job]) -> None:
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop was closed under us: nobody waits any more
+                loop.call_soon_threadsafe(self._wake, jobs)
+
+    def _suspect(self, error: Exception) -> None:
+        if isinstance(error, _DISTRUST):
+            self._distrusted = True
+        if isinstance(error, apsw.Error):
+            _log.warning("the database refused: %s: %s", type(error).__name__, error)
+
+    def _trust(self, db: apsw.Connection) -> apsw.Connection:
+        """Make *db* the writing connection, in place of the last one.
+
+        The old one is closed after the new one is open. So the index of the WAL stays in memory, and a transaction whose
+        fsync failed, whose pages the kernel may still hold, is not found again as if it had been committed.
+        """
+        old, self._db = self._db, db
+        self._distrusted = False
+        self._checkpointed_pages = 0
+        db.set_wal_hook(self._committed)
+        if old is not None:
+            with suppress(apsw.Error):
+                old.close()
+        return db
+
+    def _mend(self) -> None:
+        """Replace a connection that is not trusted. Where that fails now, the next batch tries again."""
+        if not self._distrusted:
+            return
+        try:
+            self._trust(self._connect())
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the next batch meets it again
+            _log.warning("the database cannot be reopened yet: %s", error)
+
+    def _committed(self, _db: apsw.Connection, _name: str, pages: int) -> int:
+        """Note the length of the WAL (SQLite calls this after each commit)."""
+        if pages < self._wal_pages:
+            self._checkpointed_pages = 0
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self) -> None:
+        """Copy the WAL into the database when it has grown; nobody waits for this but the next batch."""
+        if self._db is None or self._wal_pages - self._checkpointed_pages < CHECKPOINT_PAGES:
+            return
+        long = self._wal_pages >= RESTART_PAGES
+        mode = apsw.SQLITE_CHECKPOINT_RESTART if long else apsw.SQLITE_CHECKPOINT_PASSIVE
+        try:
+            self._db.wal_checkpoint(mode=mode)
+            self._checkpointed_pages = self._wal_pages
+        except apsw.BusyError:
+            self._checkpointed_pages = self._wal_pages  # a reader holds it: try again after as many pages
+        except apsw.Error as error:
+            self._suspect(error)
+            self._checkpointed_pages = self._wal_pages
+            self._mend()

@@ -1,0 +1,997 @@
+"""WhatsApp: the cases of the channel, its limits over arbitrary messages, and answers and webhooks of any bytes."""
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kurir.channels import whatsapp
+from kurir.channels.base import (
+    AccountDown,
+    Again,
+    Answer,
+    Call,
+    Channel,
+    Facts,
+    Handshake,
+    Ignored,
+    Labels,
+    MediaFacts,
+    NoAnswer,
+    Receipt,
+    Rejected,
+    Rendering,
+    ReplyTarget,
+    Retry,
+    Scope,
+    Sent,
+    Stage,
+    Unknown,
+    WebhookRejected,
+    WebhookRequest,
+    WebhookUnreadable,
+)
+from kurir.channels.whatsapp_errors import Kind
+from kurir.domain import recipient as recipients
+from kurir.domain.account import Account, LineSettings, WhatsAppSettings
+from kurir.domain.errors import ERRORS as REGISTRY
+from kurir.domain.message import Message
+from kurir.domain.status import Status, advance
+from kurir.intake import wire
+from support import cases
+from support.messages import seed_bodies
+
+TID = "0197a5b0-0000-7000-8000-000000000001"
+PHONE_NUMBER_ID = "106540352242922"
+APP_SECRET = "test_app_secret_0123456789abcdef"
+ACCOUNT = Account(
+    id="acme-wa",
+    client_id="acme",
+    channel="whatsapp",
+    api_base="https://graph.facebook.com",
+    settings=WhatsAppSettings(
+        phone_number_id=PHONE_NUMBER_ID, access_token="TOKEN", app_secret=APP_SECRET, verify_token="vt-secret"
+    ),
+)
+OUTCOMES = (Sent, Retry, Rejected, Unknown, AccountDown)
+
+
+def body(kind: str = "text", /, **content: Any) -> dict[str, Any]:
+    around = {name: content.pop(name) for name in ("header", "footer", "reply_id", "reply_token") if name in content}
+    return {
+        "id": "m-1",
+        "times": 0,
+        "timestamp": "2023-11-10T12:38:08+07:00",
+        "recipient": "6281234567890",
+        "type": kind,
+        "body": content,
+        **around,
+    }
+
+
+def decoded(request: dict[str, Any]) -> Message:
+    message = wire.decode(request, "whatsapp")
+    assert isinstance(message, Message), message
+    return message
+
+
+def rendered(request: dict[str, Any], **facts: Any) -> Rendering:
+    message = decoded(request)
+    assert whatsapp.problems(message) == []
+    return whatsapp.render(message, ACCOUNT, Facts(tid=TID, **({"address": "6281234567890"} | facts)))
+
+
+def kinds(rendering: Rendering) -> list[str]:
+    return [loss.kind for loss in rendering.losses]
+
+
+def buttons(*titles: str, key: str = "k{}") -> list[dict[str, str]]:
+    return [{"key": key.format(number), "title": title} for number, title in enumerate(titles, 1)]
+
+
+def a_list(*sections: tuple[str, str, list[tuple[str, str, str]]], title: str = "") -> dict[str, Any]:
+    return {
+        "title": title,
+        "sections": [
+            {
+                "title": name,
+                "description": description,
+                "actions": [{"key": key, "title": title, "description": text} for key, title, text in rows],
+            }
+            for name, description, rows in sections
+        ],
+    }
+
+
+def test_the_module_has_every_member_of_a_channel() -> None:
+    channel: Channel = whatsapp
+    assert channel.NAME == "whatsapp"
+    assert channel.SETTINGS is WhatsAppSettings
+    assert channel.CONCURRENCY == 20
+    members = [name for name in vars(Channel) if not name.startswith("_")]
+    assert [name for name in members if not hasattr(whatsapp, name)] == []
+
+
+# --- The cases --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", cases.load("whatsapp", "outbound"), ids=lambda case: case["id"])
+def test_outbound(case: dict[str, Any]) -> None:
+    expected = case["expect"]
+    message = wire.decode(case["input"], "whatsapp")
+    found = message if isinstance(message, list) else whatsapp.problems(message)
+    if expected.get("gateway_http") == 422:
+        at = cases.to_pointer(expected["error_field"])
+        codes = cases.REASONS[expected["error_reason"]]
+        # A missing object is found at the object: body.media for body.media.url.
+        assert any(at.startswith(problem.pointer) and problem.code in codes for problem in found), found
+        return
+    assert found == []
+    assert isinstance(message, Message)
+    resolved = recipients.read("whatsapp", message.recipient)
+    assert isinstance(resolved, recipients.Recipient)
+    known = case.get("store", {}).get("messages", {}).get(message.reply_id)
+    facts = Facts(tid=TID, address=resolved.value, reply=ReplyTarget(known) if known else None)
+    rendering = whatsapp.render(message, ACCOUNT, facts)
+
+    tokens = {token.token: token.key for token in rendering.tokens}
+    expected_requests = [
+        {
+            "method": request["method"],
+            "url": "https://graph.facebook.com" + request["path"].replace("{phone_number_id}", PHONE_NUMBER_ID),
+            "headers": {name: value.replace("{access_token}", "TOKEN") for name, value in request["headers"].items()},
+            "json": request["json"],
+        }
+        for request in expected["requests"]
+    ]
+    requests = [
+        {"method": call.method, "url": call.url, "headers": dict(call.headers), "json": json.loads(call.body())}
+        for call in rendering.calls
+    ]
+    assert cases.differences(expected_requests, requests, tid=TID, tokens=tokens) == []
+    losses = {loss.kind for loss in (*rendering.losses, *message.ignored)}
+    assert losses - {"part_ignored"} == set(expected.get("warnings", []))
+    if "token_maps_to" in expected:
+        assert list(tokens.values()) == [expected["token_maps_to"]]
+
+
+CLASSES = {
+    "ok": (Sent, Status.PENDING),
+    "window_closed": (Rejected, Status.UNDELIVERED),
+    "permanent_recipient": (Rejected, Status.UNDELIVERED),
+    "permanent_message": (Rejected, Status.FAILED),
+    "rate_limited": (Retry, None),
+    "transient": (Retry, None),
+    "account": (AccountDown, None),
+    "ambiguous": (Unknown, None),
+}
+
+
+@pytest.mark.parametrize("case", cases.load("whatsapp", "provider_response"), ids=lambda case: case["id"])
+def test_provider_response(case: dict[str, Any]) -> None:
+    expected = case["expect"]
+    given_body = case["body"]
+    raw = given_body.encode() if isinstance(given_body, str) else json.dumps(given_body).encode()
+    headers = {name.lower(): value for name, value in case.get("headers", {}).items()}
+    answer = Answer(case["http_status"], headers, raw) if case["http_status"] else NoAnswer(Stage.AFTER_SEND, "timeout")
+    outcome = whatsapp.classify(rendered(body(text="x")).calls[0], answer)
+
+    kind, status = CLASSES[expected["class"]]
+    assert isinstance(outcome, kind), outcome
+    assert getattr(outcome, "status", None) == status
+    assert getattr(outcome, "throttled", False) == (expected["class"] == "rate_limited")
+    if isinstance(outcome, Sent):
+        assert outcome.platform_ids == (expected["provider_message_id"],)
+        assert outcome.learned.alias == "".join(expected.get("remember_alias", {}).values())
+    if "scope" in expected:
+        assert isinstance(outcome, Retry)
+        assert outcome.scope is {"channel": Scope.ACCOUNT}.get(
+            expected["scope"], Scope(expected["scope"].replace("channel", "account"))
+        )
+    if "retry_after_s" in expected:
+        assert isinstance(outcome, Retry)
+        assert outcome.after == expected["retry_after_s"]
+    if expected["class"] == "window_closed":
+        assert getattr(outcome, "code", "") == "window_closed"
+    assert getattr(outcome, "code", "not_reached") in REGISTRY
+
+
+@pytest.mark.parametrize("case", cases.load("whatsapp", "verify"), ids=lambda case: case["id"])
+def test_handshake(case: dict[str, Any]) -> None:
+    request = WebhookRequest("GET", case["query"], {}, b"")
+    if case["expect"]["http"] == 200:
+        assert whatsapp.verify(ACCOUNT, request) == Handshake(case["expect"]["body"].encode())
+    else:
+        with pytest.raises(WebhookRejected):
+            whatsapp.verify(ACCOUNT, request)
+
+
+def signed(raw: bytes, signature: str | None = None) -> WebhookRequest:
+    digest = hmac.new(APP_SECRET.encode(), raw, hashlib.sha256).hexdigest()
+    return WebhookRequest("POST", {}, {"x-hub-signature-256": signature or f"sha256={digest}"}, raw)
+
+
+INBOUND = cases.load("whatsapp", "inbound")
+#: Receiving messages, presses and reactions is a later step: of the inbound cases, those with statuses and those with a
+#: bad signature are judged in full, the others only for being ignored without a word lost.
+STATUS_CASES = [case for case in INBOUND if '"statuses"' in case["raw_body"] or case["expect"]["http"] != 200]
+OTHER_CASES = [case for case in INBOUND if case not in STATUS_CASES]
+ERROR_NAMES = {"media_url_failed": "media_refused"}
+
+
+@pytest.mark.parametrize("case", STATUS_CASES, ids=lambda case: case["id"])
+def test_inbound_statuses(case: dict[str, Any]) -> None:
+    request = signed(case["raw_body"].encode(), case["x_hub_signature_256"])
+    if case["expect"]["http"] == 401:
+        with pytest.raises(WebhookRejected):
+            whatsapp.verify(ACCOUNT, request)
+        return
+    assert whatsapp.verify(ACCOUNT, request) is None
+    receipts = [event for event in whatsapp.parse(ACCOUNT, request) if isinstance(event, Receipt)]
+    assert {receipt.owner for receipt in receipts} == {PHONE_NUMBER_ID}
+
+    store = case["store"]
+    sent = store.get("sent", {}).get(receipts[0].platform_id)
+    before = Status(sent["status"]) if sent else Status.PENDING
+    after = before
+    for receipt in receipts:
+        after = advance(after, receipt.status)
+    assert ([] if after == before else [int(after)]) == [event["status"] for event in case["expect"]["events"]]
+    for event in case["expect"]["events"]:
+        if "unknown_outcome" in store:
+            assert receipts[0].reference in store["unknown_outcome"]
+        assert receipts[0].platform_id == event.get("provider_message_id", receipts[0].platform_id)
+        if "error_code" in event:
+            assert receipts[0].error is not None
+            assert receipts[0].error.code == ERROR_NAMES[event["error_code"]]
+            assert receipts[0].error.provider_code == str(event["provider_code"])
+
+
+@pytest.mark.parametrize("case", OTHER_CASES, ids=lambda case: case["id"])
+def test_what_is_not_received_yet_is_ignored_with_its_raw_fragment(case: dict[str, Any]) -> None:
+    request = signed(case["raw_body"].encode(), case["x_hub_signature_256"])
+    assert whatsapp.verify(ACCOUNT, request) is None
+    events = whatsapp.parse(ACCOUNT, request)
+    assert len(events) == 1
+    assert isinstance(events[0], Ignored)
+    assert events[0].raw
+    assert events == whatsapp.parse(ACCOUNT, request)
+
+
+# --- Rendering: what the cases leave open -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "member"),
+    [
+        ("6281234567890", {"to": "+6281234567890"}),
+        ("US.13491208655302741918", {"recipient": "US.13491208655302741918"}),
+        ("ID.ENT.13491208655302741918", {"recipient": "ID.ENT.13491208655302741918"}),
+        ("", {"to": ""}),
+    ],
+)
+def test_the_recipient_is_named_by_phone_or_by_business_scoped_id(address: str, member: dict[str, str]) -> None:
+    payload = rendered(body(text="x"), address=address).calls[0].json
+    assert {name: payload[name] for name in ("to", "recipient") if name in payload} == member
+
+
+def test_a_text_header_that_serves_as_the_words_is_not_shown_twice() -> None:
+    header = {"type": "text", "text": "Which one?"}
+    rendering = rendered(body("button", text=" ", button=buttons("A"), header=header))
+    assert rendering.calls[0].json["interactive"]["body"] == {"text": "Which one?"}
+    assert "header" not in rendering.calls[0].json["interactive"]
+    assert rendering.losses == ()
+
+
+def test_the_title_of_a_list_may_be_words_and_label_both() -> None:
+    image = {"type": "image", "media_url": "https://example.com/a.jpg"}
+    rendering = rendered(body("list", list=a_list(("", "", [("k", "A", "")]), title="Pick one"), header=image))
+    assert [call.json["type"] for call in rendering.calls] == ["image", "interactive"]
+    interactive = rendering.calls[1].json["interactive"]
+    assert (interactive["body"]["text"], interactive["action"]["button"]) == ("Pick one", "Pick one")
+    assert kinds(rendering) == ["header_sent_separately"]
+
+
+def test_words_longer_than_a_header_in_a_header_become_the_body_whole() -> None:
+    words = "Word " * 300
+    rendering = rendered(body("button", button=buttons("A"), header={"type": "text", "text": words}))
+    assert [call.json["type"] for call in rendering.calls] == ["text", "interactive"]
+    assert [(loss.pointer, loss.kind) for loss in rendering.losses] == [("/header/text", "body_split")]
+
+
+def test_a_row_title_that_is_cut_stands_whole_in_a_free_description() -> None:
+    title = "A button title that is much too long for a row"
+    rendering = rendered(body("button", text="Pick", button=buttons("1", "2", "3", title)))
+    rows = rendering.calls[0].json["interactive"]["action"]["sections"][0]["rows"]
+    assert rows[3] == {"id": "k4", "title": "A button title that is…", "description": title}
+    assert [(loss.pointer, loss.kind) for loss in rendering.losses] == [
+        ("/body/button", "buttons_as_list"),
+        ("/body/button/3/title", "title_truncated"),
+    ]
+
+
+def test_the_third_equal_title_gets_the_next_number() -> None:
+    rendering = rendered(body("button", text="q", button=buttons("Yes", "Yes", "Yes")))
+    shown = [button["reply"]["title"] for button in rendering.calls[0].json["interactive"]["action"]["buttons"]]
+    assert shown == ["Yes", "Yes 2", "Yes 3"]
+    assert kinds(rendering) == ["title_deduplicated", "title_deduplicated"]
+
+
+def test_a_title_that_looks_like_a_repeat_is_told_apart_too() -> None:
+    rendering = rendered(body("button", text="q", button=buttons("Yes 2", "Yes", "Yes")))
+    shown = [button["reply"]["title"] for button in rendering.calls[0].json["interactive"]["action"]["buttons"]]
+    assert shown == ["Yes 2", "Yes", "Yes 3"]
+
+
+def test_sections_are_cut_over_lists_and_keep_their_titles() -> None:
+    sections = [(name, "", [(f"{name}{n}", f"{name} {n}", "") for n in range(7)]) for name in "ABC"]
+    rendering = rendered(
+        body("list", text="x", list=a_list(*sections), footer={"text": "Foot"}, header={"type": "text", "text": "Head"})
+    )
+    shape = [
+        [(section["title"], len(section["rows"])) for section in call.json["interactive"]["action"]["sections"]]
+        for call in rendering.calls
+    ]
+    assert shape == [[("A", 7), ("B", 3)], [("B", 4), ("C", 6)], [("C", 1)]]
+    assert [call.json["interactive"]["body"]["text"] for call in rendering.calls] == ["x", "(2/3)", "(3/3)"]
+    assert ["header" in call.json["interactive"] for call in rendering.calls] == [True, False, False]
+    assert ["footer" in call.json["interactive"] for call in rendering.calls] == [False, False, True]
+    assert [call.json["biz_opaque_callback_data"] for call in rendering.calls] == [f"{TID}:{n}" for n in (1, 2, 3)]
+
+
+def test_an_untitled_single_section_with_a_description_adds_the_description_alone() -> None:
+    rendering = rendered(body("list", text="x", list=a_list(("", "All\nof them", [("k", "A", "")]))))
+    assert rendering.calls[0].json["interactive"]["body"]["text"] == "x\n\nAll of them"
+
+
+def test_the_label_of_a_list_is_the_configured_word_cut_to_its_limit() -> None:
+    labels = Labels(menu="A menu with a very long name")
+    payload = rendered(body("button", text="x", button=buttons(*"ABCD")), labels=labels).calls[0].json
+    assert payload["interactive"]["action"]["button"] == "A menu with a very…"
+
+
+def test_a_key_too_long_for_a_row_but_not_for_a_button_is_a_token_in_rows_only() -> None:
+    key = "k" * 256
+    assert rendered(body("button", text="x", button=[{"key": key, "title": "A"}])).tokens == ()
+    rows = rendered(body("list", text="x", list=a_list(("", "", [(key, "A", "")]))))
+    assert [token.key for token in rows.tokens] == [key]
+    assert rows.calls[0].json["interactive"]["action"]["sections"][0]["rows"][0]["id"] == rows.tokens[0].token
+
+
+def test_a_key_that_looks_like_a_token_is_carried_by_one() -> None:
+    rendering = rendered(body("button", text="x", button=[{"key": "~t:AAAAAAAAAAAAAAAAAAAAAA", "title": "A"}]))
+    assert [token.key for token in rendering.tokens] == ["~t:AAAAAAAAAAAAAAAAAAAAAA"]
+
+
+def test_a_repeated_key_is_a_token_only_within_one_platform_message() -> None:
+    same = [{"key": "k", "title": f"T{n}"} for n in range(11)]
+    rendering = rendered(body("button", text="x", button=same))
+    last = rendering.calls[1].json["interactive"]["action"]["sections"][0]["rows"]
+    assert [row["id"] for row in last] == ["k"]
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "shown"),
+    [
+        ("https://example.com/a.pdf", "Invoice", "Invoice.pdf"),
+        ("https://example.com/a.pdf", "Invoice.docx", "Invoice.docx"),
+        ("https://example.com/a.pdf", "Version 1.2", "Version 1.2.pdf"),
+        ("https://example.com/a", "Invoice", "Invoice"),
+        ("https://example.com/%2e%2e%2fetc%00.pdf", "", "..etc.pdf"),
+        ("https://example.com/", "", None),
+        ("https://[bad/a.pdf", "", "a.pdf"),
+    ],
+)
+def test_the_name_of_a_document(url: str, name: str, shown: str | None) -> None:
+    payload = rendered(body("document", media={"url": url, "name": name})).calls[0].json
+    assert payload["document"] == {"link": url} | ({"filename": shown} if shown else {})
+
+
+@pytest.mark.parametrize(
+    ("url", "content_type", "voice"),
+    [
+        ("https://example.com/n.ogg", "", True),
+        ("https://example.com/n.OPUS?x=1", "", True),
+        ("https://example.com/n", "audio/ogg; codecs=opus", True),
+        ("https://example.com/n", "audio/mpeg", False),
+        ("https://example.com/n", "", False),
+        ("https://example.com/n.mp3", "audio/ogg", False),
+    ],
+)
+def test_a_voice_message_is_one_where_the_file_can_be(url: str, content_type: str, voice: bool) -> None:
+    request = body("voice", media={"url": url})
+    rendering = rendered(request, media={url: MediaFacts(content_type)} if content_type else {})
+    assert rendering.calls[0].json["audio"] == {"link": url} | ({"voice": True} if voice else {})
+    assert kinds(rendering) == ([] if voice else ["voice_sent_as_audio"])
+    tells = url.endswith("mp3") or "." in url.rsplit("/", 1)[1]
+    assert whatsapp.needs(decoded(request), ACCOUNT).probe == (() if tells else (url,))
+
+
+def test_only_a_voice_message_needs_to_be_probed() -> None:
+    assert whatsapp.needs(decoded(body("image", media={"url": "https://example.com/n"})), ACCOUNT).probe == ()
+
+
+def test_a_quote_refused_is_left_out_and_said() -> None:
+    request = body(text="x", reply_id="wamid.A")
+    assert rendered(request).calls[0].json["context"] == {"message_id": "wamid.A"}
+    without = rendered(request, again={1: frozenset({Again.WITHOUT_QUOTE})})
+    assert "context" not in without.calls[0].json
+    assert kinds(without) == ["reply_id_not_found"]
+
+
+def test_a_reply_that_the_store_knows_wins_over_its_own_form() -> None:
+    rendering = rendered(body(text="x", reply_id="wamid.A"), reply=ReplyTarget("wamid.B"))
+    assert rendering.calls[0].json["context"] == {"message_id": "wamid.B"}
+
+
+def test_a_reply_token_is_not_used_and_said() -> None:
+    assert kinds(rendered(body(text="x", reply_token="t"))) == ["reply_token_not_used"]
+
+
+@pytest.mark.parametrize(
+    ("request_body", "at", "code"),
+    [
+        (body("template", template={"name": "a", "language": "en"}), "/type", "unsupported_type"),
+        (
+            body(text="x") | {"fallback": {"when": "window_closed", "template": {"name": "a", "language": "en"}}},
+            "/fallback",
+            "unsupported_type",
+        ),
+        (body("image", media={"url": "https://x.fi/a.GIF?v=.jpg"}), "/body/media/url", "media_type_unsupported"),
+        (body("video", media={"url": "https://x.fi/a.mov"}), "/body/media/url", "media_type_unsupported"),
+        (body("voice", media={"url": "https://x.fi/a.wav"}), "/body/media/url", "media_type_unsupported"),
+        (
+            body("button", text="x", button=buttons("A"), header={"type": "image", "media_url": "https://x.fi/a.svg"}),
+            "/header/media_url",
+            "media_type_unsupported",
+        ),
+    ],
+)
+def test_problems_name_the_field_and_the_cure(request_body: dict[str, Any], at: str, code: str) -> None:
+    found = whatsapp.problems(decoded(request_body))
+    assert [(problem.pointer, problem.code) for problem in found] == [(at, code)]
+    assert code in REGISTRY
+
+
+@pytest.mark.parametrize("url", ["https://x.fi/a.zip", "https://x.fi/a.xyz", "https://x.fi/a"])
+def test_any_file_may_be_a_document(url: str) -> None:
+    assert whatsapp.problems(decoded(body("document", media={"url": url}))) == []
+
+
+def test_a_file_whose_name_tells_nothing_is_tried() -> None:
+    assert whatsapp.problems(decoded(body("image", media={"url": "https://x.fi/image.php?id=7"}))) == []
+
+
+def test_settings_of_another_channel_are_a_fault_of_ours() -> None:
+    other = Account("x", "acme", "whatsapp", "https://x", LineSettings("a", "b"))
+    with pytest.raises(TypeError, match="no WhatsApp settings"):
+        whatsapp.verify(other, WebhookRequest("POST", {}, {}, b""))
+
+
+# --- Rendering: properties --------------------------------------------------------------------------------------------
+
+
+def units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def excesses(payload: dict[str, Any]) -> list[str]:
+    """Return where *payload* breaks a limit of Meta's pages. Written from the pages, not from the channel's table."""
+    found: list[str] = []
+
+    def text(at: str, value: Any, maximum: int, *, line: bool = False) -> None:
+        if not isinstance(value, str) or not value.strip() or units(value) > maximum:
+            found.append(f"{at}: {value!r:.80} is not 1 to {maximum} long")
+        elif line and value != " ".join(value.split()):
+            found.append(f"{at}: {value!r:.80} is not one line")
+
+    def members(at: str, value: dict[str, Any], needed: set[str], allowed: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+        if not needed <= set(value) <= needed | allowed:
+            found.append(f"{at}: has {sorted(value)}")
+
+    kind = payload["type"]
+    members(
+        "$",
+        payload,
+        {"messaging_product", "recipient_type", "type", kind, "biz_opaque_callback_data"},
+        {"to", "recipient", "context"},
+    )
+    text("biz_opaque_callback_data", payload["biz_opaque_callback_data"], 512)
+    content = payload[kind]
+    if kind == "text":
+        members("text", content, {"preview_url", "body"})
+        text("text.body", content["body"], 4096)
+    elif kind in ("image", "video"):
+        members(kind, content, {"link"}, {"caption"})
+        text("caption", content.get("caption", "-"), 1024)
+    elif kind == "document":
+        members(kind, content, {"link"}, {"caption", "filename"})
+        text("caption", content.get("caption", "-"), 1024)
+        text("filename", content.get("filename", "-"), 100_000)
+    elif kind == "audio":
+        members(kind, content, {"link"}, {"voice"})
+    elif kind == "location":
+        members(kind, content, {"latitude", "longitude"}, {"name"})
+    else:
+        assert kind == "interactive"
+        interactive(content, text, members, found)
+    return found
+
+
+def interactive(content: dict[str, Any], text: Any, members: Any, found: list[str]) -> None:
+    members("interactive", content, {"type", "body", "action"}, {"header", "footer"})
+    text("body", content["body"]["text"], 1024)
+    text("footer", content.get("footer", {"text": "-"})["text"], 60, line=True)
+    header = content.get("header", {"type": "text", "text": "-"})
+    if header["type"] == "text":
+        text("header", header["text"], 60, line=True)
+    action = content["action"]
+    if content["type"] == "button":
+        replies = [button["reply"] for button in action["buttons"]]
+        ids, limit = [reply["id"] for reply in replies], 256
+        if not 1 <= len(replies) <= 3 or len({reply["title"] for reply in replies}) != len(replies):
+            found.append("buttons: not 1 to 3 with titles of their own")
+        for reply in replies:
+            text("button title", reply["title"], 20, line=True)
+    else:
+        rows = [row for section in action["sections"] for row in section["rows"]]
+        ids, limit = [row["id"] for row in rows], 200
+        text("label", action["button"], 20, line=True)
+        if header["type"] != "text":
+            found.append("header: a list takes text only")
+        if not 1 <= len(rows) <= 10 or not all(section["rows"] for section in action["sections"]):
+            found.append("rows: not 1 to 10, or an empty section")
+        for section in action["sections"]:
+            if len(action["sections"]) > 1 or "title" in section:
+                text("section title", section.get("title"), 24, line=True)
+        for row in rows:
+            text("row title", row["title"], 24, line=True)
+            text("row description", row.get("description", "-"), 72, line=True)
+    if len(set(ids)) != len(ids):
+        found.append("ids: not unique")
+    for one in ids:
+        if units(one) > limit or one != one.strip() or not one:
+            found.append(f"id: {one!r:.80}")
+
+
+def ids_of(payload: dict[str, Any]) -> list[str]:
+    action = payload.get("interactive", {}).get("action", {})
+    rows = [row["id"] for section in action.get("sections", []) for row in section["rows"]]
+    return rows + [button["reply"]["id"] for button in action.get("buttons", [])]
+
+
+def keys_of(message: Message) -> list[str]:
+    rows = [action.key for section in message.list.sections for action in section.actions] if message.list else []
+    return rows + [button.key for button in message.buttons]
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(seed_bodies("whatsapp"), st.sampled_from(["6281234567890", "US.13491208655302741918", ""]))
+def test_every_message_without_problems_renders_within_the_limits(request_body: dict[str, Any], address: str) -> None:
+    message = decoded(request_body)
+    if whatsapp.problems(message):
+        return
+    rendering = whatsapp.render(message, ACCOUNT, Facts(tid=TID, address=address))
+    payloads = [json.loads(call.body()) for call in rendering.calls]
+    assert payloads
+    assert [excess for payload in payloads for excess in excesses(payload)] == []
+
+    assert [call.part for call in rendering.calls] == list(range(1, len(payloads) + 1))
+    tids = [f"{TID}:{call.part}" for call in rendering.calls] if len(payloads) > 1 else [TID]
+    assert [payload["biz_opaque_callback_data"] for payload in payloads] == tids
+    assert not any("context" in payload for payload in payloads[1:])
+
+    tokens = {token.token: token.key for token in rendering.tokens}
+    assert len(tokens) == len(rendering.tokens)
+    assert [tokens.get(one, one) for payload in payloads for one in ids_of(payload)] == keys_of(message)
+    assert whatsapp.render(message, ACCOUNT, Facts(tid=TID, address=address)) == rendering
+    for loss in rendering.losses:
+        assert loss.pointer.startswith("/")
+        assert loss.detail
+    shown = "".join("".join(json.dumps(payload, ensure_ascii=False).split()) for payload in payloads)
+    if message.type == "text":
+        assert "".join(json.dumps(message.text, ensure_ascii=False)[1:-1].split())[:50] in shown
+
+
+# --- Answers ----------------------------------------------------------------------------------------------------------
+
+
+def answered(status: int, error: dict[str, Any], *, headers: dict[str, str] | None = None, reply_id: str = "") -> Any:
+    call = rendered(body(text="x", reply_id=reply_id)).calls[0]
+    return whatsapp.classify(call, Answer(status, headers or {}, json.dumps({"error": error}).encode()))
+
+
+@pytest.mark.parametrize("code", sorted(whatsapp.ERRORS))
+def test_every_row_of_the_table_has_its_outcome(code: int) -> None:
+    row = whatsapp.ERRORS[code]
+    outcome = answered(400, {"code": code, "message": "words"})
+    expected = {
+        Kind.TRANSIENT: Retry,
+        Kind.THROTTLED: Retry,
+        Kind.AMBIGUOUS: Unknown,
+        Kind.CONTENT: Rejected,
+        Kind.RECIPIENT: Rejected,
+        Kind.ACCOUNT: AccountDown,
+    }
+    assert type(outcome) is expected[row.kind]
+    assert outcome.code in REGISTRY
+    assert outcome.provider_code == str(code)
+    assert "words" in outcome.reason
+    if isinstance(outcome, Retry):
+        assert (outcome.scope, outcome.after or 0, outcome.throttled) == (
+            row.scope,
+            row.after,
+            row.kind is Kind.THROTTLED,
+        )
+    if isinstance(outcome, Rejected):
+        assert outcome.status == (Status.UNDELIVERED if row.kind is Kind.RECIPIENT else Status.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "code"),
+    [
+        (500, Retry, "platform_unavailable"),
+        (429, Retry, "rate_limited"),
+        (404, Rejected, "content_refused"),
+        (200, Unknown, "ambiguous_error"),
+    ],
+)
+def test_an_unknown_code_is_judged_by_the_status(status: int, outcome: type, code: str) -> None:
+    found = answered(status, {"code": 139999})
+    assert (type(found), found.code) == (outcome, code)
+
+
+def test_an_error_without_a_code_does_not_park_the_account() -> None:
+    assert isinstance(answered(400, {"message": "no code"}), Rejected)
+    assert isinstance(answered(401, {"code": 0}), AccountDown)
+
+
+def test_what_the_platform_calls_transient_is_tried_again_but_for_an_ambiguous_code() -> None:
+    assert isinstance(answered(400, {"code": 131009, "is_transient": True}), Retry)
+    assert isinstance(answered(400, {"code": 1, "is_transient": True}), Unknown)
+    assert answered(400, {"code": 131056, "is_transient": True}).scope is Scope.RECIPIENT
+
+
+def test_the_wait_is_the_longer_of_the_pages_and_the_headers() -> None:
+    usage = {"x-business-use-case-usage": json.dumps({"1": [{"estimated_time_to_regain_access": 2}]})}
+    assert answered(400, {"code": 4}).after == 60
+    assert answered(400, {"code": 4}, headers=usage).after == 120
+    assert answered(400, {"code": 131056}).after is None
+
+
+def test_content_refused_with_a_quote_is_tried_once_without_it() -> None:
+    assert answered(400, {"code": 131009}, reply_id="wamid.A").again is Again.WITHOUT_QUOTE
+    assert isinstance(answered(400, {"code": 131053}, reply_id="wamid.A"), Rejected)
+
+
+@pytest.mark.parametrize(
+    ("status", "raw"),
+    [
+        (200, b""),
+        (200, b"<html>"),
+        (200, b'{"messages":[]}'),
+        (200, b'{"messages":[{"id":7}]}'),
+        (200, b'{"messages":[{"id":" "}]}'),
+        (502, b"{}"),
+        (503, b"<html>"),
+        (404, b"not found"),
+        (301, b""),
+    ],
+)
+def test_an_answer_that_is_not_the_platforms_leaves_it_unknown(status: int, raw: bytes) -> None:
+    assert whatsapp.classify(rendered(body(text="x")).calls[0], Answer(status, {}, raw)) == Unknown(
+        "no_answer",
+        f"WhatsApp answered {status} without the id of a message"
+        if status == 200
+        else f"WhatsApp's answer has status {status} and is not what WhatsApp answers",
+    )
+
+
+def test_429_of_whatever_stands_before_the_platform_is_a_rate_limit() -> None:
+    found = whatsapp.classify(rendered(body(text="x")).calls[0], Answer(429, {}, b"slow down"))
+    assert isinstance(found, Retry)
+    assert found.throttled
+
+
+def test_no_answer_before_and_after_the_first_byte() -> None:
+    call = rendered(body(text="x")).calls[0]
+    assert whatsapp.classify(call, NoAnswer(Stage.BEFORE_SEND, "refused")).code == "not_reached"  # type: ignore[union-attr]
+    assert isinstance(whatsapp.classify(call, NoAnswer(Stage.AFTER_SEND, "reset")), Unknown)
+
+
+def test_an_alias_is_learned_only_where_the_spelling_differs() -> None:
+    def alias(contacts: list[dict[str, Any]], address: str = "6281234567890") -> str:
+        call = rendered(body(text="x"), address=address).calls[0]
+        raw = json.dumps({"contacts": contacts, "messages": [{"id": "wamid.1"}]}).encode()
+        outcome = whatsapp.classify(call, Answer(200, {}, raw))
+        assert isinstance(outcome, Sent)
+        return outcome.learned.alias
+
+    assert alias([{"wa_id": "6281234567890"}]) == ""
+    assert alias([{"input": "+52 1 55", "wa_id": "52155"}]) == ""
+    assert alias([{"wa_id": "5215512345678"}], "525512345678") == "5215512345678"
+    assert alias([{"user_id": "US.1"}], "US.13491208655302741918") == ""
+    assert alias([]) == ""
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["1", "190", "wamid.1"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.text(max_size=6) | st.sampled_from(["id", "code", "error", "status", "timestamp"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+CODES = st.one_of(JSON, st.sampled_from(sorted(whatsapp.ERRORS)), st.integers(-(10**30), 10**30))
+ERROR_BODIES = st.fixed_dictionaries(
+    {
+        "error": st.fixed_dictionaries(
+            {},
+            optional={"code": CODES, "error_subcode": CODES, "is_transient": JSON, "message": JSON, "error_data": JSON},
+        )
+    },
+    optional={"messages": JSON},
+)
+SENT_BODIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "messages": JSON | st.lists(st.fixed_dictionaries({"id": JSON})),
+        "contacts": JSON | st.lists(st.fixed_dictionaries({"wa_id": JSON, "input": JSON})),
+    },
+)
+BODIES = st.one_of(
+    st.binary(max_size=60),
+    st.sampled_from([b"[" * 100_000, b'{"error":' * 50_000, b"1" * 5000]),
+    (JSON | ERROR_BODIES | SENT_BODIES).map(lambda value: json.dumps(value).encode()),
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(["x-business-use-case-usage", "retry-after", "date"]),
+    st.text(max_size=20)
+    | JSON.map(json.dumps)
+    | st.sampled_from(
+        [
+            '{"1":[{"estimated_time_to_regain_access":1e14}]}',
+            '{"1":[{"estimated_time_to_regain_access":"9"}]}',
+            "[" * 90_000,
+        ]
+    ),
+)
+CALL = rendered(body(text="x", reply_id="wamid.A")).calls[0]
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.builds(Answer, st.integers(100, 599), HEADERS, BODIES) | st.builds(NoAnswer, st.sampled_from(Stage), st.text()),
+    st.sampled_from([CALL, Call(1, "POST", "https://x", (), {})]),
+)
+def test_every_answer_has_an_outcome(answer: Answer | NoAnswer, call: Call) -> None:
+    outcome = whatsapp.classify(call, answer)
+    assert isinstance(outcome, OUTCOMES)
+    if isinstance(outcome, Sent):
+        assert outcome.status is Status.PENDING
+        assert all(isinstance(one, str) and one.strip() for one in outcome.platform_ids)
+    else:
+        assert outcome.code in REGISTRY
+        assert outcome.reason
+    if (
+        isinstance(answer, Answer)
+        and isinstance(answer.json(), dict)
+        and "error" in answer.json()
+        and isinstance(answer.json()["error"], dict)
+    ):  # type: ignore[operator, index]
+        assert not isinstance(outcome, Sent)
+
+
+# --- Webhooks ---------------------------------------------------------------------------------------------------------
+
+VECTORS = [
+    (b'{"object":"page","entry":[]}', "2b7879e7130e7d33e5e5d9551594b85a165ff60d548eca79072ba73ef0f2b8a7"),
+    (
+        b'{"object":"whatsapp_business_account","entry":[{"id":"102290129340398","changes":[{"value":{"messaging_product"'
+        b':"whatsapp","metadata":{"display_phone_number":"15550783881","phone_number_id":"106540352242922"},"statuses":'
+        b'[{"id":"wamid.TEST","status":"sent","timestamp":"1750030073","recipient_id":"16505551234",'
+        b'"biz_opaque_callback_data":"b3d31d85"}]},"field":"messages"}]}]}',
+        "3a567942f0c963415866fd35023e6d466c80f3001ca5082102f166f007d91929",
+    ),
+    (
+        b'{"object":"page","entry":[{"id":"1","time":1,"messaging":[{"sender":{"id":"2"},"recipient":{"id":"1"},'
+        b'"timestamp":1,"message":{"mid":"m_1","text":"\\u00e4\\u00f6\\u00e5 \\ud83d\\ude00"}}]}]}',
+        "dd6cef59552d115c5b287d7ac81f0c2adaec4744dc02e86c64e1753747cb8942",
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "digest"), VECTORS, ids=["page", "status", "escaped"])
+def test_signature_vectors(raw: bytes, digest: str) -> None:
+    assert whatsapp.verify(ACCOUNT, signed(raw, f"sha256={digest}")) is None
+    for wrong in (digest, f"sha1={digest}", f"sha256={digest[:-1]}", f"sha256={digest.upper()}", "", "sha256=é"):
+        with pytest.raises(WebhookRejected):
+            whatsapp.verify(ACCOUNT, WebhookRequest("POST", {}, {"x-hub-signature-256": wrong}, raw))
+    with pytest.raises(WebhookRejected):
+        whatsapp.verify(ACCOUNT, WebhookRequest("POST", {}, {}, raw))
+
+
+def test_a_body_written_anew_does_not_match_its_signature() -> None:
+    raw, digest = VECTORS[2]
+    again = json.dumps(json.loads(raw), ensure_ascii=False, separators=(",", ":")).encode()
+    with pytest.raises(WebhookRejected):
+        whatsapp.verify(ACCOUNT, signed(again, f"sha256={digest}"))
+    with pytest.raises(WebhookRejected):
+        whatsapp.verify(ACCOUNT, signed(raw, "sha256=6cf5e2a65dc343e382d9dffba925987e043098f1c39274a2b754c6f72bc5e2ed"))
+
+
+def parsed(*statuses: Any, **value: Any) -> list[Any]:
+    value = {"metadata": {"phone_number_id": PHONE_NUMBER_ID}, "statuses": list(statuses), **value}
+    webhook = {"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", "value": value}]}]}
+    return whatsapp.parse(ACCOUNT, signed(json.dumps(webhook).encode()))
+
+
+def a_status(word: str = "sent", **members: Any) -> dict[str, Any]:
+    return {"id": "wamid.1", "status": word, "timestamp": "1750030073", "recipient_id": "16505551234", **members}
+
+
+def test_a_receipt_of_every_kind() -> None:
+    receipts = parsed(*(a_status(word) for word in ("sent", "delivered", "read", "played", "failed")))
+    assert [receipt.status for receipt in receipts] == [1, 2, 3, 3, -2]
+    assert [receipt.event_id for receipt in receipts][:2] == ["wamid.1:sent", "wamid.1:delivered"]
+    assert receipts[0].at.isoformat() == "2025-06-15T23:27:53+00:00"
+    assert (receipts[0].owner, receipts[0].address, receipts[0].error) == (PHONE_NUMBER_ID, "16505551234", None)
+    assert receipts[4].error.code == "delivery_failed"
+    assert json.loads(receipts[0].raw) == a_status()
+
+
+def test_seconds_and_milliseconds_are_the_same_moment() -> None:
+    moments = {
+        parsed(a_status(timestamp=one))[0].at for one in ("1750030073", 1750030073, "1750030073000", 1750030073000)
+    }
+    assert len(moments) == 1
+
+
+@pytest.mark.parametrize("word", ["accepted", "deleted", "warning", "", "SENT"])
+def test_a_status_without_use_is_ignored(word: str) -> None:
+    assert isinstance(parsed(a_status(word))[0], Ignored)
+
+
+@pytest.mark.parametrize(
+    "broken", [{"id": 7}, {"id": ""}, {"timestamp": None}, {"timestamp": "x"}, {"timestamp": 10**17}, {"timestamp": 0}]
+)
+def test_a_status_without_id_or_time_is_ignored(broken: dict[str, Any]) -> None:
+    assert isinstance(parsed(a_status(**broken))[0], Ignored)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (131047, "window_closed"),
+        (131026, "recipient_unreachable"),
+        (131053, "media_refused"),
+        (131042, "account_payment"),
+        (131000, "delivery_failed"),
+        (130429, "delivery_failed"),
+        (139999, "delivery_failed"),
+    ],
+)
+def test_why_a_receipt_says_failed(code: int, expected: str) -> None:
+    errors = [{"code": code, "title": "Title", "error_data": {"details": "Details"}}]
+    error = parsed(a_status("failed", errors=errors))[0].error
+    assert (error.code, error.provider_code) == (expected, str(code))
+    assert error.reason.endswith("WhatsApp says: Details")
+    assert expected in REGISTRY
+
+
+def test_a_group_participants_receipt_is_an_event_of_its_own() -> None:
+    receipt = parsed(a_status("read", recipient_participant_id="1650"))[0]
+    assert receipt.event_id == "wamid.1:read:1650"
+
+
+def test_a_user_without_phone_is_named_by_the_business_scoped_id() -> None:
+    status = a_status(recipient_user_id="US.1")
+    del status["recipient_id"]
+    assert parsed(status)[0].address == "US.1"
+
+
+def test_what_is_ignored_has_a_stable_id() -> None:
+    events = parsed(messages=[{"id": "wamid.IN", "type": "text"}, {"type": "text"}], errors=[{"code": 130429}])
+    assert [type(event) for event in events] == [Ignored] * 3
+    assert events[0].event_id == "wamid.IN"
+    assert len({event.event_id for event in events}) == 3
+    assert events == parsed(messages=[{"id": "wamid.IN", "type": "text"}, {"type": "text"}], errors=[{"code": 130429}])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"object":"page","entry":[]}',
+        b'{"object":"whatsapp_business_account"}',
+        b"[" * 100_000,
+        b"\xff",
+    ],
+)
+def test_a_body_that_is_not_whatsapps_is_unreadable(raw: bytes) -> None:
+    with pytest.raises(WebhookUnreadable):
+        whatsapp.parse(ACCOUNT, signed(raw))
+
+
+def test_a_body_nested_to_the_edge_of_the_parser_is_read_or_unreadable() -> None:
+    for depth in range(880, 1010):
+        deep = '{"a":' * depth + "1" + "}" * depth
+        raw = f'{{"object":"whatsapp_business_account","entry":[{{"changes":[{{"field":"x","value":{deep}}}]}}]}}'.encode()
+        try:
+            whatsapp.parse(ACCOUNT, signed(raw))
+        except WebhookUnreadable:
+            continue
+
+
+STATUSES = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": JSON | st.just("wamid.1"),
+        "status": JSON | st.sampled_from(["sent", "failed", "read", "played"]),
+        "timestamp": JSON | st.integers(-(10**20), 10**20) | st.sampled_from(["1750030073", "²", "٣"]),
+        "errors": JSON | st.lists(st.fixed_dictionaries({"code": CODES, "error_data": JSON}), max_size=2),
+        "biz_opaque_callback_data": JSON,
+    },
+)
+VALUES = st.fixed_dictionaries(
+    {},
+    optional={
+        "metadata": JSON | st.just({"phone_number_id": "1"}),
+        "statuses": JSON | st.lists(STATUSES, max_size=3),
+        "messages": JSON | st.lists(JSON, max_size=2),
+        "errors": JSON | st.lists(JSON, max_size=2),
+    },
+)
+WEBHOOKS = st.builds(
+    lambda entries: json.dumps({"object": "whatsapp_business_account", "entry": entries}).encode(),
+    JSON
+    | st.lists(
+        st.fixed_dictionaries(
+            {
+                "changes": JSON
+                | st.lists(st.fixed_dictionaries({"field": JSON | st.just("messages"), "value": JSON | VALUES}))
+            }
+        )
+    ),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(BODIES, WEBHOOKS))
+def test_nothing_but_the_two_errors_leaves_a_webhook(raw: bytes) -> None:
+    assert whatsapp.verify(ACCOUNT, signed(raw)) is None
+    try:
+        events = whatsapp.parse(ACCOUNT, signed(raw))
+    except WebhookUnreadable:
+        return
+    assert all(event.event_id for event in events)
+    assert whatsapp.parse(ACCOUNT, signed(raw)) == events
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["GET", "POST"]),
+    st.dictionaries(
+        st.sampled_from(["hub.mode", "hub.challenge", "hub.verify_token"]), st.text() | st.just("subscribe")
+    ),
+    st.dictionaries(st.just("x-hub-signature-256"), st.text()),
+    st.binary(),
+)
+def test_a_forged_request_is_rejected_and_nothing_else(
+    method: str, query: dict[str, str], headers: dict[str, str], raw: bytes
+) -> None:
+    with pytest.raises(WebhookRejected):
+        whatsapp.verify(ACCOUNT, WebhookRequest(method, query, headers, raw))

@@ -102,7 +102,7 @@ class SecretBox:
         """Decrypt what :meth:`seal` gave for the same *about*. Raises SealError."""
         cipher = self._ciphers.get(_key_id_of(sealed))
         if sealed[:1] != _FORMAT or cipher is None:
-            raise SealError(f"{about} was sealed with the key {key_id_of(sealed)}, which is not among the keys given.")
+            raise SealError(f"{about} was sealed with the unknown key {key_id_of(sealed)}.")
         try:
             return cipher.decrypt(
                 sealed[_HEAD - _NONCE_BYTES : _HEAD], sealed[_HEAD:], sealed[: _HEAD - _NONCE_BYTES] + about.encode()
@@ -115,7 +115,7 @@ class SecretBox:
         return sealed[:1] == _FORMAT and _key_id_of(sealed) == self._first
 
     async def check(self, store: MetaStore) -> None:
-        """Make sure that this box opens what the database holds. Raises EncryptionKeyError with a sentence for the operator.
+        """Make sure that this box opens what the database holds. Raises EncryptionKeyError, saying what to do.
 
         A new database gets the known value sealed with the first key; so does one sealed with an older key.
         """

@@ -5,47 +5,29 @@ so a container can be started from a file whose own secrets are not mounted ther
 counts as not set. Secrets have no flag, since every user of a machine can read its command lines.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-from kurir.configuration.keys import Key
-from kurir.configuration.problems import WrongValueError
-from kurir.configuration.table import Reading, Table
-from kurir.configuration.values import (
-    Listen,
-    Network,
-    duration,
-    list_of,
-    listen,
-    network,
-    public_url,
-    secret_text,
-    text,
-)
-from kurir.secretbox import EncryptionKeyError, KeyFile, KeySource, KeyValue, parse_keys, read_key_file
-
-_T = TypeVar("_T")
+from kurir.networks import Network
+from kurir.secretbox import KeySource
 
 #: The variable that names the configuration file.
 CONFIG_VARIABLE: Final = "KURIR_CONFIG"
+#: The name of the key file that is made beside the database.
 KEY_FILE_NAME: Final = "kurir.key"
-ADMIN_TOKEN_LENGTH: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: its key and whether it is a secret."""
+    """One setting: its TOML key, how its value is written, its default as text, its meaning."""
 
-    key: Key
+    name: str
+    kind: str
+    default: str
+    meaning: str
     secret: bool = False
-
-    @property
-    def name(self) -> str:
-        """The TOML key."""
-        return self.key.name
 
     @property
     def variable(self) -> str:
@@ -59,61 +41,61 @@ class Setting:
 
 
 SETTINGS: Final = (
-    Setting(Key("listen", "`host:port`", "127.0.0.1:8080", "The address that the server listens on.")),
+    Setting("listen", "`host:port`", "127.0.0.1:8080", "The address that the server listens on."),
     Setting(
-        Key(
-            "database",
-            "path",
-            "kurir.db",
-            "The database's file (SQLite). PostgreSQL comes with a later version. A relative path is relative to the "
-            "configuration file.",
-        )
+        "database",
+        "path",
+        "kurir.db",
+        "The database's file (SQLite). PostgreSQL comes with a later version. A relative path is relative to the "
+        "configuration file.",
     ),
     Setting(
-        Key(
-            "public_url",
-            "URL",
-            "the address of `listen` when that is loopback, else none",
-            "The address that platforms call, without `/webhooks`. A path prefix is allowed; `http://` only on loopback.",
-        )
+        "public_url",
+        "URL",
+        "the address of `listen` when that is loopback, else none",
+        "The address that platforms call, without `/webhooks`. A path prefix is allowed; `http://` only on loopback.",
     ),
     Setting(
-        Key(
-            "encryption_key",
-            "secret",
-            '{ file = "kurir.key" } beside the database',
-            "Encrypts platform tokens at rest: 32 random bytes as base64 or hex. The file is made when it is absent and "
-            "the database is new. Of several keys the first encrypts and the others are for reading.",
-        ),
+        "encryption_key",
+        "secret",
+        '{ file = "kurir.key" }',
+        "Encrypts platform tokens at rest: 32 random bytes as base64 or hex, or several such keys, of which the first "
+        "encrypts and the others are for reading. A key file that is absent is made when the database is new; the "
+        "default one lies beside the database.",
         secret=True,
     ),
     Setting(
-        Key(
-            "admin_token",
-            "secret",
-            "none",
-            "The bearer token of the administrator's API, at least 16 characters. Without one that API is closed.",
-        ),
+        "admin_token",
+        "secret",
+        "none",
+        "The bearer token of the administrator's API, at least 16 characters. Without one that API is closed.",
         secret=True,
     ),
     Setting(
-        Key(
-            "allow_networks",
-            "list of CIDRs",
-            "[]",
-            "Networks that media and callback URLs may reach although they are private. Link-local and metadata addresses "
-            "are never reached. As a variable or flag: separated by commas.",
-        )
+        "allow_networks",
+        "list of CIDRs",
+        "[]",
+        "Networks that media and callback URLs may reach although they are private. Link-local and metadata "
+        "addresses are never reached. As a variable or flag: separated by commas.",
     ),
     Setting(
-        Key(
-            "retention",
-            "duration",
-            "90d",
-            "How long finished messages, attempts and events are kept.",
-        )
+        "retention",
+        "duration",
+        "90d",
+        "How long finished messages, attempts and events are kept.",
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """The address that the server listens on. Port 0 lets the system choose one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,108 +109,3 @@ class Settings:
     admin_token: str | None = field(repr=False)
     allow_networks: tuple[Network, ...]
     retention: timedelta
-
-
-def read_settings(table: Table, flags: Mapping[str, object], current_folder: Path) -> Settings:
-    """Read every setting from its flag, its variable, the file's top *table*, or its default.
-
-    Problems are reported to the table's reading. Relative paths of flags and variables are relative to
-    *current_folder*, those of the file to the file's folder.
-    """
-    layers = _Layers(table, flags, current_folder)
-    folder = table.reading.folder
-    address = layers.read("listen", listen, Listen("127.0.0.1", 8080))
-    own_url = f"http://{address}" if address.is_loopback and address.port else ""
-    database = layers.read("database", _database(layers.folder("database")), folder / "kurir.db")
-    return Settings(
-        listen=address,
-        database=database,
-        public_url=layers.read("public_url", public_url, own_url),
-        encryption_key=layers.read(
-            "encryption_key", _encryption_key(table.reading), KeyFile(database.parent / KEY_FILE_NAME)
-        ),
-        admin_token=layers.read("admin_token", table.referred(_admin_token), None),
-        allow_networks=layers.read("allow_networks", _networks, ()),
-        retention=layers.read("retention", duration(timedelta(days=1)), timedelta(days=90)),
-    )
-
-
-class _Layers:
-    """Finds the value that wins, and the place to name when it is wrong."""
-
-    def __init__(self, table: Table, flags: Mapping[str, object], current_folder: Path) -> None:
-        self._table = table
-        self._flags = flags
-        self._current_folder = current_folder
-
-    def read(self, name: str, read: Callable[[object], _T], default: _T) -> _T:
-        setting = _BY_NAME[name]
-        variable = self._table.reading.env.get(setting.variable)
-        if self._flags.get(name) is not None:
-            place, value = setting.flag, self._flags[name]
-        elif variable:
-            place, value = setting.variable, variable
-        else:
-            return self._table.get(name, read, default)
-        try:
-            return read(value)
-        except WrongValueError as error:
-            self._table.reading.report(place, str(error))
-            return default
-
-    def folder(self, name: str) -> Path:
-        outside = self._flags.get(name) is not None or self._table.reading.env.get(_BY_NAME[name].variable)
-        return self._current_folder if outside else self._table.reading.folder
-
-
-def _database(folder: Path) -> Callable[[object], Path]:
-    def read(value: object) -> Path:
-        named = text(value)
-        scheme, separator, _ = named.partition("://")
-        if separator and scheme.lower() in {"postgresql", "postgres"}:
-            raise WrongValueError('PostgreSQL comes with a later version; name a file, such as "kurir.db"')
-        if separator or named == ":memory:" or named.endswith("/"):
-            raise WrongValueError('expected the path of a file, such as "kurir.db"')
-        try:
-            return folder / Path(named).expanduser()
-        except RuntimeError:
-            raise WrongValueError("there is no such home folder") from None
-
-    return read
-
-
-def _encryption_key(reading: Reading) -> Callable[[object], KeySource]:
-    def read(value: object) -> KeySource:
-        # A key file may be absent: it is made when the database is new, which only its opening tells.
-        if isinstance(value, Mapping) and isinstance(value.get("file"), str) and len(value) == 1:
-            path = reading.path(value["file"])
-            _keys(lambda: read_key_file(path))
-            return KeyFile(path)
-        found = secret_text(reading.resolve(value))
-        return KeyValue(_keys(lambda: parse_keys(found)))
-
-    return read
-
-
-def _keys(read: Callable[[], tuple[bytes, ...]]) -> tuple[bytes, ...]:
-    try:
-        return read()
-    except EncryptionKeyError as error:
-        raise WrongValueError(str(error)) from None
-
-
-def _admin_token(value: object) -> str:
-    token = secret_text(value)
-    if len(token) < ADMIN_TOKEN_LENGTH:
-        raise WrongValueError(f"expected at least {ADMIN_TOKEN_LENGTH} characters; `kurir config init` prints a token")
-    return token
-
-
-def _networks(value: object) -> tuple[Network, ...]:
-    # A variable or flag has one string, and typer gives a tuple for a flag that may be repeated.
-    if isinstance(value, str):
-        value = [word.strip() for word in value.split(",") if word.strip()]
-    return list_of(network, 'a list of networks such as ["10.0.0.0/8"]')(value)
-
-
-_BY_NAME: Final = {setting.name: setting for setting in SETTINGS}

@@ -28,23 +28,24 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
+CURL = "curl -d '{\"hello\": true}' localhost"
 HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'
 MEDIA = "https://media.sandbox.invalid"
 DELIVERS = ("whatsapp", "messenger")
 
-PICTURE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300">
-<defs><linearGradient id="s" x2="0" y2="1"><stop stop-color="#f7c59f"/><stop offset="1" stop-color="#f0876a"/></linearGradient>
-<linearGradient id="c" x2="1"><stop stop-color="#fffaf2"/><stop offset="1" stop-color="#ecdccb"/></linearGradient></defs>
-<rect width="400" height="300" fill="url(#s)"/><circle cx="298" cy="92" r="46" fill="#fff1d6"/>
+PICTURE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300" width="400" height="300"><defs>
+<linearGradient id="s" x2="0" y2="1"><stop stop-color="#f7c59f"/><stop offset="1" stop-color="#f0876a"/></linearGradient>
+<linearGradient id="c" x2="1"><stop stop-color="#fffaf2"/><stop offset="1" stop-color="#ecdccb"/></linearGradient>
+</defs><rect width="400" height="300" fill="url(#s)"/><circle cx="298" cy="92" r="46" fill="#fff1d6"/>
 <path d="M0 190c70-60 130-50 200-20s130 20 200-15v145H0z" fill="#c9584a"/>
-<path d="M0 222c90-40 160-20 230-5s110 10 170-20v103H0z" fill="#8f3b42"/><rect y="246" width="400" height="54" fill="#4a2430"/>
-<ellipse cx="176" cy="254" rx="92" ry="12" fill="#331822"/>
+<path d="M0 222c90-40 160-20 230-5s110 10 170-20v103H0z" fill="#8f3b42"/>
+<rect y="246" width="400" height="54" fill="#4a2430"/><ellipse cx="176" cy="254" rx="92" ry="12" fill="#331822"/>
 <path d="M108 150h136l-10 82a22 22 0 0 1-22 20h-72a22 22 0 0 1-22-20z" fill="url(#c)"/>
 <path d="M240 168c40-6 48 52-6 54" fill="none" stroke="#ecdccb" stroke-width="13"/>
 <ellipse cx="176" cy="151" rx="68" ry="15" fill="#fffaf2"/><ellipse cx="176" cy="152" rx="58" ry="11" fill="#6b3a26"/>
 <path d="M150 152c14-9 38-9 52 0-14 8-38 8-52 0z" fill="#d9a577"/>
-<g fill="none" stroke="#fff" stroke-opacity=".75" stroke-width="6" stroke-linecap="round"><path d="M150 122c-10-16 12-22 2-42"/>
-<path d="M178 118c-10-18 12-26 2-48"/><path d="M206 122c-10-16 12-22 2-42"/></g>
+<g fill="none" stroke="#fff" stroke-opacity=".75" stroke-width="6" stroke-linecap="round">
+<path d="M150 122c-10-16 12-22 2-42M178 118c-10-18 12-26 2-48M206 122c-10-16 12-22 2-42"/></g>
 <g fill="#5a2d1f"><ellipse cx="300" cy="250" rx="13" ry="8" transform="rotate(-24 300 250)"/>
 <ellipse cx="328" cy="258" rx="13" ry="8" transform="rotate(18 328 258)"/></g></svg>"""
 
@@ -114,6 +115,11 @@ def text(words: str, role: str = "body", spans: tuple[Span, ...] = ()) -> Block:
     return Block("text", text=words, role=role, spans=spans)
 
 
+def units(words: str, part: str) -> int:
+    """Return where *part* begins in *words*, in UTF-16 units."""
+    return len(words[: words.index(part)].encode("utf-16-le")) // 2
+
+
 def buttons(channel: str, *titles: str) -> Block:
     style = {"telegram": "inline"}.get(channel, "rows")
     return Block("buttons", style=style, choices=tuple(Choice(one, payload=one.lower()) for one in titles))
@@ -122,10 +128,10 @@ def buttons(channel: str, *titles: str) -> Block:
 def sari(channel: str, address: str) -> Phone:
     """Return the phone of the README's picture: an order, confirmed and on its way."""
     make = Maker(channel, "Sari", address)
-    paid = "Hi Sari 👋 order #1042 is paid. Thank you!"
-    spans = (Span(paid.index("#"), 5, "bold"),)
+    paid = "Hi Sari 👋 your order #1042 is paid, Rp 68.000. Thank you! The bar starts in five minutes."
+    spans = (Span(units(paid, "#"), 5, "bold"),)
     if channel == "whatsapp":
-        make.add(text("Hi Sari 👋 order *#1042* is paid. Thank you!"), status=3)
+        make.add(text(paid.replace("#1042", "*#1042*")), status=3)
     else:
         make.add(text(paid, spans=spans if channel == "telegram" else ()), status=3)
     items = "2 × Kopi Susu Gula Aren\n1 × Roti Bakar Keju\nReady around 13:05."
@@ -152,8 +158,7 @@ def every_kind(channel: str, address: str) -> Phone:
     plain = "Marks 🎉 bold, italic, gone and code."
     words = ("bold", "italic", "gone", "code")
     styles = ("bold", "italic", "strike", "code")
-    at = [len(plain[: plain.index(word)].encode("utf-16-le")) // 2 for word in words]
-    spans = tuple(Span(offset, len(word), style) for offset, word, style in zip(at, words, styles, strict=True))
+    spans = tuple(Span(units(plain, word), len(word), style) for word, style in zip(words, styles, strict=True))
     make.add(text(marked) if channel == "whatsapp" else text(plain, spans=spans), status=3)
     make.add(text("ขอบคุณค่ะ · ありがとう · شكراً"), status=3)
     make.add(text(HOSTILE), status=2, quoted="Is it still open?")
@@ -167,7 +172,9 @@ def every_kind(channel: str, address: str) -> Phone:
         text("Your invoice", "caption"),
         status=2,
     )
-    place = Block("location", latitude=-6.2087634, longitude=106.845599, title="Kopi Senja", text="Jalan Senja 8, Jakarta")
+    place = Block(
+        "location", latitude=-6.2087634, longitude=106.845599, title="Kopi Senja", text="Jalan Senja 8, Jakarta"
+    )
     make.add(place, status=2)
     make.add(
         text("Is this time right?", "header"),
@@ -251,13 +258,13 @@ class Sandbox:
         assert self._loop
         self._loop.call_soon_threadsafe(put)
 
-    async def page(self, request: Request) -> Response:
+    async def page(self, _: Request) -> Response:
         return FileResponse(PAGE / "index.html", media_type="text/html")
 
-    async def list_phones(self, request: Request) -> Response:
+    async def list_phones(self, _: Request) -> Response:
         return JSONResponse({"data": [phone.as_json() for phone in self.phones]})
 
-    async def events(self, request: Request) -> Response:
+    async def events(self, _: Request) -> Response:
         if self.refuse_streams:
             return Response(status_code=503)
         self._loop = asyncio.get_running_loop()
@@ -291,8 +298,8 @@ class Sandbox:
             phone.bubbles.clear()
         return JSONResponse({"data": None})
 
-    async def curl(self, request: Request) -> Response:
-        return JSONResponse({"curl": "curl -d '{\"hello\": true}' localhost"}) if self.hint else Response(status_code=404)
+    async def curl(self, _: Request) -> Response:
+        return JSONResponse({"curl": CURL}) if self.hint else Response(status_code=404)
 
     async def media(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -302,7 +309,7 @@ class Sandbox:
             return Response(voice(), media_type="audio/wav")
         return Response(status_code=404)
 
-    def app(self) -> Starlette:
+    def app(self) -> Any:
         async def secure(scope: Any, receive: Any, send: Any) -> None:
             async def guarded(message: Any) -> None:
                 if message["type"] == "http.response.start":
@@ -323,7 +330,7 @@ class Sandbox:
                 Route("/sandbox/media/{name}", self.media),
             ],
         )
-        return secure  # type: ignore[return-value]
+        return secure
 
 
 @contextlib.contextmanager

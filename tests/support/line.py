@@ -4,8 +4,6 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from support.messages import seed_bodies
-
 from kurir.channels import line
 from kurir.channels.base import Facts, MediaFacts, Rendering, ReplyTarget, ReplyToken
 from kurir.domain import recipient as recipients
@@ -14,6 +12,7 @@ from kurir.domain.message import Message
 from kurir.domain.problem import Problem
 from kurir.domain.recipient import Form, Recipient
 from kurir.intake import wire
+from support.messages import seed_bodies
 
 TID = "0190a5c0-0000-7000-8000-000000000001"
 USER = "U4af4980629af4980629af4980629af498"

@@ -12,8 +12,6 @@ import pytest
 import regex
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from support.cases import REASONS, differences, load, to_pointer
-from support.line import ACCOUNT, SETTINGS, TID, USER, account_of, decoded, facts_of, https_bodies, rendered
 
 from kurir.channels import line
 from kurir.channels.base import (
@@ -43,6 +41,8 @@ from kurir.domain.errors import ERRORS
 from kurir.domain.message import Message
 from kurir.domain.problem import Problem
 from kurir.domain.status import Status
+from support.cases import REASONS, differences, load, to_pointer
+from support.line import ACCOUNT, SETTINGS, TID, USER, account_of, decoded, facts_of, https_bodies, rendered
 
 CHANNEL: Channel = line
 
@@ -52,7 +52,7 @@ def body(kind, content=None, **others):
         "id": "m-1",
         "times": 0,
         "timestamp": "2023-11-14T22:13:20Z",
-        "recipient": USER,
+        "recipient": "6281234567890",
         "type": kind,
         "body": content or {},
         **others,
@@ -232,16 +232,14 @@ def test_http_files_are_refused_in_body_and_header():
         ("https://x.fi/" + "a" * 1988, "too_long"),
         ("https://x.fi/" + "ü" * 332, "too_long"),
         ("https://" + "ü" * 70 + "/a.jpg", "invalid_format"),
-        ("https://:443/a.jpg", None),
+        ("https://:443/a.jpg", "invalid_format"),
         ("https://x.fi/" + "a" * 1987, None),
     ],
 )
 def test_url_is_measured_as_it_travels(url, code):
     found = decoded(body("image", media(url)))
-    if code is None and not url.startswith("https://:"):
+    if code is None:
         assert isinstance(found, Message)
-    elif code is None:
-        assert [each.code for each in found] == ["invalid_format"]
     else:
         assert [(each.pointer, each.code) for each in found] == [("/body/media/url", code)]
 
@@ -266,7 +264,7 @@ def test_list_has_at_most_twelve_sections_and_each_problem_is_told():
 def test_cards_are_weighed():
     assert problems("list", sections(1, description="d" * 30_000)) == [("/body/list/sections/0", "too_long")]
     assert problems("list", sections(6, description="d" * 9_000)) == [("/body/list/sections", "too_long")]
-    assert problems("button", buttons(*["ß" * 200] * 30)) == [("/body/button", "too_long")]
+    assert problems("button", buttons(*["ß" * 200] * 60)) == [("/body/button", "too_long")]
     assert problems("button", buttons("A" * 21, text="\x01" * 5000)) == [("/body/text", "too_long")]
     assert isinstance(decoded(body("button", buttons(*["A"] * 101))), Message)
 
@@ -286,7 +284,7 @@ def test_rendering_again_gives_the_same_bytes_and_each_part_its_own_key():
 
 
 def test_retry_key_does_not_change_between_releases():
-    assert dict(PUSH.headers)["X-Line-Retry-Key"] == "3f4fd7c9-bd13-5b03-8d7c-9e0ee2b3a2a0"
+    assert dict(PUSH.headers)["X-Line-Retry-Key"] == "38b6f994-8e41-518c-81e0-45154fe4cd77"
 
 
 def test_first_call_replies_and_the_rest_is_pushed():
@@ -374,7 +372,7 @@ def test_file_is_native_unless_it_is_known_that_line_cannot_show_it(kind, url, c
     assert kinds(rendering) == ([] if native else ["transcoded_to_link"])
 
 
-@pytest.mark.parametrize("preview", ["", "http://x.fi/p.jpg", "https://x.fi/" + "p" * 2000])
+@pytest.mark.parametrize("preview", ["", "http://x.fi/p.jpg", "https:///p.jpg", "https://x.fi/" + "p" * 2000])
 def test_video_without_usable_preview_is_a_link(preview):
     account = replace(ACCOUNT, settings=replace(SETTINGS, default_preview_image_url=preview))
     assert kinds(render("video", media("https://x.fi/a.mp4"), account=account)) == ["transcoded_to_link"]
@@ -503,8 +501,16 @@ def test_header_and_footer_that_are_long_are_texts_of_their_own():
 @pytest.mark.parametrize(
     ("header", "first", "losses"),
     [
-        ({"type": "image", "media_url": "https://x.fi/a.gif"}, "flex", ["transcoded_to_link", "header_sent_separately"]),
-        ({"type": "video", "media_url": "https://x.fi/a.mp4"}, "flex", ["transcoded_to_link", "header_sent_separately"]),
+        (
+            {"type": "image", "media_url": "https://x.fi/a.gif"},
+            "flex",
+            ["transcoded_to_link", "header_sent_separately"],
+        ),
+        (
+            {"type": "video", "media_url": "https://x.fi/a.mp4"},
+            "flex",
+            ["transcoded_to_link", "header_sent_separately"],
+        ),
         ({"type": "document", "media_url": "https://x.fi/a"}, "flex", ["transcoded_to_link", "header_sent_separately"]),
     ],
 )
@@ -775,7 +781,9 @@ def test_quote_token_that_is_refused_is_left_out_once(refused):
     assert line.classify(PUSH, answer(400, refused)).status is Status.FAILED
 
 
-@pytest.mark.parametrize(("given", "after"), [("3", 3.0), ("999999", 3600.0), ("-1", None), ("soon", None), ("٣", None)])
+@pytest.mark.parametrize(
+    ("given", "after"), [("3", 3.0), ("999999", 3600.0), ("-1", None), ("soon", None), ("٣", None)]
+)
 def test_retry_after_is_obeyed_where_somebody_sends_it(given, after):
     outcome = line.classify(PUSH, answer(429, {"message": "The API rate limit"}, retry_after=given))
     assert outcome.after == after
@@ -783,7 +791,9 @@ def test_retry_after_is_obeyed_where_somebody_sends_it(given, after):
 
 def json_values():
     leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
-    names = st.sampled_from(["message", "details", "property", "sentMessages", "id", "quoteToken"]) | st.text(max_size=5)
+    names = st.sampled_from(["message", "details", "property", "sentMessages", "id", "quoteToken"]) | st.text(
+        max_size=5
+    )
     return st.recursive(
         leaf, lambda each: st.lists(each, max_size=4) | st.dictionaries(names, each, max_size=4), max_leaves=12
     )
@@ -810,7 +820,9 @@ def test_classify_is_total(call, status, raw, retry_after, after_unknown):
 
 def test_classify_survives_a_body_that_nests_for_ever():
     assert isinstance(line.classify(PUSH, Answer(500, {}, b"[" * 60_000)), Unknown)
-    assert isinstance(line.classify(Call(1, "POST", "", (), {"messages": 3}), answer(400, {"message": "quotetoken"})), Rejected)
+    assert isinstance(
+        line.classify(Call(1, "POST", "", (), {"messages": 3}), answer(400, {"message": "quotetoken"})), Rejected
+    )
 
 
 # --- Webhooks ---------------------------------------------------------------------------------------------------------

@@ -37,8 +37,8 @@ from kurir.channels.base import (
 )
 from kurir.channels.messenger_errors import ANY, Verdict
 from kurir.domain import errors
-from kurir.domain.account import Account, MessengerSettings
-from kurir.domain.message import Message, Template
+from kurir.domain.account import Account, ChannelSettings, MessengerSettings
+from kurir.domain.message import Message, MessageType, Template
 from kurir.domain.status import Status, advance, of_parts
 from kurir.intake import wire
 from support import cases
@@ -523,6 +523,18 @@ def test_a_header_that_serves_as_the_words_stands_there_once():
     assert call.json["message"]["attachment"]["payload"]["text"] == "Head"
 
 
+def test_a_card_without_a_footer_has_no_subtitle():
+    (call,) = rendered(message_of("button", {"text": "Pick", "button": buttons(1)}, header=IMAGE)).calls
+    (element,) = call.json["message"]["attachment"]["payload"]["elements"]
+    assert element.keys() == {"title", "image_url", "buttons"}
+
+
+@pytest.mark.parametrize("kind", [MessageType.IMAGE, MessageType.LOCATION, MessageType.LIST])
+def test_a_message_without_its_content_which_no_decoder_makes_becomes_no_call(kind):
+    message = Message("1", "messenger", PSID, kind)
+    assert messenger.render(message, account(), facts()).calls == ()
+
+
 def test_a_long_body_or_a_long_footer_is_no_card():
     for text, footer in (("p" * 81, FOOTER), ("Pick", {"title": "f" * 81, "text": ""})):
         rendering = rendered(message_of("button", {"text": text, "button": buttons(1)}, header=IMAGE, footer=footer))
@@ -681,7 +693,7 @@ def _strings(value: Any) -> list[str]:
 
 
 def test_a_settings_object_of_another_channel_is_a_programming_error():
-    other = Account("a", "acme", "line", "", settings=object())  # type: ignore[arg-type]  # what the test is about
+    other = Account("a", "acme", "line", "", settings=ChannelSettings())
     with pytest.raises(TypeError, match="no Messenger account"):
         messenger.render(message_of("text", {"text": "hi"}), other, facts())
 
@@ -1099,6 +1111,20 @@ def test_only_unreadable_leaves_parse(body, app_id):
             f"{item.platform_id}{item.address}{item.reference}".encode()
         else:
             item.why.encode()
+
+
+def test_an_event_nested_as_deep_as_it_can_be_read_is_ignored():
+    found = 0
+    for depth in range(850, 1000):
+        nested = "[" * depth + "]" * depth
+        request = posted('{"object":"page","entry":[{"id":"1","messaging":[{"message":' + nested + "}]}]}")
+        try:
+            events = messenger.parse(account(), request)
+        except WebhookUnreadable:
+            break
+        assert [type(item) for item in events] == [Ignored]
+        found += 1
+    assert found
 
 
 @given(st.binary(max_size=40), st.text(st.characters(), max_size=80), st.sampled_from(["GET", "POST"]))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kurir.channels.base import Answer, Handshake, JsonObject, WebhookRejected, WebhookRequest, WebhookUnreadable
+from kurir.channels.text import storable
 
 #: No code of the platform: the real ones are small, and -1 is one of Messenger's.
 NO_CODE: Final = -(2**31)
@@ -51,7 +52,7 @@ def error_of(answer: Answer) -> GraphError | None:
         code=_integer(error.get("code"), otherwise=NO_CODE),
         subcode=_integer(error.get("error_subcode")),
         is_transient=error.get("is_transient") is True,
-        message=next((one for one in texts if isinstance(one, str) and one), "")[:500],
+        message=storable(next((one for one in texts if isinstance(one, str) and one), "")[:500]),
     )
 
 

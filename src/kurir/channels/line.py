@@ -180,10 +180,10 @@ def _section_problems(message: Message) -> list[Problem]:
 def _size_problems(message: Message) -> list[Problem]:
     """Build the cards and weigh them. What comes from outside makes them no heavier: all tokens have one length."""
     draft = Draft.of("", LineSettings("", ""), Facts(tid="", address=""))
-    if message.type is MessageType.BUTTON:
+    if message.buttons:
         return _button_size_problems(message, line_messages.build(message, draft))
     found: list[Problem] = []
-    bubbles = line_messages.section_cards(message, draft)
+    bubbles = line_messages.section_cards(message.list, draft) if message.list else []
     for index, bubble in enumerate(bubbles):
         weight = line_flex.size(bubble)
         if weight > line_flex.BUBBLE_BYTES:

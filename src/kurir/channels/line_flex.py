@@ -2,8 +2,8 @@
 
 Flex is LINE's own layout language (page "Flex Message elements"). The cards use its plainest parts, so that every
 client shows them: vertical boxes, wrapped text, link buttons, one hero image. Sizes are those of the page "Messaging
-API reference", section "Flex Message": a bubble's JSON may have 30 KB, a carousel's 50 KB and 12 bubbles. LINE does not say
-which KB it means, so the smaller one counts here.
+API reference", section "Flex Message": a bubble's JSON may have 30 KB, a carousel's 50 KB and 12 bubbles. LINE does
+not say which KB it means, so the smaller one counts here.
 """
 
 import json

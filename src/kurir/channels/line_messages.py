@@ -7,7 +7,7 @@ client shows as its alternative text only; a list is a Flex card for each sectio
 vanish with the next message. What does not fit inside a card goes before or after it as text.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +16,7 @@ from kurir.channels.base import Facts, JsonObject
 from kurir.channels.keys import Keys
 from kurir.channels.text import fit, graphemes, one_line, split, utf16
 from kurir.domain.account import LineSettings
-from kurir.domain.message import Footer, HeaderType, Media, Message, MessageType
+from kurir.domain.message import Footer, HeaderType, ListBody, Location, Media, Message, MessageType
 from kurir.domain.problem import Loss, pointer
 
 TEXT: Final = 5000
@@ -56,10 +56,14 @@ class Draft:
 
 def build(message: Message, draft: Draft) -> list[JsonObject]:
     """Return the LINE messages that show *message*, in order: at least one, perhaps more than a call takes."""
-    return _BUILDERS[message.type](message, draft)
-
-
-def _text(message: Message, draft: Draft) -> list[JsonObject]:
+    if message.media is not None:
+        return _media(message, message.media, draft)
+    if message.location is not None:
+        return [_location(message.text, message.location, draft)]
+    if message.list is not None:
+        return _list(message, message.list, draft)
+    if message.buttons:
+        return _button(message, draft)
     return _texts(message.text, "/body/text", draft)
 
 
@@ -74,10 +78,8 @@ def _texts(text: str, at: str, draft: Draft) -> list[JsonObject]:
 # --- Files ------------------------------------------------------------------------------------------------------------
 
 
-def _media(message: Message, draft: Draft) -> list[JsonObject]:
-    if message.media is None:
-        return []
-    shown = _file(message.type, message.media, "/body/media/url", draft)
+def _media(message: Message, media: Media, draft: Draft) -> list[JsonObject]:
+    shown = _file(message.type, media, "/body/media/url", draft)
     if not message.text:
         return [shown]
     draft.lose("/body/text", "caption_sent_as_text", "LINE has no captions: body.text follows as a text of its own")
@@ -91,12 +93,12 @@ def _file(kind: MessageType, media: Media, at: str, draft: Draft) -> JsonObject:
     if not line_urls.shows(kind, media.url, draft.facts.media.get(media.url)):
         known = " and ".join(sorted(line_urls.EXTENSIONS[kind]))
         return _link(media, at, f"of {kind} files LINE shows {known} only", draft)
-    preview = preview_image(draft.settings)
+    preview = _preview_image(draft.settings)
     if kind is MessageType.VIDEO and not preview:
         return _link(media, at, "LINE wants a preview image with a video, and the account has none", draft)
     if media.name:
         draft.lose("/body/media/name", "media_name_ignored", f"LINE shows no name beside {kind} files")
-    url = encoded(media.url)
+    url = _encoded(media.url)
     if kind is MessageType.VIDEO:
         return {"type": "video", "originalContentUrl": url, "previewImageUrl": preview}
     if kind is MessageType.IMAGE:
@@ -117,45 +119,40 @@ def _link(media: Media, at: str, why: str, draft: Draft) -> JsonObject:
     shown = fit(name, CARD_LINE)
     if media.name and shown != name:
         draft.lose("/body/media/name", "title_truncated", f"body.media.name is cut at {CARD_LINE} characters")
-    url = encoded(media.url)
+    url = _encoded(media.url)
     if len(url) > LINK:
         return {"type": "text", "text": f"{shown}\n{url}"}
     return line_flex.message(fit(name, ALTERNATIVE), line_flex.link_card(shown, url, draft.facts.labels.open))
 
 
-def encoded(url: str) -> str:
+def _encoded(url: str) -> str:
     """Return *url* as LINE takes it; *url* has passed ``problems``."""
     return line_urls.encoded(url) or url
 
 
-def preview_image(settings: LineSettings) -> str:
+def _preview_image(settings: LineSettings) -> str:
     """Return the account's preview image for videos, "" where there is none that LINE would take."""
     url = settings.default_preview_image_url
-    given = encoded(url) if line_urls.is_https(url) else ""
-    return given if len(given) <= URL else ""
+    given = line_urls.encoded(url) if line_urls.is_https(url) else None
+    return given if given and len(given) <= URL else ""
 
 
 # --- Location ---------------------------------------------------------------------------------------------------------
 
 
-def _location(message: Message, draft: Draft) -> list[JsonObject]:
-    place = message.location
-    if place is None:
-        return []
-    title = one_line(message.text)
+def _location(text: str, place: Location, draft: Draft) -> JsonObject:
+    title = one_line(text)
     shown = fit(title or draft.facts.labels.location, PLACE)
     if title and shown != title:
         detail = f"body.text is the title of the location, which has at most {PLACE} characters on LINE: it is cut"
         draft.lose("/body/text", "title_truncated", detail)
-    return [
-        {
-            "type": "location",
-            "title": shown,
-            "address": f"{_degrees(place.latitude)}, {_degrees(place.longitude)}",
-            "latitude": place.latitude,
-            "longitude": place.longitude,
-        }
-    ]
+    return {
+        "type": "location",
+        "title": shown,
+        "address": f"{_degrees(place.latitude)}, {_degrees(place.longitude)}",
+        "latitude": place.latitude,
+        "longitude": place.longitude,
+    }
 
 
 def _degrees(value: float) -> str:
@@ -232,19 +229,17 @@ def _press(key: str, title: str, at: str, draft: Draft) -> JsonObject:
     return {"type": "postback", "label": label, "data": draft.keys.field(key), "displayText": shown}
 
 
-def _list(message: Message, draft: Draft) -> list[JsonObject]:
-    if message.list is None:
-        return []
+def _list(message: Message, listed: ListBody, draft: Draft) -> list[JsonObject]:
     draft.lose("/body/list", "list_as_flex", "LINE has no list to choose from: each section is a card with buttons")
     words, at = _words(message)
-    if message.list.title.strip() not in ("", words.strip()):
+    if listed.title.strip() not in ("", words.strip()):
         detail = "LINE has no place for list.title beside body.text: it is left out"
         draft.lose("/body/list/title", "list_title_ignored", detail)
     before, title, _ = _header(message, at, draft)
     if title:
         draft.lose("/header/text", "header_in_body", "the header is the first paragraph of the text, not bold")
         words = f"{title}\n\n{words}"
-    bubbles = section_cards(message, draft)
+    bubbles = section_cards(listed, draft)
     footer, after = _footer(message, draft)
     rows = line_flex.footer_rows(footer)
     if footer is not None and (len(bubbles) > 1 or line_flex.size([*bubbles, *rows]) > line_flex.BUBBLE_BYTES):
@@ -254,7 +249,7 @@ def _list(message: Message, draft: Draft) -> list[JsonObject]:
     return [*before, *_texts(words, at, draft), card, *after]
 
 
-def section_cards(message: Message, draft: Draft) -> list[JsonObject]:
+def section_cards(listed: ListBody, draft: Draft) -> list[JsonObject]:
     """Return the card of each section of a list."""
     return [
         line_flex.section_card(
@@ -268,7 +263,7 @@ def section_cards(message: Message, draft: Draft) -> list[JsonObject]:
                 for index, row in enumerate(section.actions)
             ],
         )
-        for place, section in enumerate(message.list.sections if message.list else ())
+        for place, section in enumerate(listed.sections)
     ]
 
 
@@ -287,7 +282,7 @@ def _header(message: Message, words_at: str, draft: Draft) -> tuple[list[JsonObj
     # A list begins with its words: an image inside its first card would stand below them.
     inside = kind is MessageType.IMAGE and message.type is MessageType.BUTTON
     if inside and line_urls.shows(kind, header.media_url, draft.facts.media.get(header.media_url)):
-        return [], "", encoded(header.media_url)
+        return [], "", _encoded(header.media_url)
     shown = _file(kind, Media(header.media_url), "/header/media_url", draft)
     draft.lose("/header", "header_sent_separately", f"the {kind} of the header is sent first, as a message of its own")
     return [shown], "", ""
@@ -304,16 +299,3 @@ def _footer(message: Message, draft: Draft) -> tuple[Footer | None, list[JsonObj
 def _separate_footer(footer: Footer, draft: Draft) -> list[JsonObject]:
     draft.lose("/footer", "footer_sent_separately", "the footer follows as a text of its own")
     return _texts("\n".join(filter(None, (footer.title, footer.text))), "/footer", draft)
-
-
-_BUILDERS: Final[dict[MessageType, Callable[[Message, Draft], list[JsonObject]]]] = {
-    MessageType.TEXT: _text,
-    MessageType.IMAGE: _media,
-    MessageType.VIDEO: _media,
-    MessageType.AUDIO: _media,
-    MessageType.VOICE: _media,
-    MessageType.DOCUMENT: _media,
-    MessageType.LOCATION: _location,
-    MessageType.BUTTON: _button,
-    MessageType.LIST: _list,
-}

@@ -1,8 +1,8 @@
 """File URLs as LINE takes them: percent-encoded, and told apart by the kind of file behind them.
 
 LINE wants host, path, query and fragment percent-encoded as UTF-8, and answers 400 to anything else (page "Messaging
-API reference", section "Specify URL in request body property"). It shows JPEG and PNG, MP4, MP3 and M4A only (same page,
-"Message objects"), and never says when it cannot: a file of another kind is answered with 200 and not shown.
+API reference", section "Specify URL in request body property"). It shows JPEG and PNG, MP4, MP3 and M4A only (same
+page, "Message objects"), and never says when it cannot: a file of another kind is answered with 200 and not shown.
 """
 
 import re
@@ -53,7 +53,7 @@ def encoded(url: str) -> str | None:
         name = host if host.isascii() else host.encode("idna").decode()
     except UnicodeError:
         return None
-    if not name or not name.strip(".:[]"):
+    if name.startswith(":") or not name.strip(".[]"):
         return None
     return f"{scheme.lower()}://{_quoted(user)}{at}{_quoted(name)}{_quoted(tail)}"
 

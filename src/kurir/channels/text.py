@@ -52,6 +52,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def storable(text: str) -> str:
+    """Return *text* without what neither UTF-8 nor a database takes: lone surrogates become U+FFFD, NUL is dropped."""
+    return text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def prefix(text: str, maximum: int, unit: Unit = utf16) -> str:
     """Return the longest prefix of whole grapheme clusters that measures at most *maximum*.
 
@@ -107,8 +112,7 @@ def _cut(text: str, end: int) -> int:
     looked_at = text[: end + 1]
     blank_line = newline = sentence = blank = -1
     for match in _BLANK_LINE.finditer(looked_at, half):
-        if match.start() <= end:
-            blank_line = match.start()
+        blank_line = match.start()
     for index in range(min(end, len(text) - 1), half - 1, -1):
         character = looked_at[index]
         if not character.isspace() or _BOUND_BLANK.match(text, index):

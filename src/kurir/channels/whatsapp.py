@@ -8,8 +8,8 @@ idempotency key, so ``biz_opaque_callback_data`` carries the tid (and the part),
 never says in which unit it counts, so UTF-16 units are counted, the largest of the plausible ones; and Meta fetches
 linked files after its answer, so a bad file is a ``failed`` receipt.
 
-The parts' content is written in ``whatsapp_content``, the error table stands in ``whatsapp_errors``, and webhooks are read
-in ``whatsapp_webhooks``.
+The content of the parts is written in ``whatsapp_content``, the error table stands in ``whatsapp_errors``, and webhooks
+are read in ``whatsapp_webhooks``.
 """
 
 import re
@@ -34,6 +34,7 @@ from kurir.channels.base import (
     Rejected,
     Rendering,
     Retry,
+    Scope,
     Sent,
     Stage,
     Unknown,
@@ -272,7 +273,8 @@ def classify(call: Call, answer: Answer | NoAnswer) -> Outcome:
         return _accepted(call, answer)
     if answer.status == 429:
         wait = graph.regain_seconds(answer.headers)
-        return Retry("rate_limited", "WhatsApp answered 429", after=wait, throttled=True, provider_code="HTTP 429")
+        reason = "WhatsApp asks to slow down (HTTP 429)"
+        return Retry("rate_limited", reason, wait, Scope.ACCOUNT, throttled=True)
     return Unknown("no_answer", f"WhatsApp's answer has status {answer.status} and is not what WhatsApp answers")
 
 
@@ -286,11 +288,11 @@ def _accepted(call: Call, answer: Answer) -> Outcome:
     wamid = string(first(body.get("messages")), "id")
     if not wamid.strip():
         return Unknown("no_answer", f"WhatsApp answered {answer.status} without the id of a message")
-    contact = first(body.get("contacts"))
-    known = "".join(_DIGITS.findall(string(contact, "input") or string(call.json, "to")))
-    alias = string(contact, "wa_id")
     # Brazilian, Mexican and Argentine numbers come back in another spelling ("Phone numbers").
-    return Sent((wamid,), Status.PENDING, Learned(alias=alias if known and alias != known else ""))
+    contact = first(body.get("contacts"))
+    alias, written = string(contact, "wa_id"), string(contact, "input") or string(call.json, "to")
+    same = "recipient" in call.json or alias == "".join(_DIGITS.findall(written))
+    return Sent((wamid,), Status.PENDING, Learned(alias="" if same else alias))
 
 
 def _outcome_of(row: ErrorRow, error: graph.GraphError, call: Call, answer: Answer) -> Outcome:

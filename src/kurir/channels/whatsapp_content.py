@@ -67,12 +67,15 @@ class Draft:
         self.tokens: list[Token] = []
 
     def add(self, kind: str, content: JsonObject) -> None:
+        """Add a part of the platform's type *kind*."""
         self.contents.append({"type": kind, kind: content})
 
     def lose(self, at: str, kind: str, detail: str) -> None:
+        """Note a loss."""
         self.losses.append(Loss(at, kind, detail))
 
     def texts(self, pieces: Sequence[str]) -> None:
+        """Add a text message for each piece; one with a link asks for its preview."""
         for piece in pieces:
             self.add("text", {"preview_url": "http://" in piece or "https://" in piece, "body": piece})
 
@@ -85,7 +88,7 @@ class Draft:
         return line
 
 
-# --- Text, files, places ------------ ---------------------------------------------------------------------------------
+# --- Text, files, places ----------------------------------------------------------------------------------------------
 
 
 def _write_text(draft: Draft) -> None:
@@ -104,7 +107,7 @@ def _write_captioned(draft: Draft) -> None:
     """Write an image, video or document; words that are no caption for their length follow as text."""
     message = draft.message
     kind, url = message.type.value, message.media.url if message.media else ""
-    content: JsonObject = {"link": url}
+    content: JsonObject = {"link": _link(url)}
     if message.type is MessageType.DOCUMENT:
         content |= _named(_file_name(url, message.media.name if message.media else ""))
     captioned = bool(message.text) and text.utf16(message.text) <= CAPTION
@@ -119,7 +122,7 @@ def _write_audio(draft: Draft) -> None:
     """Write audio, or a voice message where the file can be one; audio has no caption, so words follow as text."""
     message = draft.message
     url = message.media.url if message.media else ""
-    content: JsonObject = {"link": url}
+    content: JsonObject = {"link": _link(url)}
     if message.type is MessageType.VOICE:
         if _is_voice(draft.facts, url):
             content["voice"] = True
@@ -143,6 +146,12 @@ def _write_location(draft: Draft) -> None:
     draft.add("location", content)
 
 
+def _link(url: str) -> str:
+    """Return *url* with its scheme in lower case, as clients of the API write it."""
+    scheme, separator, rest = url.partition("://")
+    return scheme.lower() + separator + rest
+
+
 def _is_voice(facts: Facts, url: str) -> bool:
     extension = extension_of(url)
     if extension in TELLING:
@@ -158,6 +167,7 @@ def _last_segment(url: str) -> str:
 
 
 def extension_of(url: str) -> str:
+    """Return the extension of the file that *url* names, in lower case; "" when it has none."""
     found = _EXTENSION.search(_last_segment(url))
     return found.group(1).lower() if found else ""
 
@@ -175,7 +185,7 @@ def _named(name: str) -> JsonObject:
     return {"filename": name} if name else {}
 
 
-# --- Buttons and lists ------------ -----------------------------------------------------------------------------------
+# --- Buttons and lists ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +314,7 @@ def _header(draft: Draft, header: Header | None) -> JsonObject:
 
 def _header_file(header: Header) -> JsonObject:
     named = _named(_file_name(header.media_url, "")) if header.type is HeaderType.DOCUMENT else {}
-    return {"link": header.media_url, **named}
+    return {"link": _link(header.media_url), **named}
 
 
 def _footer(draft: Draft) -> JsonObject:

@@ -1,7 +1,8 @@
 """What WhatsApp tells us by webhook: receipts of our messages. Everything else is ignored, with its raw fragment.
 
-Source: Meta's pages "Webhooks: messages, status" and "Webhooks: overview" (read 2026-09-11): a body holds several entries,
-changes and statuses, repeats are usual, the order is not kept, and ``delivered`` may be left out before ``read``.
+Source: Meta's pages "Webhooks: messages, status" and "Webhooks: overview" (read 2026-09-11): a body holds several
+entries, changes and statuses, repeats are usual, the order is not kept, and ``delivered`` may be left out before
+``read``.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from kurir.channels.base import (
     WebhookRequest,
     WebhookUnreadable,
 )
+from kurir.channels.text import storable
 from kurir.channels.whatsapp_errors import ERRORS, Kind
 from kurir.domain.account import Account
 from kurir.domain.status import Status
@@ -147,6 +149,6 @@ def first(value: object) -> JsonObject:
 
 
 def string(owner: object, key: str) -> str:
-    """Return the string under *key*, where *owner* is an object and has one; else ""."""
+    """Return the string under *key*, fit to be stored, where *owner* is an object and has one; else ""."""
     value = owner.get(key) if isinstance(owner, dict) else None
-    return value if isinstance(value, str) else ""
+    return storable(value) if isinstance(value, str) else ""

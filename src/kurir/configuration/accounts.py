@@ -206,7 +206,8 @@ def _settings(table: Table, channel: Channel, own: tuple[ChannelKey, ...]) -> Ch
         elif key.name not in table and key.required:
             table.report(key.name, f"is missing: expected {REFERENCE_FORM if key.referable else key.kind}")
     for name, key_name, other, word in _REQUIRED_WHILE:
-        if channel.NAME == name and key_name not in table and found.get(other, _default(own, other)) == word:
+        missing = name == channel.NAME and key_name not in table
+        if missing and found.get(other, _default(own, other)) == word:
             table.report(key_name, f'is missing: expected {REFERENCE_FORM} while {other} is "{word}"')
     if any(key.required and key.field not in found for key in own):
         return None
@@ -241,7 +242,7 @@ def _reader(name: str, hint: object, default: object, *, secret: bool) -> Reader
             read = base_url
         elif name.endswith("_url"):
             read = secure_url
-        return _or_empty(read) if default == "" else read
+        return read if default else _or_empty(read)
     if hint is bool:
         return boolean
     if hint is int:

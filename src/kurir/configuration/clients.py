@@ -57,7 +57,7 @@ def _client(
         password=table.secret("password"),
         default_region=table.get("default_region", _region, ""),
         max_age=table.get("max_age", _MAX_AGE, timedelta(hours=24)),
-        callbacks=tuple(_callback(reading, path, item) for path, item in table.tables("callbacks")),
+        callbacks=_callbacks(table),
         accounts=_accounts(table, client_id, channels),
     )
 
@@ -82,11 +82,22 @@ def _region(value: object) -> str:
 # --- callbacks --------------------------------------------------------------------------------------------------------
 
 
+def _callbacks(table: Table) -> tuple[CallbackConfig, ...]:
+    callbacks: list[CallbackConfig] = []
+    for path, values in table.tables("callbacks"):
+        callback = _callback(table.reading, path, values)
+        if callback.url and any(other.url == callback.url for other in callbacks):
+            table.reading.report((*path, "url"), "another callback of this client has the same url")
+        callbacks.append(callback)
+    return tuple(callbacks)
+
+
 def _callback(reading: Reading, path: Path, values: object) -> CallbackConfig:
     table = Table(reading, path, values, names(CALLBACK_KEYS), "a callback")
     dialect = table.get("dialect", one_of(DIALECTS), "compat")
+    every: tuple[str, ...] = ("*",)
     events = table.get(
-        "events", list_of(one_of_known((*EVENTS, "*"), "the name of an event"), "a list of events"), ("*",)
+        "events", list_of(one_of_known((*EVENTS, "*"), "the name of an event"), "a list of events"), every
     )
     if dialect == "compat":
         for event in events:
@@ -107,11 +118,11 @@ def _headers(table: Table) -> dict[str, str]:
     headers: dict[str, str] = {}
     for path, name, value in table.entries("headers", _HEADERS_FORM):
         try:
-            if header_name(name).lower() in (known.lower() for known in headers):
-                raise WrongValueError("is given twice")
-            headers[name] = secret_text(table.reading.resolve(value))
+            headers[header_name(name)] = secret_text(table.reading.resolve(value))
         except WrongValueError as error:
             table.reading.report(path, str(error))
+    if len({name.lower() for name in headers}) < len(headers):
+        table.report("headers", "the same header is given twice, in other letters")
     return headers
 
 

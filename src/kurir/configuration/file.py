@@ -1,4 +1,4 @@
-"""From a file, the environment and the flags to a :class:`Configuration`, or one :class:`ConfigError` with everything."""
+"""From a file, the environment and the flags to a :class:`Configuration`, or one error with all problems."""
 
 import os
 import re
@@ -12,7 +12,8 @@ from kurir.configuration.clients import read_clients
 from kurir.configuration.model import Configuration
 from kurir.configuration.problems import ConfigError, ConfigProblem
 from kurir.configuration.table import Reading, Table
-from kurir.settings import CONFIG_VARIABLE, SETTINGS, read_settings
+from kurir.configuration.top import read_settings
+from kurir.settings import CONFIG_VARIABLE, SETTINGS
 
 #: Read when nobody names another file, if it is there.
 DEFAULT_FILE: Final = Path("kurir.toml")
@@ -33,9 +34,9 @@ def load(
 ) -> Configuration:
     """Read the configuration file and everything that it refers to.
 
-    *path* is what ``--config`` named; without it ``KURIR_CONFIG`` counts, then ``kurir.toml`` if there is one, else there
-    is no file and every setting comes from variables, flags and defaults. *flags* maps names of settings to what the
-    command line gave, None where it gave nothing. Raises ConfigError with every problem found.
+    *path* is what ``--config`` named; without it ``KURIR_CONFIG`` counts, then ``kurir.toml`` if there is one, else
+    there is no file and every setting comes from variables, flags and defaults. *flags* maps names of settings to what
+    the command line gave, None where it gave nothing. Raises ConfigError with every problem found.
     """
     found = find_file(path, env)
     document = {} if found is None else _document(found)

@@ -1,8 +1,8 @@
 """Every key of the configuration file below the top level: how it is written, its default, and what it means.
 
-The readers take the names they know from here, ``kurir config init`` and the reference page are written from here, and a
-test compares both. The top level's keys are in :mod:`kurir.settings`, since each is a flag and a variable as well. A
-channel's own keys are the fields of its settings dataclass; for the built-in channels this module says what they mean.
+The readers take the names they know from here, and a test compares the reference page with it. The top level's keys are
+in :mod:`kurir.settings`, since each is a flag and a variable as well. A channel's own keys are the fields of its
+settings dataclass; for the built-in channels this module says what they mean.
 """
 
 from dataclasses import dataclass
@@ -109,7 +109,7 @@ CHANNEL_MEANINGS: Final[dict[str, dict[str, str]]] = {
         "app_secret": "The app's secret, with which Meta signs webhooks.",
         "verify_token": "A word of your choice that Meta repeats when the webhook is connected.",
         "app_id": "The id of the app; accounts of one app share its webhook.",
-        "human_agent": "Whether messages after 24 hours are sent with the tag HUMAN_AGENT, which Meta must have granted.",
+        "human_agent": "Whether messages after 24 hours carry the tag HUMAN_AGENT, which Meta must have granted.",
         "api_version": "The version of the Graph API.",
     },
 }

@@ -44,6 +44,14 @@ class WrongValueError(ValueError):
     """A value is not what its key takes. The sentence begins with what was expected."""
 
 
+class WrongItemsError(WrongValueError):
+    """Items of a list are not what its key takes: pairs of (position, sentence)."""
+
+    def __init__(self, items: Sequence[tuple[int, str]]) -> None:
+        self.items = tuple(items)
+        super().__init__("; ".join(f"item {position}: {detail}" for position, detail in items))
+
+
 def wrong(expected: str, value: object, *, secret: bool = False) -> WrongValueError:
     """Return the error for *value* where *expected* was expected; of a secret only the kind is shown."""
     return WrongValueError(f"expected {expected}, got {kind(value) if secret else shown(value)}")

@@ -9,7 +9,16 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path as FilePath
 from typing import Final, TypeVar
 
-from kurir.configuration.problems import ConfigError, ConfigProblem, Path, WrongValueError, dotted, suggestion, wrong
+from kurir.configuration.problems import (
+    ConfigError,
+    ConfigProblem,
+    Path,
+    WrongItemsError,
+    WrongValueError,
+    dotted,
+    suggestion,
+    wrong,
+)
 from kurir.configuration.values import secret_text
 
 _T = TypeVar("_T")
@@ -115,9 +124,12 @@ class Table:
             return default
         try:
             return read(self._values[key])
+        except WrongItemsError as error:
+            for position, detail in error.items:
+                self.reading.report((*self.path, key, position), detail)
         except WrongValueError as error:
             self.report(key, str(error))
-            return default
+        return default
 
     def need(self, key: str, read: Callable[[object], _T], placeholder: _T, expected: str) -> _T:
         """Return the value of *key*; that it is absent is a problem, which says what was *expected*."""

@@ -10,19 +10,18 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from kurir.configuration.problems import WrongValueError, shown, suggestion, wrong
+from kurir.configuration.problems import WrongItemsError, WrongValueError, shown, suggestion, wrong
 from kurir.domain.account import Rate
+from kurir.networks import NEVER, Network
+from kurir.settings import Listen
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
-
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhdw])")
@@ -31,12 +30,6 @@ _CENTURY: Final = timedelta(days=36_525)
 
 _RATE: Final = re.compile(r"([0-9]{1,9})/([0-9]{1,6}(?:\.[0-9]{1,3})?)?([smh])(?: burst ([0-9]{1,9}))?")
 _RATE_FORM: Final = 'a rate such as "80/s", "20/60s", "1/6s burst 45" or "none"'
-
-#: Never reached, whatever is allowed: link-local addresses, and where clouds keep a machine's credentials.
-FORBIDDEN_NETWORKS: Final = tuple(
-    ipaddress.ip_network(network)
-    for network in ("169.254.0.0/16", "fe80::/10", "100.100.100.200/32", "192.0.0.192/32", "fd00:ec2::/32")
-)
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -47,22 +40,6 @@ RESERVED_HEADERS: Final = frozenset(
     {"connection", "content-encoding", "content-length", "content-type", "expect", "host", "te", "trailer"}
     | {"transfer-encoding", "upgrade", "webhook-id", "webhook-signature", "webhook-timestamp"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """The address that the server listens on. Port 0 lets the system choose one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return is_loopback(self.host)
 
 
 # --- plain values -----------------------------------------------------------------------------------------------------
@@ -137,17 +114,20 @@ def member(enum: type[_E]) -> Callable[[object], _E]:
 
 
 def list_of(read_item: Callable[[object], _T], expected: str) -> Callable[[object], tuple[_T, ...]]:
-    """Return a reader of lists; a wrong item is named by its position."""
+    """Return a reader of lists, which names every wrong item by its position."""
 
     def read(value: object) -> tuple[_T, ...]:
-        if not isinstance(value, list):
+        if not isinstance(value, list | tuple):
             raise wrong(expected, value)
-        items = []
+        items: list[_T] = []
+        mistakes: list[tuple[int, str]] = []
         for position, item in enumerate(value):
             try:
                 items.append(read_item(item))
             except WrongValueError as error:
-                raise WrongValueError(f"item {position}: {error}") from None
+                mistakes.append((position, str(error)))
+        if mistakes:
+            raise WrongItemsError(mistakes)
         return tuple(items)
 
     return read
@@ -245,8 +225,8 @@ def network(value: object) -> Network:
         found = ipaddress.ip_network(value)
     except ValueError:
         raise wrong(f'a network such as "10.0.0.0/8"{_meant_network(value)}', value) from None
-    if any(_inside(found, forbidden) for forbidden in FORBIDDEN_NETWORKS):
-        raise WrongValueError(f"{found} holds link-local or metadata addresses, which are never reached")
+    if any(_inside(found, forbidden) for forbidden in NEVER):
+        raise WrongValueError(f"{value} holds link-local or metadata addresses, which are never reached")
     return found
 
 

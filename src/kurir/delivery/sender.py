@@ -263,7 +263,11 @@ class Sender:
             run.facts = gathering.with_cures(run.facts, run.parts)
             run.rendering = run.entry.channel.render(run.message, run.entry.account, run.facts)
             return None, False
-        if cure is not None or (outcome.attempts and attempts >= outcome.attempts):
+        if cure is not None:  # the cure was taken, and the platform says the same again
+            status = Status.UNDELIVERED if reason.code.startswith("recipient_") else Status.FAILED
+            await self._record(run, number, attempt, PartFailed(status, reason))
+            return Finished(), False
+        if outcome.attempts and attempts >= outcome.attempts:
             await self._record(run, number, attempt, PartFailed(Status.FAILED, _exhausted(reason, attempts)))
             return Finished(), False
         seconds = retry.wait_seconds(attempts, outcome.after, self._rng)

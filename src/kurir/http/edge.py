@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kurir.auth import Authenticated, Authenticator, Busy, Limited
@@ -215,10 +216,12 @@ class RawRoute(APIRoute):
     the request: half of the time of an accept (bench/accept_http.py).
     """
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **arguments: Any) -> None:
-        super().__init__(path, endpoint, **arguments)
-        raw: RawEndpoint = endpoint.raw  # type: ignore[attr-defined] # set by the decorator «raw»
-        self.app = raw
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the endpoint's raw function; refuse other methods as every route does."""
+        if scope["method"] not in self.methods:
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(self.methods))})
+        raw_endpoint: RawEndpoint = self.endpoint.raw
+        await raw_endpoint(scope, receive, send)
 
 
 RawEndpoint = Callable[[Scope, Receive, Send], Awaitable[None]]

@@ -1,7 +1,8 @@
 """The sandbox's HTTP: four platform roots under one base URL, and what the phones' page and tests use.
 
-Inside ``/graph``, ``/telegram`` and ``/line`` everything is the platform's own, so any client of the platform works once its
-base URL points here. Under ``/sandbox`` is what no platform has: the phones as JSON, their events, their switches.
+Inside ``/graph``, ``/telegram`` and ``/line`` everything is the platform's own, so any client of the platform works
+once its base URL points here. Under ``/sandbox`` is what no platform has: the phones as JSON, their events, their
+switches.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +18,14 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import (
+    FileResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,7 +44,8 @@ from kurir.sandbox.wire import RefusedError, TooLargeError, UnreadableError, par
 PAGE = Path(__file__).with_name("page")
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https: http:; "
-    "media-src 'self' https: http:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    "media-src 'self' https: http:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
+    "require-trusted-types-for 'script'"
 )
 MAX_WAIT = 60.0
 MAX_SWITCH_BODY = 4096
@@ -177,6 +187,7 @@ class _Control:
             Route("/sandbox/phones/{channel}/messages", self._messages),
             Route("/sandbox/phones/{channel}/{address}", self._switch, methods=["POST"]),
             Route("/sandbox/events", self._events),
+            Route("/sandbox/hint", self._hint),
             Route("/sandbox/reset", self._reset, methods=["POST"]),
             Route("/sandbox/media/{name}", media.serve_demo),
             Route("/sandbox/media/uploads/{upload_id}", self._sandbox.uploads.serve),
@@ -194,12 +205,8 @@ class _Control:
             seconds = min(max(float(query.get("wait", "0").removesuffix("s")), 0.0), MAX_WAIT)
         except ValueError:
             return _problem(400, "wait is a number of seconds.")
-        if seconds:
-            await self._sandbox.phones.newer(phone, query.get("after", ""), seconds)
-        bubbles = phone.as_json()["bubbles"]
-        ids = [bubble["id"] for bubble in bubbles]
-        first = ids.index(query["after"]) + 1 if query.get("after", "") in ids else 0
-        return JSONResponse({"data": bubbles[first:]})
+        bubbles = await self._sandbox.phones.newer(phone, query.get("after", ""), seconds)
+        return JSONResponse({"data": [asdict(bubble) for bubble in bubbles]})
 
     async def _switch(self, request: Request) -> Response:
         phone = self._sandbox.phones.get(request.path_params["channel"], request.path_params["address"])
@@ -218,6 +225,11 @@ class _Control:
     async def _reset(self, _: Request) -> Response:
         self._sandbox.reset()
         return JSONResponse({"data": None})
+
+    async def _hint(self, _: Request) -> Response:
+        if not self._sandbox.config.hint:
+            return _problem(404, "No command is known that would send a first message.")
+        return JSONResponse({"data": {"curl": self._sandbox.config.hint}})
 
     async def _events(self, _: Request) -> Response:
         return StreamingResponse(self._stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -1,7 +1,7 @@
 """What a sandbox is made of: the four demo accounts, the people with their phones, and where receipts go.
 
-Everything here is invented. The demo secrets are public on purpose: they open nothing but a sandbox, and fixed values let
-a configuration, a tutorial and a test agree on them without passing them around.
+Everything here is invented. The demo secrets are public on purpose: they open nothing but a sandbox, and fixed values
+let a configuration, a tutorial and a test agree on them without passing them around.
 """
 
 from collections.abc import Mapping
@@ -102,6 +102,7 @@ class SandboxConfig:
     delays: Delays = Delays()
     retries: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
     seed: int | None = None
+    hint: str = ""
 
 
 DEMO_WHATSAPP = WhatsAppNumber(
@@ -134,12 +135,16 @@ DEMO_MESSENGER = MessengerPage(
 #: Ani has the number that the published sample of a request prints, x and all, so that the sample reaches her as it is.
 DEMO_PEOPLE: tuple[Person, ...] = (
     Person("Ani", "628xxxxxxxx", 7001, "U7a1f0c52d38e4b96a0d3c1e5f7b92846", "24312345678907001"),
-    Person("Budi", "6281234567890", 1001, "U4af4980629af4980629af4980629af498", "24312345678901234"),
+    Person("Budi", "6281234567890", 1001, "U4af4980629af4980629af4980629af49", "24312345678901234"),
 )
 
 
 def demo_config(
-    *, webhooks: Mapping[str, str] | None = None, delays: Delays | None = None, seed: int | None = None
+    *,
+    webhooks: Mapping[str, str] | None = None,
+    delays: Delays | None = None,
+    seed: int | None = None,
+    hint: str = "",
 ) -> SandboxConfig:
     """Return the demo sandbox: the demo accounts, Ani and Budi, receipts to *webhooks*."""
     return SandboxConfig(
@@ -151,4 +156,5 @@ def demo_config(
         webhooks=dict(webhooks or {}),
         delays=delays or Delays(),
         seed=seed,
+        hint=hint,
     )

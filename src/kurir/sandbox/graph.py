@@ -37,7 +37,9 @@ class GraphErrors:
         """Return a refusal; *details* and *product* make WhatsApp's ``error_data``."""
         error: JsonObject = {"message": message, "type": kind, "code": code}
         if details:
-            error["error_data"] = {"messaging_product": product, "details": details} if product else {"details": details}
+            error["error_data"] = (
+                {"messaging_product": product, "details": details} if product else {"details": details}
+            )
         if subcode is not None:
             error["error_subcode"] = subcode
         error["fbtrace_id"] = self._ids.text("trace", 27)
@@ -51,8 +53,8 @@ class GraphErrors:
         """Return the refusal of an object that does not exist or is not the token's: code 100, subcode 33."""
         return self.refusal(
             100,
-            f"Unsupported {method.lower()} request. Object with ID '{node}' does not exist, cannot be loaded due to missing "
-            "permissions, or does not support this operation. Please read the Graph API documentation at "
+            f"Unsupported {method.lower()} request. Object with ID '{node}' does not exist, cannot be loaded due to "
+            "missing permissions, or does not support this operation. Please read the Graph API documentation at "
             "https://developers.facebook.com/docs/graph-api",
             subcode=33,
             kind="GraphMethodException",
@@ -119,5 +121,5 @@ def members(value: Any, name: str) -> list[Any]:
 
 
 def fits(text: object, least: int, most: int) -> bool:
-    """Return whether *text* is a string of so many UTF-16 code units, the strictest plausible reading of "characters"."""
+    """Return whether *text* has so many UTF-16 code units, the strictest plausible reading of "characters"."""
     return isinstance(text, str) and least <= utf16(text) <= most

@@ -1,4 +1,4 @@
-"""The ids that the emulated platforms give out: plausible in form, never repeated, and the same again for the same seed.
+"""The ids that the emulated platforms give out: plausible in form, never repeated, the same again for the same seed.
 
 They come from a hash over a counter, so no state but the counter is needed and a seeded sandbox is reproducible.
 """
@@ -47,7 +47,9 @@ class Ids:
 
     def wamid(self, wa_id: str) -> str:
         """Return a WhatsApp message id: base64 that holds the recipient's number, as the real ones do."""
-        raw = b"\x1d\x0b" + bytes([len(wa_id)]) + wa_id.encode() + b"\x15\x02\x00\x11\x18\x12" + self._bytes("wamid")[:18]
+        raw = (
+            b"\x1d\x0b" + bytes([len(wa_id)]) + wa_id.encode() + b"\x15\x02\x00\x11\x18\x12" + self._bytes("wamid")[:18]
+        )
         return "wamid." + base64.b64encode(raw).decode()
 
     def mid(self) -> str:

@@ -48,7 +48,8 @@ _HTML_ENTITIES = {
 
 def whatsapp(text: str, shift: int = 0) -> tuple[str, tuple[Span, ...]]:
     """Return the text without its markers and the spans they made. Marks nest: ``*_both_*``."""
-    shown, spans, at = "", [], 0
+    shown, spans, at = "", list[Span](), 0
+    nested: tuple[Span, ...]
     for found in _WHATSAPP_MARK.finditer(text):
         shown += text[at : found.start()]
         start = shift + utf16(shown)
@@ -113,7 +114,7 @@ class _Html(HTMLParser):
         """Refuse tags that were left open."""
         self.close()
         if self._open:
-            raise MarkupError(f"Can't find end tag corresponding to start tag \"{self._open[-1][0]}\"")
+            raise MarkupError(f'Can\'t find end tag corresponding to start tag "{self._open[-1][0]}"')
 
 
 def telegram_html(text: str) -> tuple[str, list[dict[str, Any]]]:

@@ -21,12 +21,12 @@ RESERVED_HOST = "media.sandbox.invalid"
 LOCAL_PATH = "/sandbox/media/"
 FOLDER = Path(__file__).with_name("media_files")
 
-#: Uploads are kept in memory, the newest so many and so much; the platforms' own largest kind that is emulated is 50 MB.
+#: Uploads are kept in memory, the newest so many and so much; 50 MB is the largest that the Bot API takes.
 MAX_UPLOADS = 50
 MAX_UPLOAD = 50 * 1024 * 1024
 MAX_UPLOADS_TOTAL = 256 * 1024 * 1024
 
-#: What a browser may show from our origin; anything else is a download, for an uploaded page must not run scripts here.
+#: What a browser may show from our origin. The rest are downloads: an uploaded page must not run scripts here.
 _INLINE = ("image/jpeg", "image/png", "image/gif", "image/webp", "video/mp4", "audio/")
 _NOSNIFF = {"X-Content-Type-Options": "nosniff"}
 _UNTRUSTED = _NOSNIFF | {"Content-Security-Policy": "default-src 'none'; sandbox"}
@@ -108,6 +108,14 @@ def is_web_url(url: object, schemes: tuple[str, ...] = ("http", "https")) -> boo
         return False
 
 
+def mime_type_of(file: File) -> str:
+    """Return the type that *file* declares, else the one that its name suggests."""
+    declared = file.content_type.lower()
+    if declared and declared != "application/octet-stream":
+        return declared
+    return mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+
+
 class Uploads:
     """The files that clients sent, by id."""
 
@@ -118,10 +126,7 @@ class Uploads:
     def put(self, file: File, upload_id: str = "") -> tuple[str, Media]:
         """Keep *file* and return its id and its facts; the oldest go when there are too many."""
         upload_id = upload_id or self._ids.digits("upload", 16)
-        mime_type = file.content_type.lower()
-        if not mime_type or mime_type == "application/octet-stream":
-            mime_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        media = Media(file.name, mime_type, len(file.content), f"{LOCAL_PATH}uploads/{upload_id}")
+        media = Media(file.name, mime_type_of(file), len(file.content), f"{LOCAL_PATH}uploads/{upload_id}")
         self._kept[upload_id] = (media, file.content)
         while len(self._kept) > MAX_UPLOADS or sum(media.size for media, _ in self._kept.values()) > MAX_UPLOADS_TOTAL:
             self._kept.popitem(last=False)

@@ -79,7 +79,9 @@ class Phones:
     def of_person(self, channel: str, person: str) -> Phone | None:
         """Return the phone on *channel* of the person with this name (any case) or address; "" is the first person."""
         for phone in self:
-            if phone.channel == channel and (not person or person.lower() in (phone.person.lower(), phone.address.lower())):
+            if phone.channel == channel and (
+                not person or person.lower() in (phone.person.lower(), phone.address.lower())
+            ):
                 return phone
         return None
 
@@ -117,7 +119,7 @@ class Phones:
             self._listeners.discard(listener)
 
     async def newer(self, phone: Phone, after: str, seconds: float) -> list[Bubble]:
-        """Return the bubbles after the one with the id *after* ("" or unknown: all), waiting for the first at most so long."""
+        """Return the bubbles after the one with the id *after* ("" or unknown: all); wait so long for the first."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         with self.listen() as listener:

@@ -1,9 +1,9 @@
 """The receipts that Meta's two platforms post: signed webhooks, in each phone's order, held back while a phone is off.
 
-Each phone has an outbox. A message that was accepted enters it as a journey of steps (sent, delivered, read); a step is
-posted when it is due and the phone allows it, and waits for the phone otherwise. Steps of one phone are posted one after
-the other; a step that is not answered 2xx is tried again beside the queue, as Meta's own redelivery lets later webhooks
-pass (https://developers.facebook.com/docs/graph-api/webhooks/getting-started).
+Each phone has an outbox. A message that was accepted enters it as a journey of steps (sent, delivered, read); a step
+is posted when it is due and the phone allows it, and waits for the phone otherwise. Steps of one phone are posted one
+after the other; a step that is not answered 2xx is tried again beside the queue, as Meta's own redelivery lets later
+webhooks pass (https://developers.facebook.com/docs/graph-api/webhooks/getting-started).
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from kurir.sandbox.view import Bubble, LedgerEvent, Phone
 
 #: Messenger gives a webhook five seconds; WhatsApp's page names no number.
 ANSWER_SECONDS = 5.0
-#: Journeys that one phone may hold back, and webhooks that may be waiting for another try; beyond, receipts are dropped.
+#: Journeys that one phone may hold back, and webhooks that may wait for another try; beyond, receipts are dropped.
 MAX_JOURNEYS = 20_000
 MAX_RETRIES = 1_000
 NOBODY = "no webhook is set"
@@ -103,6 +103,7 @@ class Receipts:
         self._repeats: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
         self._count = 0
+        self._epoch = 0
 
     def connect(self, channel: str, url: str) -> None:
         """Post the receipts of *channel* to *url* from now on; "" posts none."""
@@ -129,6 +130,7 @@ class Receipts:
 
     def reset(self) -> None:
         """Forget everything that was still to be told."""
+        self._epoch += 1
         for outbox in self._outboxes.values():
             outbox.due.clear()
             outbox.held.clear()
@@ -157,11 +159,12 @@ class Receipts:
     async def _work(self, outbox: _Outbox) -> None:
         while True:
             number, journey = await self._next(outbox)
+            epoch = self._epoch
             if not outbox.allows(journey.steps[0]):
                 outbox.held.append((number, journey))
                 continue
             await self._tell(outbox.phone, journey.bubble, journey.steps.pop(0))
-            if journey.steps:
+            if journey.steps and epoch == self._epoch:
                 now = asyncio.get_running_loop().time()
                 heappush(outbox.due, (max(now, journey.accepted + journey.steps[0].delay), number, journey))
 

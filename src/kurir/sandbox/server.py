@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import sys
+from typing import Self
 
 import uvicorn
 
@@ -82,7 +83,7 @@ class SandboxServer:
         await self.sandbox.close()
         self._server = self._task = self._socket = None
 
-    async def __aenter__(self) -> "SandboxServer":
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 

@@ -6,6 +6,7 @@ from kurir.sandbox.ids import Ids
 from kurir.sandbox.media import Uploads
 from kurir.sandbox.phones import Phones
 from kurir.sandbox.receipts import Receipts
+from kurir.sandbox.reply_tokens import ReplyTokens
 from kurir.sandbox.view import Phone
 
 
@@ -18,6 +19,7 @@ class Sandbox:
         self.ids = Ids(config.seed)
         self.phones = Phones(config)
         self.uploads = Uploads(self.ids)
+        self.reply_tokens = ReplyTokens(self.ids, self.clock)
         self.receipts = Receipts(
             phones=self.phones,
             clock=self.clock,
@@ -39,7 +41,12 @@ class Sandbox:
         """Empty the phones and forget uploads and receipts that were not told yet."""
         self.receipts.reset()
         self.uploads.clear()
+        self.reply_tokens.clear()
         self.phones.reset()
+
+    def connect(self, channel: str, url: str) -> None:
+        """Post the receipts of *channel* to *url* from now on; "" posts none."""
+        self.receipts.connect(channel, url)
 
     def stop_waiting(self) -> None:
         """End event streams and long polls, so that a server can shut down."""

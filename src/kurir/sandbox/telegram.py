@@ -1,12 +1,12 @@
 """Telegram's Bot API, emulated: methods, limits and the error texts of the server behind api.telegram.org.
 
-Read from https://core.telegram.org/bots/api (version 10.1) and, for limits and texts that the page does not give, from
-https://github.com/tdlib/telegram-bot-api and https://github.com/tdlib/td. Text is counted in Unicode code points, entity
-offsets in UTF-16 code units, callback data in bytes. There are no receipts: a message id is the last that a bot hears.
+Read from https://core.telegram.org/bots/api (version 10.1) and, where that page gives no limits and texts, from
+https://github.com/tdlib/telegram-bot-api and https://github.com/tdlib/td. Text is counted in Unicode code points,
+entity offsets in UTF-16 code units, callback data in bytes. There are no receipts: a message id is the last that a
+bot hears.
 """
 
-import json
-import math
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -20,17 +20,16 @@ from kurir.sandbox import marks
 from kurir.sandbox.media import MAX_UPLOAD, Elsewhere, Media, is_web_url, local, look_up
 from kurir.sandbox.phones import rfc3339
 from kurir.sandbox.state import Sandbox
-from kurir.sandbox.view import Block, Bubble, Choice, LedgerEvent, Phone
-from kurir.sandbox.wire import File, Form, JsonObject, RefusedError, TooLargeError, UnreadableError, read_form
+from kurir.sandbox.telegram_calls import TRUE, Parameters, bad, formatted, keyboard, refusal
+from kurir.sandbox.view import Block, Bubble, LedgerEvent, Phone
+from kurir.sandbox.wire import File, Form, JsonObject, TooLargeError, UnreadableError, read_form
 
 MAX_PARAMETERS = 1024 * 1024
 TEXT = 4096
 CAPTION = 1024
 RAW_TEXT_BYTES = 32768
-CALLBACK_DATA_BYTES = 64
-BUTTONS = 100
 CALLBACK_ANSWER = 200
-COPY_TEXT = 256
+MAX_POLL_SECONDS = 50
 PHOTO_BYTES = 10 * 1024 * 1024
 ALBUM = (2, 10)
 FINAL = "answered with a message id: final on this channel"
@@ -54,75 +53,11 @@ BLOCK_KINDS = {
     "voice": "audio",
     "document": "document",
 }
-BUTTON_ACTIONS = (
-    "url",
-    "callback_data",
-    "web_app",
-    "login_url",
-    "switch_inline_query",
-    "switch_inline_query_current_chat",
-    "switch_inline_query_chosen_chat",
-    "copy_text",
-    "callback_game",
-    "pay",
-)
-BUTTON_SCHEMES = ("http", "https", "tg", "ton")
 
 _TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{30,50}")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
-_TRUE = ("true", "1", "yes", "True")
 
 Result = JsonObject | list[Any] | bool
-
-
-def refusal(code: int, description: str, parameters: JsonObject | None = None) -> RefusedError:
-    """Return a refusal in the Bot API's shape; the HTTP status is the error code."""
-    body: JsonObject = {"ok": False, "error_code": code, "description": description}
-    return RefusedError(code, body | ({"parameters": parameters} if parameters else {}))
-
-
-def bad(text: str) -> RefusedError:
-    """Return a 400 with *text* after its prefix."""
-    return refusal(400, f"Bad Request: {text}")
-
-
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """A call's parameters, which may be of any JSON type or text, and files."""
-
-    form: Form
-
-    def text(self, name: str) -> str:
-        """Return a parameter as text, "" when absent."""
-        value = self.form.fields.get(name)
-        if value is None:
-            return ""
-        return value if isinstance(value, str) else json.dumps(value)
-
-    def truth(self, name: str) -> bool:
-        """Return a parameter as a boolean; anything but a few words is false."""
-        value = self.form.fields.get(name)
-        return value is True or (isinstance(value, str) and value in _TRUE)
-
-    def json(self, name: str, words: str) -> Any:
-        """Return a parameter that is JSON, or JSON within text; None when absent."""
-        value = self.form.fields.get(name)
-        if isinstance(value, str):
-            if not value.strip():
-                return None
-            try:
-                return json.loads(value)
-            except (ValueError, RecursionError):
-                raise bad(f"can't parse {words} JSON object") from None
-        return value
-
-    def number(self, name: str) -> float | None:
-        """Return a finite number, None when there is none."""
-        try:
-            value = float(self.text(name))
-        except ValueError:
-            return None
-        return value if math.isfinite(value) else None
 
 
 @dataclass(slots=True)
@@ -187,6 +122,8 @@ class Telegram:
         parameters = Parameters(form)
         if method in self._senders:
             return _answer(self._send(parameters, self._senders[method]))
+        if method == "getupdates":
+            await self._wait(parameters)
         if method in self._methods:
             return _answer(self._methods[method](parameters))
         raise refusal(404, "Not Found: method not found")
@@ -204,7 +141,11 @@ class Telegram:
     def _get_chat(self, parameters: Parameters) -> Result:
         chat = _chat(self._phone(parameters))
         gifts = {"unlimited_gifts": True, "limited_gifts": True, "unique_gifts": True, "premium_subscription": True}
-        return chat | {"accent_color_id": 0, "max_reaction_count": 11, "accepted_gift_types": gifts | {"gifts_from_channels": True}}
+        return chat | {
+            "accent_color_id": 0,
+            "max_reaction_count": 11,
+            "accepted_gift_types": gifts | {"gifts_from_channels": True},
+        }
 
     def _set_webhook(self, parameters: Parameters) -> Result:
         url, secret = parameters.text("url"), parameters.text("secret_token")
@@ -225,9 +166,17 @@ class Telegram:
 
     def _get_updates(self, _: Parameters) -> Result:
         if self._webhook["url"]:
-            text = "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
-            raise refusal(409, text)
+            text = "Conflict: can't use getUpdates method while webhook is active"
+            raise refusal(409, f"{text}; use deleteWebhook to delete the webhook first")
         return []
+
+    async def _wait(self, parameters: Parameters) -> None:
+        """Hold a long poll open for as long as it asks, since nothing ever comes; end it when the server stops."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + min(parameters.number("timeout") or 0, MAX_POLL_SECONDS)
+        with self._sandbox.phones.listen() as listener:
+            while not self._webhook["url"] and not listener.closed and loop.time() < deadline:
+                await listener.changes(deadline - loop.time())
 
     def _answer_callback_query(self, parameters: Parameters) -> Result:
         if not parameters.text("callback_query_id"):
@@ -241,11 +190,11 @@ class Telegram:
     def _send(self, parameters: Parameters, make: Callable[[Parameters], Draft]) -> Result:
         phone = self._phone(parameters)
         draft = make(parameters)
-        keyboard, keyboard_blocks = _keyboard(parameters.json("reply_markup", "reply keyboard markup"))
+        markup, markup_blocks = keyboard(parameters.json("reply_markup", "reply keyboard markup"))
         quoted = self._quoted(parameters, phone)
-        draft.blocks += keyboard_blocks
-        if keyboard:
-            draft.answer["reply_markup"] = keyboard
+        draft.blocks += markup_blocks
+        if markup:
+            draft.answer["reply_markup"] = markup
         return self._show(phone, parameters, draft, quoted)
 
     def _phone(self, parameters: Parameters) -> Phone:
@@ -266,7 +215,7 @@ class Telegram:
         number = str(reply.get("message_id", ""))
         if self._sandbox.phones.shows(phone, number):
             return number
-        if reply.get("allow_sending_without_reply") in (True, *_TRUE):
+        if reply.get("allow_sending_without_reply") in (True, *TRUE):
             return ""
         raise bad("message to be replied not found")
 
@@ -274,7 +223,12 @@ class Telegram:
         sandbox, now = self._sandbox, self._sandbox.clock.now()
         number = sandbox.ids.in_chat(phone.address)
         chat = _chat(phone)
-        message = {"message_id": number, "from": self._bot_user(), "chat": chat, "date": int(now.timestamp())} | draft.answer
+        message = {
+            "message_id": number,
+            "from": self._bot_user(),
+            "chat": chat,
+            "date": int(now.timestamp()),
+        } | draft.answer
         if quoted:
             message["reply_to_message"] = {"message_id": int(quoted), "chat": chat, "date": int(now.timestamp())}
         bubble = Bubble(
@@ -295,7 +249,7 @@ class Telegram:
             raise bad("text is too long")
         if not raw:
             raise bad("message text is empty")
-        text, entities = _formatted(parameters, raw, "entities")
+        text, entities = formatted(parameters, raw, "entities")
         if not text:
             raise bad("text must be non-empty")
         if len(text) > TEXT:
@@ -304,7 +258,7 @@ class Telegram:
         return Draft(answer, (Block("text", text=text, spans=marks.entity_spans(entities)),))
 
     def _caption(self, parameters: Parameters) -> Draft:
-        text, entities = _formatted(parameters, parameters.text("caption"), "caption_entities")
+        text, entities = formatted(parameters, parameters.text("caption"), "caption_entities")
         if len(text) > CAPTION:
             raise bad("message caption is too long")
         if not text:
@@ -331,8 +285,7 @@ class Telegram:
         if file is not None:
             return self._uploaded(kind, file)
         if not value:
-            article = "an" if kind[0] in "aeiou" else "a"
-            raise bad(f"there is no {kind} in the request" if kind != "animation" else f"there is {article} missing {kind}")
+            raise bad(f"there is no {kind} in the request")
         known = self._sandbox.uploads.get(value)
         if known is not None:
             return known
@@ -446,33 +399,6 @@ def _point(parameters: Parameters) -> tuple[float, float]:
     return values[0], values[1]
 
 
-def _clean(text: str) -> str:
-    """Return text as Telegram keeps it: no returns, control characters as blanks, nothing blank around it."""
-    text = re.sub(r"[\x00-\x09\x0b\x0c\x0e-\x1f]", " ", text.replace("\r", ""))
-    return re.sub("[\u202a-\u202e]", "", text)
-
-
-def _formatted(parameters: Parameters, raw: str, entities_name: str) -> tuple[str, list[Any]]:
-    """Return the text after parsing and trimming, and its entities; ``parse_mode`` wins over given entities."""
-    mode = parameters.text("parse_mode").lower()
-    if mode in ("html", "markdownv2", "markdown"):
-        parse = marks.telegram_html if mode == "html" else marks.telegram_markdown
-        try:
-            text, entities = parse(_clean(raw))
-        except marks.MarkupError as error:
-            raise bad(f"can't parse entities: {error}") from None
-    elif mode:
-        raise bad("unsupported parse_mode")
-    else:
-        text, entities = _clean(raw), parameters.json(entities_name, "message entities") or []
-        if not isinstance(entities, list):
-            raise bad("can't parse entities: expected an Array")
-    start = len(text) - len(text.lstrip())
-    if start:
-        entities = [e | {"offset": e["offset"] - start} for e in entities if isinstance(e, dict) and e.get("offset", 0) >= start]
-    return text.strip(), entities
-
-
 def _fetched(kind: str, url: str) -> Media:
     """Return what Telegram would get from *url*, which it fetches before it answers."""
     found = look_up(url)
@@ -496,77 +422,3 @@ def _media_block(kind: str, media: Media, duration_ms: int | None) -> Block:
     if kind in ("audio", "voice", "video"):
         block = replace(block, duration_ms=duration_ms, voice=kind == "voice")
     return block
-
-
-# --- Keyboards --------------------------------------------------------------------------------------------------------
-
-
-def _keyboard(markup: Any) -> tuple[JsonObject | None, tuple[Block, ...]]:
-    """Return the inline keyboard that the answer repeats, and the blocks: one for each row of buttons."""
-    if markup is None or markup == {}:
-        return None, ()
-    if not isinstance(markup, dict):
-        raise bad("object expected as reply markup")
-    if "inline_keyboard" in markup:
-        return _inline(markup["inline_keyboard"])
-    if "keyboard" in markup:
-        rows = _rows(markup["keyboard"], "keyboard")
-        titles = [[button if isinstance(button, str) else str(button.get("text", "")) for button in row] for row in rows]
-        return None, tuple(
-            Block("buttons", style="chips", choices=tuple(Choice(title, payload=title) for title in row)) for row in titles if row
-        )
-    return None, ()
-
-
-def _rows(value: Any, name: str) -> list[list[Any]]:
-    if not isinstance(value, list):
-        raise bad(f'can\'t parse reply keyboard markup: Field "{name}" must be of type Array')
-    if not all(isinstance(row, list) for row in value):
-        raise bad(f'can\'t parse reply keyboard markup: Field "{name}" must be an Array of Arrays')
-    for button in (button for row in value for button in row):
-        if not isinstance(button, dict) and not (isinstance(button, str) and name == "keyboard"):
-            raise bad("can't parse inline keyboard button: InlineKeyboardButton must be an Object")
-    return value
-
-
-def _inline(value: Any) -> tuple[JsonObject | None, tuple[Block, ...]]:
-    rows, blocks, count = [], [], 0
-    for row in _rows(value, "inline_keyboard"):
-        checked = [(button, _button(button)) for button in row]
-        # A button without a text is dropped in silence, as TDLib does.
-        kept = [(button, choice) for button, choice in checked if choice.title]
-        count += len(kept)
-        if kept:
-            rows.append([button for button, _ in kept])
-            blocks.append(Block("buttons", style="inline", choices=tuple(choice for _, choice in kept)))
-    if count > BUTTONS:
-        raise bad("reply markup is too long")
-    return ({"inline_keyboard": rows} if rows else None), tuple(blocks)
-
-
-def _button(button: JsonObject) -> Choice:
-    problem = "can't parse inline keyboard button: "
-    if not isinstance(button.get("text"), str):
-        raise bad(problem + 'Can\'t find field "text"')
-    title = button["text"].strip()
-    actions = [name for name in BUTTON_ACTIONS if button.get(name) not in (None, "")]
-    if not actions:
-        raise bad(problem + "Text buttons are unallowed in the inline keyboard")
-    if len(actions) > 1:
-        raise bad(problem + "Exactly one of the optional fields must be used")
-    if "callback_data" in actions:
-        data = button["callback_data"]
-        if not isinstance(data, str) or len(data.encode(errors="replace")) > CALLBACK_DATA_BYTES:
-            raise bad("BUTTON_DATA_INVALID")
-        return Choice(title, payload=data)
-    if "url" in actions:
-        url = str(button["url"])
-        if not is_web_url(url, BUTTON_SCHEMES):
-            raise bad(f"inline keyboard button URL '{url}' is invalid: Wrong HTTP URL")
-        return Choice(title, url=url)
-    if "copy_text" in actions:
-        copied = button["copy_text"].get("text") if isinstance(button["copy_text"], dict) else None
-        if not isinstance(copied, str) or not 1 <= len(copied) <= COPY_TEXT:
-            raise bad("BUTTON_COPY_TEXT_INVALID")
-        return Choice(title, description=copied)
-    return Choice(title)

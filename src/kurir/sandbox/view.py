@@ -1,7 +1,7 @@
 """What a phone shows, as data: the contract between the emulators and the page.
 
-An emulator turns each platform payload that it accepted into a :class:`Bubble`. The page draws bubbles and knows nothing
-of platforms beyond their look. ``as_json`` is what ``GET /sandbox/phones`` and the event stream carry.
+An emulator turns each platform payload that it accepted into a :class:`Bubble`. The page draws bubbles and knows
+nothing of platforms beyond their look. ``as_json`` is what ``GET /sandbox/phones`` and the event stream carry.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A marked run of a text: *offset* and *length* in UTF-16 code units; *style* bold, italic, underline, strike, code."""
+    """A marked run of a text, in UTF-16 code units: *style* bold, italic, underline, strike or code. Runs may nest."""
 
     offset: int
     length: int
@@ -37,13 +37,13 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One piece of a bubble. *kind* decides which fields count:
+    """One piece of a bubble. *kind* decides which fields count.
 
     ``text``: text, spans, role (body, header, title, subtitle, footer, caption) · ``image``, ``video``: url, poster ·
     ``audio``: url, voice, duration_ms · ``document``: url, name, size, mime_type · ``location``: latitude, longitude,
-    title, text · ``buttons``: choices, style (rows: full-width rows in the card; inline: a keyboard under the bubble;
-    chips: quick replies above the keyboard that vanish with the next message) · ``list``: label, sections ·
-    ``carousel``: cards, each a tuple of blocks · ``unknown``: text, the payload as JSON.
+    title, text · ``buttons``: choices, style (rows: full-width rows in the card; inline: one row of a keyboard under
+    the bubble, a block for each row; chips: quick replies above the keyboard that vanish with the next message) ·
+    ``list``: label, sections · ``carousel``: cards, each a tuple of blocks · ``unknown``: text, the payload as JSON.
     """
 
     kind: str
@@ -69,7 +69,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEvent:
-    """One thing that the sender learned of a bubble: *status* −3…3, *what* in words, *answer* of the webhook's receiver."""
+    """One thing that the sender learned: *status* −3…3, *what* in words, the webhook receiver's *answer*."""
 
     at: str
     status: int
@@ -81,8 +81,8 @@ class LedgerEvent:
 class Bubble:
     """One message on a phone, from the business, and what the sender knows of it.
 
-    *tick* is clock, sent, delivered, read or failed; *final* is true when this platform will never tell more. *payload* is
-    the request as it arrived, secrets left out. *at* is RFC 3339.
+    *tick* is clock, sent, delivered, read or failed; *final* is true when this platform will never tell more. *payload*
+    is the request as it arrived, secrets left out. *at* is RFC 3339.
     """
 
     id: str

@@ -21,8 +21,8 @@ FROM idempotency LEFT JOIN message ON message.tid = idempotency.tid
 WHERE idempotency.client_id = ? AND idempotency.message_id = ? AND idempotency.channel = ?
 """
 _INSERT: Final = """
-INSERT INTO message (tid, client_id, channel, account_id, message_id, recipient, lane, type, priority, accepted_at, due_at,
-                     expires_at, losses, body)
+INSERT INTO message (tid, client_id, channel, account_id, message_id, recipient, lane, type, priority, accepted_at,
+                     due_at, expires_at, losses, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 

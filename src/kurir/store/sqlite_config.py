@@ -37,11 +37,12 @@ UPDATE account SET parked_code = '', parked_reason = '', parked_at = NULL
 WHERE id = ? AND parked_code <> '' AND (sealed <> ? OR api_base <> ?)
 """
 _DECLARE_ACCOUNT: Final = """
-INSERT INTO account (id, client_id, channel, api_base, sealed, options, is_default, position, enabled, declared, changed_at)
+INSERT INTO account (id, client_id, channel, api_base, sealed, options, is_default, position, enabled, declared,
+                     changed_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, 1, ?)
 ON CONFLICT DO UPDATE SET client_id = excluded.client_id, channel = excluded.channel, api_base = excluded.api_base,
-    sealed = excluded.sealed, options = excluded.options, is_default = excluded.is_default, position = excluded.position,
-    enabled = 1, declared = 1, changed_at = excluded.changed_at
+    sealed = excluded.sealed, options = excluded.options, is_default = excluded.is_default,
+    position = excluded.position, enabled = 1, declared = 1, changed_at = excluded.changed_at
 """
 _DECLARE_ENDPOINT: Final = """
 INSERT INTO endpoint (client_id, url, position, dialect, events, sealed, enabled, declared, changed_at)

@@ -1,7 +1,8 @@
 """A message and its parts while something is learned of them: what changes, and what follows for the message.
 
-Here the rules of ``kurir.domain.status`` meet the rows. Every change of a part goes through :func:`learn`, every change of
-a message through :func:`refresh`, and nobody else writes a status. The functions run inside a transaction of the writer.
+Here the rules of ``kurir.domain.status`` meet the rows. Every change of a part's status goes through :func:`learn`,
+every change of a message's through :func:`move`, and nobody else writes a status. The functions run inside a
+transaction of the writer.
 """
 
 import json
@@ -28,8 +29,8 @@ SELECT run, phase, status, attempts, account_id, address, platform_ids, again, m
 FROM part WHERE seq = ? AND number = ?
 """
 _SAVE: Final = """
-INSERT INTO part (seq, number, run, phase, status, attempts, account_id, address, platform_ids, again, marked_at, answered_at,
-                  settled, error_code, error_detail, error_provider)
+INSERT INTO part (seq, number, run, phase, status, attempts, account_id, address, platform_ids, again, marked_at,
+                  answered_at, settled, error_code, error_detail, error_provider)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET run = excluded.run, phase = excluded.phase, status = excluded.status,
     attempts = excluded.attempts, account_id = excluded.account_id, address = excluded.address,
@@ -107,13 +108,27 @@ class News:
     error: ErrorRecord | None = None
 
 
-# --- rows -----------------------------------------------------------------------------------------------------------------
+# --- rows -----------------------------------------------------------------------------------------------------------
 
 
 def find_message(db: apsw.Connection, tid: str) -> Message | None:
     """Return the message *tid*."""
     row = db.execute(_MESSAGE, (tid,)).fetchone()
-    return None if row is None else Message(*row[:5], Status(row[5]), bool(row[6]), row[7], row[8])
+    return (
+        None
+        if row is None
+        else Message(
+            seq=row[0],
+            tid=row[1],
+            client_id=row[2],
+            account_id=row[3],
+            run=row[4],
+            status=Status(row[5]),
+            queued=bool(row[6]),
+            total=row[7],
+            address=row[8],
+        )
+    )
 
 
 def find_part(db: apsw.Connection, seq: int, number: int) -> Part | None:
@@ -189,7 +204,7 @@ def know_as(db: apsw.Connection, message: Message, part: Part, platform_id: str,
     db.execute(_PLATFORM_ID, (part.account_id, platform_id, message.tid, part.number, part.address, quote_token))
 
 
-# --- rules ----------------------------------------------------------------------------------------------------------------
+# --- rules ----------------------------------------------------------------------------------------------------------
 
 
 def learn(part: Part, news: News) -> bool:
@@ -215,18 +230,18 @@ def refresh(db: apsw.Connection, message: Message, news: News, now: int) -> None
 
     *news* is what was learned last: its time is the event's, its error the message's when the message fails by it.
     """
-    standing = db.execute(_STANDING, (message.seq,)).fetchall()
-    known = [Status(status) for status, _ in standing if status is not None]  # type: ignore[arg-type]  # an INTEGER column
+    standing = list(db.execute(_STANDING, (message.seq,)))
+    known = [Status(status) for status, _ in standing if status is not None]
     answered = sum(phase == Phase.ANSWERED.value for _, phase in standing)
     status = _next_status(message.status, of_parts(known, total=message.total))
     failed = any(part_status < Status.PENDING for part_status in known)
     queued = message.queued and not failed and not 0 < message.total <= answered
     if (status, queued) == (message.status, message.queued):
         return
-    settle(db, message, status, news, now, queued=queued)
+    move(db, message, status, news, now, queued=queued)
 
 
-def settle(db: apsw.Connection, message: Message, status: Status, news: News, now: int, *, queued: bool) -> None:
+def move(db: apsw.Connection, message: Message, status: Status, news: News, now: int, *, queued: bool) -> None:
     """Give the message its new status and place, with the event where the status is new."""
     changed = status != message.status
     error = rows.error_columns(news.error if status < Status.PENDING else None)
@@ -237,9 +252,7 @@ def settle(db: apsw.Connection, message: Message, status: Status, news: News, no
     if message.queued and not queued:
         db.execute(_FORGET_REASON, (message.seq,))
     if changed:
-        db.execute(
-            _EVENT, (message.client_id, message.seq, int(status), int(message.status), news.at, *error)
-        )
+        db.execute(_EVENT, (message.client_id, message.seq, int(status), int(message.status), news.at, *error))
     message.status, message.queued = status, queued
 
 

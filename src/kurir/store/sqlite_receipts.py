@@ -1,8 +1,8 @@
 """Receipts: news of parts from the platforms, in any order, any number of times, before or after the answer.
 
-A receipt finds its part by platform id, else by the reference that we gave the platform to carry; a watermark covers all
-parts to an address. What finds no part yet is kept, and :func:`catch_up` applies it when the part's answer is recorded.
-The functions run inside a transaction of the writer.
+A receipt finds its part by platform id, else by the reference that we gave the platform to carry; a watermark covers
+all parts to an address. What finds no part yet is kept, and :func:`catch_up` applies it when the part's answer is
+recorded. The functions run inside a transaction of the writer.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import apsw
 from kurir.domain.status import Status, advance
 from kurir.store import sqlite_parts as parts
 from kurir.store import sqlite_rows as rows
-from kurir.store.base import Phase, Received, ReceiptRecord
+from kurir.store.base import Phase, ReceiptRecord, Received
 from kurir.store.sqlite_parts import Message, News, Part
 
 _SEEN: Final = """
@@ -67,31 +67,30 @@ def _apply(db: apsw.Connection, receipt: ReceiptRecord, now: int) -> bool:
     if receipt.watermark is not None:
         _cover(db, receipt, rows.micros(receipt.watermark), now)
         return False
-    found = _find(db, receipt)
-    if found is None:
+    place = _place(db, receipt)
+    if place is None:
         return _keep(db, receipt, now)
-    message, part = found
+    message = parts.find_message(db, place[0])
+    if message is None:
+        return False  # deleted since: there is nothing left to change
+    part = parts.find_part(db, message.seq, place[1])
     if part is not None:
         _tell(db, message, part, receipt, now)
     return False
 
 
-def _find(db: apsw.Connection, receipt: ReceiptRecord) -> tuple[Message, Part | None] | None:
-    """Return the message and the part that *receipt* is about, None where it is not known yet."""
+def _place(db: apsw.Connection, receipt: ReceiptRecord) -> tuple[str, int] | None:
+    """Return tid and part number that *receipt* is about, None where they are not known yet."""
     if receipt.platform_id:
         row = db.execute(_BY_PLATFORM_ID, (receipt.account_id, receipt.platform_id)).fetchone()
         if row is not None:
-            message = parts.find_message(db, row[0])
-            if message is None:
-                return None
-            return message, parts.find_part(db, message.seq, row[1])
+            return row[0], row[1]
     if receipt.reference:
         tid, number = _referred(receipt.reference)
         message = parts.find_message(db, tid)
-        if message is not None and message.account_id == receipt.account_id:
-            part = parts.find_part(db, message.seq, number)
-            if part is not None:
-                return message, part
+        known = message is not None and message.account_id == receipt.account_id
+        if message is not None and known and parts.find_part(db, message.seq, number) is not None:
+            return tid, number
     return None
 
 
@@ -122,10 +121,9 @@ def _keep(db: apsw.Connection, receipt: ReceiptRecord, now: int) -> bool:
 def _tell(db: apsw.Connection, message: Message, part: Part, receipt: ReceiptRecord, now: int) -> None:
     """Let a known part learn a receipt."""
     news = News(receipt.status, rows.micros(receipt.at), receipt.error)
-    stranger = receipt.platform_id and receipt.platform_id not in part.platform_ids
-    if stranger and part.platform_ids and news.status < Status.PENDING:
-        return  # of two copies of an unknown part one failed: the other is what the answer told of
-    if stranger:
+    if _of_lost_copy(part, receipt.platform_id, receipt.status):
+        return
+    if receipt.platform_id and receipt.platform_id not in part.platform_ids:
         parts.know_as(db, message, part, receipt.platform_id)
     last = news
     if part.open:
@@ -147,10 +145,9 @@ def _cover(db: apsw.Connection, receipt: ReceiptRecord, up_to: int, now: int) ->
     for status in Status:
         if advance(status, receipt.status) == status:
             continue
-        for tid, number in db.execute(
-            _COVERED, (receipt.account_id, receipt.address, int(status), up_to + parts.TOLERANCE)
-        ).fetchall():
-            covered.setdefault(str(tid), []).append(int(number))  # type: ignore[arg-type]  # an INTEGER column
+        reach = (receipt.account_id, receipt.address, int(status), up_to + parts.TOLERANCE)
+        for tid, number in db.execute(_COVERED, reach):
+            covered.setdefault(tid, []).append(number)
     news = News(receipt.status, event_at, receipt.error)
     for tid, numbers in covered.items():
         message = parts.find_message(db, tid)
@@ -164,30 +161,40 @@ def _cover(db: apsw.Connection, receipt: ReceiptRecord, up_to: int, now: int) ->
         parts.refresh(db, message, news, now)
 
 
+def _of_lost_copy(part: Part, platform_id: str, status: Status) -> bool:
+    """Return whether one of two copies of *part* failed, and not the one that its answer told of."""
+    return status < Status.PENDING and bool(part.platform_ids and platform_id) and platform_id not in part.platform_ids
+
+
 def catch_up(db: apsw.Connection, message: Message, part: Part, news: News) -> News:
-    """Let a part whose answer has just become known learn what came before it. Returns the last news that changed it."""
+    """Let a part whose answer has just become known learn what came before it. Returns what changed it last."""
     last = news
-    references = [f"{message.tid}:{part.number}"]
-    if part.number == 1:
-        references.append(message.tid)
-    kept: dict[int, tuple[News, str]] = {}
-    for platform_id in part.platform_ids or [""]:
-        for reference in references:
-            found = db.execute(_KEPT, (part.account_id, platform_id, part.account_id, reference)).fetchall()
-            for row in found:
-                early = News(Status(row[1]), row[2], rows.error_or_none(*row[3:6]))  # type: ignore[arg-type]  # by the schema
-                kept[row[0]] = (early, str(row[6]))  # type: ignore[index]  # an INTEGER column
-    for key in sorted(kept):
-        early, platform_id = kept[key]
-        db.execute(_DROP, (key,))
+    for early, platform_id in _take_kept(db, message, part):
+        if _of_lost_copy(part, platform_id, early.status):
+            continue
         if platform_id:
             parts.know_as(db, message, part, platform_id)
         if parts.learn(part, early):
             last = early
     if part.answered_at is not None:
         marks = (part.account_id, part.address, part.answered_at - parts.TOLERANCE)
-        for status, event_at in db.execute(_WATERMARKS, marks).fetchall():
-            reached = News(Status(status), event_at)  # type: ignore[arg-type]  # INTEGER columns
+        for status, event_at in list(db.execute(_WATERMARKS, marks)):
+            reached = News(Status(status), event_at)
             if parts.learn(part, reached):
                 last = reached
     return last
+
+
+def _take_kept(db: apsw.Connection, message: Message, part: Part) -> list[tuple[News, str]]:
+    """Return the early receipts of *part* with their platform ids, in the order they came, and keep them no longer."""
+    references = [f"{message.tid}:{part.number}"]
+    if part.number == 1:
+        references.append(message.tid)
+    kept: dict[int, tuple[News, str]] = {}
+    for platform_id in part.platform_ids or [""]:
+        for reference in references:
+            for row in db.execute(_KEPT, (part.account_id, platform_id, part.account_id, reference)):
+                kept[row[0]] = (News(Status(row[1]), row[2], rows.error_or_none(*row[3:6])), row[6])
+    for key in kept:
+        db.execute(_DROP, (key,))
+    return [kept[key] for key in sorted(kept)]

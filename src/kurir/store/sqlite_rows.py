@@ -1,8 +1,7 @@
 """Rows of SQLite to the protocol's records, and values to what a column holds.
 
-Each record's columns stand in one SELECT beside the function that reads them, in the same order; those who read rows add
-what they look for. Times are integers:
-microseconds since 1970, UTC.
+Each record's columns stand in one SELECT beside the function that reads them, in the same order; those who read rows
+add what they look for. Times are integers: microseconds since 1970, UTC.
 """
 
 import json
@@ -33,7 +32,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 Row = Sequence[Any]
 
 
-# --- values ---------------------------------------------------------------------------------------------------------------
+# --- values ---------------------------------------------------------------------------------------------------------
 
 
 def micros(moment: datetime) -> int:
@@ -88,7 +87,7 @@ def losses(column: str | None) -> tuple[Loss, ...]:
     return () if column is None else tuple(Loss(*item) for item in json.loads(column))
 
 
-# --- configuration --------------------------------------------------------------------------------------------------------
+# --- configuration --------------------------------------------------------------------------------------------------
 
 CLIENT: Final = """
 SELECT id, username, password_hash, default_region, max_age_seconds, enabled
@@ -110,7 +109,20 @@ FROM account
 
 def account(row: Row) -> AccountRecord:
     """Return the account of a row of ACCOUNT."""
-    return AccountRecord(*row[:6], bool(row[6]), row[7], bool(row[8]), row[9], row[10], moment_or_none(row[11]))
+    return AccountRecord(
+        id=row[0],
+        client_id=row[1],
+        channel=row[2],
+        api_base=row[3],
+        sealed=row[4],
+        options=row[5],
+        is_default=bool(row[6]),
+        position=row[7],
+        enabled=bool(row[8]),
+        parked_code=row[9],
+        parked_reason=row[10],
+        parked_at=moment_or_none(row[11]),
+    )
 
 
 ENDPOINT: Final = """
@@ -124,7 +136,7 @@ def endpoint(row: Row) -> EndpointRecord:
     return EndpointRecord(row[0], row[1], row[2], words(row[3]), row[4], bool(row[5]))
 
 
-# --- messages -------------------------------------------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------------------------
 
 QUEUED: Final = """
 SELECT seq, tid, client_id, channel, account_id, message_id, recipient, lane, body, priority, run, due_at,
@@ -135,7 +147,23 @@ FROM message
 
 def queued(row: Row, parts: tuple[PartRecord, ...]) -> QueuedMessage:
     """Return the queued message of a row of QUEUED."""
-    return QueuedMessage(*row[:9], Priority(row[9]), row[10], moment(row[11]), moment(row[12]), row[13], parts)
+    return QueuedMessage(
+        seq=row[0],
+        tid=row[1],
+        client_id=row[2],
+        channel=row[3],
+        account_id=row[4],
+        message_id=row[5],
+        recipient=row[6],
+        lane=row[7],
+        body=row[8],
+        priority=Priority(row[9]),
+        run=row[10],
+        due_at=moment(row[11]),
+        expires_at=moment(row[12]),
+        facts=row[13],
+        parts=parts,
+    )
 
 
 PART: Final = """
@@ -191,21 +219,29 @@ FROM message
 def message(row: Row) -> MessageRecord:
     """Return the message of a row of MESSAGE, as lists show it."""
     return MessageRecord(
-        *row[:9],
-        Status(row[9]),
-        bool(row[10]),
-        row[11],
-        error_or_none(*row[12:15]),
-        moment_or_none(row[15]),
-        error_or_none(*row[16:19]),
-        moment(row[19]),
-        moment(row[20]),
-        moment(row[21]),
-        row[22],
+        seq=row[0],
+        tid=row[1],
+        client_id=row[2],
+        channel=row[3],
+        account_id=row[4],
+        message_id=row[5],
+        recipient=row[6],
+        address=row[7],
+        type=row[8],
+        status=Status(row[9]),
+        queued=bool(row[10]),
+        run=row[11],
+        reason=error_or_none(*row[12:15]),
+        waiting_until=moment_or_none(row[15]),
+        error=error_or_none(*row[16:19]),
+        accepted_at=moment(row[19]),
+        due_at=moment(row[20]),
+        expires_at=moment(row[21]),
+        parts_total=row[22],
     )
 
 
-# --- contacts -------------------------------------------------------------------------------------------------------------
+# --- contacts -------------------------------------------------------------------------------------------------------
 
 CONTACT: Final = """
 SELECT client_id, account_id, channel, address, phone, name, last_inbound_at, linked_at, blocked
@@ -215,4 +251,14 @@ FROM contact
 
 def contact(row: Row) -> ContactRecord:
     """Return the contact of a row of CONTACT."""
-    return ContactRecord(*row[:6], moment_or_none(row[6]), moment_or_none(row[7]), bool(row[8]))
+    return ContactRecord(
+        client_id=row[0],
+        account_id=row[1],
+        channel=row[2],
+        address=row[3],
+        phone=row[4],
+        name=row[5],
+        last_inbound_at=moment_or_none(row[6]),
+        linked_at=moment_or_none(row[7]),
+        blocked=bool(row[8]),
+    )

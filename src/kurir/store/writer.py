@@ -1,9 +1,10 @@
 """The one thread that writes, with group commit.
 
-Every write of the process passes through one connection on one thread. It takes whatever queued up while the last commit
-was being made durable, runs each operation in a savepoint of its own, and commits them together: one fsync for all of
-them, and nobody waits for a timer. Then it wakes every waiter with one call into the event loop. Cancelling a waiter
-does not touch the transaction, since the thread knows nothing of tasks.
+Every write of the process passes through one connection on one thread. It takes whatever queued up while the last
+commit was being made durable, runs it in one transaction, and commits it: one fsync for all, and nobody waits for a
+timer. An operation that fails is taken out, and the others are committed without it. Then it wakes every waiter with
+one call into the event loop. Cancelling a waiter does not touch the transaction, since the thread knows nothing of
+tasks.
 
 Checkpoints are made here and nowhere else: SQLite versions before 3.51.3 could lose commits when two connections did.
 """
@@ -24,7 +25,8 @@ from kurir.store.base import StoreError, StoreUnavailable
 
 T = TypeVar("T")
 
-#: A transaction's part: it gets the writing connection, inside a transaction that somebody else begins and commits.
+#: A transaction's part: it gets a connection inside a transaction that somebody else begins and commits. It may be run
+#: twice, so it does nothing but read and write there.
 Operation = Callable[[apsw.Connection], T]
 
 #: Operations that share one commit, at most.
@@ -101,7 +103,7 @@ class Writer:
         self._checkpointed_pages = 0
         self._distrusted = False
 
-    # --- the loop's side --------------------------------------------------------------------------------------------
+    # --- the loop's side ---------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Open the connection on the writing thread and begin. Raises what ``connect`` raises."""
@@ -137,7 +139,7 @@ class Writer:
         for job in jobs:
             job.wake()
 
-    # --- the thread's side ------------------------------------------------------------------------------------------
+    # --- the thread's side -------------------------------------------------------------------------------------------
 
     def _main(self, opened: "ThreadFuture[None]") -> None:
         try:
@@ -177,25 +179,45 @@ class Writer:
         """Run *jobs* in one transaction. Afterwards each has its result, and it is durable, or its error."""
         try:
             db = self._db if self._db is not None else self._trust(self._connect())
-            db.execute("BEGIN IMMEDIATE")
-            for job in jobs:
-                self._run(db, job)
+            if not self._swift(db, jobs):
+                self._careful(db, jobs)
             db.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 -- the thread must live on, and every waiter must be told
             self._fail(jobs, error)
 
-    def _run(self, db: apsw.Connection, job: _Job) -> None:
-        """Run one job in a savepoint. Raises where the whole transaction is lost with it."""
-        db.execute("SAVEPOINT operation")
+    def _swift(self, db: apsw.Connection, jobs: Sequence[_Job]) -> bool:
+        """Run *jobs* one after the other. Returns False, with nothing done, when one of them failed.
+
+        A savepoint makes SQLite copy each page that an operation touches, which doubles its cost. Failures are rare, and
+        an operation does nothing outside the transaction: so all are run once more when there was one.
+        """
+        db.execute("BEGIN IMMEDIATE")
         try:
-            job.result = job.operation(db)
-        except Exception as error:
+            for job in jobs:
+                job.result = job.operation(db)
+        except _DISTRUST:
+            raise
+        except Exception as error:  # noqa: BLE001 -- it comes again where its savepoint holds it
             self._suspect(error)
-            if not db.in_transaction:
-                raise  # SQLite rolled everything back by itself: what ran before this job is gone too
-            db.execute("ROLLBACK TO operation")
-            job.error = as_store_error(error)
-        db.execute("RELEASE operation")
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            return False
+        return True
+
+    def _careful(self, db: apsw.Connection, jobs: Sequence[_Job]) -> None:
+        """Run each job in a savepoint, so that one that fails takes no stranger's with it."""
+        db.execute("BEGIN IMMEDIATE")
+        for job in jobs:
+            db.execute("SAVEPOINT operation")
+            try:
+                job.result = job.operation(db)
+            except Exception as error:
+                if not db.in_transaction:
+                    raise  # SQLite rolled everything back by itself: what ran before this job is gone too
+                self._suspect(error)
+                db.execute("ROLLBACK TO operation")
+                job.result, job.error = None, as_store_error(error)
+            db.execute("RELEASE operation")
 
     def _fail(self, jobs: Sequence[_Job], error: Exception) -> None:
         """Nothing of *jobs* was committed: roll back, and give every one of them *error*."""
@@ -227,8 +249,8 @@ class Writer:
     def _trust(self, db: apsw.Connection) -> apsw.Connection:
         """Make *db* the writing connection, in place of the last one.
 
-        The old one is closed after the new one is open. So the index of the WAL stays in memory, and a transaction whose
-        fsync failed, whose pages the kernel may still hold, is not found again as if it had been committed.
+        The old one is closed after the new one is open. So the index of the WAL stays in memory, and a transaction
+        whose fsync failed, whose pages the kernel may still hold, is not found again as if it had been committed.
         """
         old, self._db = self._db, db
         self._distrusted = False

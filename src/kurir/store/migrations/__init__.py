@@ -1,7 +1,8 @@
 """The schema's numbered migrations, one folder a dialect, and their loader.
 
-A file ``NNNN_what.sql`` takes the schema from version NNNN − 1 to NNNN. It is run once, in one transaction together with
-the row that records it, so that a kill in the middle leaves the older version. A file that was released is never edited.
+A file ``NNNN_what.sql`` takes the schema from version NNNN − 1 to NNNN. It is run once, in one transaction together
+with the row that records it, so that a kill in the middle leaves the older version. A file that was released is never
+edited.
 """
 
 from dataclasses import dataclass

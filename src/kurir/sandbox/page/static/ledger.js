@@ -49,9 +49,12 @@ function step(event) {
   return el("li", { class: "step", "data-tick": tickOf(event.status) },
     el("span", { class: "step-head" }, icon(`tick-${tickOf(event.status)}`, statusWord(event.status)),
       el("span", { class: "step-number" }, number(event.status)), el("time", { datetime: event.at }, clock(event.at, true))),
-    el("span", { class: "step-what", dir: "auto" }, event.what),
+    el("span", { class: "step-what", dir: "auto" }, ...breakable(event.what)),
     event.answer ? el("span", { class: "step-answer" }, el("span", { "aria-hidden": "true" }, "→ "), el("span", { class: "sr" }, "answered "), event.answer) : null);
 }
+
+/** Long names of events may break after their marks. @param {string} words @returns {(string|Node)[]} */
+const breakable = (words) => words.split(/(?<=[_./])/).flatMap((piece, index) => (index ? [el("wbr"), piece] : [piece]));
 
 /** All steps of one message and the request as it arrived. @param {Bubble} bubble @param {Phone} phone */
 function inspect(bubble, phone) {
@@ -96,6 +99,11 @@ export function align(chat, ledger) {
     list.style.setProperty("height", "");
     for (const one of entries) one.style.setProperty("top", "");
   }
+}
+
+/** Where the ledger is a list, its newest entry stands at the end. @param {HTMLElement} ledger */
+export function ledgerToEnd(ledger) {
+  if (!ledger.classList.contains("is-beside")) scroller(ledger).scrollTop = scroller(ledger).scrollHeight;
 }
 
 /** @param {HTMLElement} ledger */

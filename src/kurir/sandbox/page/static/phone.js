@@ -2,7 +2,7 @@
 
 import { chips, choiceControl, messageParts } from "./blocks.js";
 import { channelName, clock, el, icon, uniqueId } from "./dom.js";
-import { align, entry, scrollTogether } from "./ledger.js";
+import { align, entry, ledgerToEnd, scrollTogether } from "./ledger.js";
 import { say } from "./sheet.js";
 
 /** @typedef {import("./data.js").Phone} Phone */
@@ -52,7 +52,7 @@ export class PhoneView {
         el("h2", { id: title }, el("span", { class: "swatch", "aria-hidden": "true" }), `${channelName(phone.channel)}-style`, el("span", { class: "preview" }, " preview")),
         el("span", { class: "address", title: phone.address }, phone.address),
         el("div", { class: "switches" }, this.online.label, this.open.label)),
-      el("div", { class: "stage-body" }, el("div", { class: "phone" }, this.screen()), this.ledger));
+      el("div", { class: "stage-body" }, el("div", { class: "frame" }, el("div", { class: "phone" }, this.screen())), this.ledger));
 
     this.chat.addEventListener("scroll", () => this.noteScroll(), { passive: true });
     scrollTogether(this.chat, this.ledger);
@@ -154,10 +154,10 @@ export class PhoneView {
   /** @param {Bubble} bubble */
   row(bubble) {
     const initial = [...this.phone.business][0]?.toUpperCase() ?? "?";
-    return el("article", { class: "msg" },
+    return el("article", { class: "msg" }, el("div", { class: "line" },
       el("span", { class: "avatar", "aria-hidden": "true" }, initial),
       el("div", { class: "stack" }, el("span", { class: "sender", "aria-hidden": "true" }, this.phone.business), ...messageParts(bubble, this.phone.channel),
-        el("p", { class: "fate", hidden: true })));
+        el("p", { class: "fate", hidden: true }))));
   }
 
   /** What did not reach the phone is drawn as such. @param {HTMLElement} row @param {Bubble} bubble */
@@ -220,6 +220,7 @@ export class PhoneView {
 
   toEnd() {
     this.chat.scrollTop = this.chat.scrollHeight;
+    ledgerToEnd(this.ledger);
     this.noteScroll();
   }
 

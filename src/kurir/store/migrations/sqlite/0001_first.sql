@@ -1,6 +1,8 @@
 -- The first schema. Times are microseconds since 1970 in UTC. Statuses are the numbers of kurir.domain.status. The row
 -- that records a version is written by the code that runs these files.
 
+PRAGMA application_id = 0x6b757269; -- "kuri": so that a database of somebody else is not taken for ours
+
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL

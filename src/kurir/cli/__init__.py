@@ -1,0 +1,1 @@
+"""The ``kurir`` command: one module a group of verbs."""

@@ -1,0 +1,162 @@
+"""``kurir send``: a message of any type from the command line, over the gateway's own HTTP."""
+
+import asyncio
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import aiohttp
+import typer
+
+from kurir.cli import running
+from kurir.clock import uuid7
+
+_MEDIA = ("image", "video", "audio", "voice", "document")
+
+
+def send(
+    channel: Annotated[str, typer.Argument(help="whatsapp, telegram, line or messenger.")],
+    recipient: Annotated[str, typer.Argument(help="A phone with country code, or tg:…, line:…, fb:…, wa:….")],
+    text: Annotated[str, typer.Argument(help="The text, or the caption.")] = "",
+    kind: Annotated[str, typer.Option("--type", help="The type; else told by the other options.")] = "",
+    media: Annotated[str, typer.Option(help="The URL of an image, video, audio, voice note or document.")] = "",
+    name: Annotated[str, typer.Option(help="The display name of the file.")] = "",
+    latitude: Annotated[float | None, typer.Option(help="Degrees, for a location.")] = None,
+    longitude: Annotated[float | None, typer.Option(help="Degrees, for a location.")] = None,
+    button: Annotated[list[str] | None, typer.Option(help="key=title; repeat for more.")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="section/key=title|description; repeat for more.")] = None,
+    list_title: Annotated[str, typer.Option(help="The label that opens a list.")] = "",
+    header: Annotated[str, typer.Option(help="A header's text, or type:URL (image:https://…).")] = "",
+    footer: Annotated[str, typer.Option(help="A footer's text.")] = "",
+    reply_id: Annotated[str, typer.Option(help="The message that is answered.")] = "",
+    account: Annotated[str, typer.Option(help="The account to send from.")] = "",
+    identifier: Annotated[str, typer.Option("--id", help="Your id; else a new one. The same id is sent once.")] = "",
+    body: Annotated[Path | None, typer.Option(help="A file with the whole JSON body; - reads standard input.")] = None,
+    preview: Annotated[bool, typer.Option(help="Show what would be sent; send nothing.")] = False,
+    wait: Annotated[float, typer.Option(help="Wait so many seconds for the message to leave, and show its status.")] = 0,
+    url: Annotated[str, typer.Option(envvar="KURIR_URL", help="The gateway; else the running demo.")] = "",
+    username: Annotated[str, typer.Option(envvar="KURIR_USERNAME")] = "",
+    password: Annotated[str, typer.Option(envvar="KURIR_PASSWORD")] = "",
+    client_id: Annotated[str, typer.Option(envvar="KURIR_CLIENT_ID", help="Else the user name.")] = "",
+    data: Annotated[Path, typer.Option(help="The data folder of a running «kurir up».")] = Path("kurir-data"),
+) -> None:
+    """Send a message. Without KURIR_URL and credentials it goes to the «kurir up» of this folder."""
+    demo = _demo(data) if not (url and username and password) else {}
+    where = {
+        "url": (url or demo.get("url", "")).rstrip("/"),
+        "username": username or demo.get("username", ""),
+        "password": password or demo.get("password", ""),
+    }
+    if not all(where.values()):
+        running.fail("no gateway: set KURIR_URL, KURIR_USERNAME and KURIR_PASSWORD, or run «kurir up» in this folder")
+    where["client_id"] = client_id or demo.get("client_id", "") or where["username"]
+    if body is not None:
+        content: Any = json.loads(typer.get_text_stream("stdin").read() if str(body) == "-" else body.read_text("utf-8"))
+    else:
+        content = {
+            "id": identifier or uuid7(),
+            "times": int(datetime.now(UTC).timestamp()),
+            "timestamp": datetime.now(UTC).isoformat(),
+            "recipient": recipient,
+            **_content(text, kind, media, name, _point(latitude, longitude), button or [], row or [], list_title),
+            **_around(header, footer),
+            **{key: value for key, value in (("reply_id", reply_id), ("account", account)) if value},
+        }
+    asyncio.run(_post(where, channel, content, preview=preview, wait=wait))
+
+
+def _demo(folder: Path) -> dict[str, str]:
+    path = folder / "demo.json"
+    found: dict[str, str] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return found
+
+
+def _point(latitude: float | None, longitude: float | None) -> dict[str, float] | None:
+    if latitude is None and longitude is None:
+        return None
+    if latitude is None or longitude is None:
+        raise typer.BadParameter("a location needs --latitude and --longitude")
+    return {"latitude": latitude, "longitude": longitude}
+
+
+def _content(
+    text: str,
+    kind: str,
+    media: str,
+    name: str,
+    point: dict[str, float] | None,
+    buttons: list[str],
+    rows: list[str],
+    list_title: str,
+) -> dict[str, Any]:
+    content: dict[str, Any] = {"text": text}
+    if media:
+        content["media"] = {"url": media, "name": name}
+    if point is not None:
+        content["location"] = point
+    if buttons:
+        content["button"] = [dict(zip(("key", "title"), _pair(one, "--button"), strict=True)) for one in buttons]
+    if rows:
+        content["list"] = {"title": list_title, "sections": _sections(rows)}
+    told = "image" if media else "location" if point else "button" if buttons else "list" if rows else "text"
+    return {"type": kind or told, "body": content}
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    key, separator, title = text.partition("=")
+    if not separator:
+        raise typer.BadParameter(f"{option} takes key=title, and got «{text}»")
+    return key, title
+
+
+def _sections(rows: list[str]) -> list[dict[str, Any]]:
+    sections: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        section, slash, rest = row.partition("/")
+        key, words = _pair(rest if slash else section, "--row")
+        title, _, description = words.partition("|")
+        sections.setdefault(section if slash else "", []).append({"key": key, "title": title, "description": description})
+    return [{"title": title, "description": "", "actions": actions} for title, actions in sections.items()]
+
+
+def _around(header: str, footer: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if header:
+        kind, separator, rest = header.partition(":")
+        media = bool(separator) and kind in ("image", "video", "document")
+        found["header"] = {"type": kind, "media_url": rest} if media else {"type": "text", "text": header}
+    if footer:
+        found["footer"] = {"text": footer}
+    return found
+
+
+async def _post(where: dict[str, str], channel: str, content: Any, *, preview: bool, wait: float) -> None:
+    verb = "preview" if preview else "send"
+    headers = {"Auth-username": where["username"], "Auth-password": where["password"]}
+    try:
+        async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=30)) as session:
+            path = f"{where['url']}/{channel}/{verb}/{where['client_id']}"
+            async with session.post(path, json=content) as response:
+                answer = await response.json(content_type=None)
+                print(json.dumps(answer, indent=2, ensure_ascii=False))
+                if response.status != 200:
+                    raise typer.Exit(1)
+            if wait > 0 and not preview:
+                await _wait(session, where["url"], answer["data"]["tid"], wait)
+    except aiohttp.ClientError as error:
+        running.fail(f"the gateway at {where['url']} was not reached: {error}")
+
+
+async def _wait(session: aiohttp.ClientSession, url: str, tid: str, seconds: float) -> None:
+    """Poll the message until it is final or *seconds* are over, and print where it stands."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        async with session.get(f"{url}/v1/messages/{tid}") as response:
+            data = (await response.json(content_type=None))["data"]
+        if data["final"] or asyncio.get_running_loop().time() >= deadline:
+            shown = {key: data[key] for key in ("tid", "status", "final", "reason", "error")}
+            print(json.dumps(shown, indent=2, ensure_ascii=False))
+            return
+        await asyncio.sleep(0.1)

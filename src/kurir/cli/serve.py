@@ -1,0 +1,48 @@
+"""``kurir serve``: the gateway from a configuration file."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kurir import channels, logs
+from kurir.cli import running
+from kurir.configuration.file import load
+from kurir.configuration.problems import ConfigError
+from kurir.gateway import Gateway
+
+
+def serve(
+    config: Annotated[Path | None, typer.Option(help="The configuration file; else KURIR_CONFIG, else kurir.toml.")] = None,
+    listen: Annotated[str | None, typer.Option(help="host:port to listen on.")] = None,
+    database: Annotated[str | None, typer.Option(help="The database's file.")] = None,
+    public_url: Annotated[str | None, typer.Option(help="What platforms call.")] = None,
+    allow_networks: Annotated[str | None, typer.Option(help="Private networks that media may come from.")] = None,
+    retention: Annotated[str | None, typer.Option(help="How long finished messages are kept, such as 90d.")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run the gateway."""
+    logs.set_up(log_level)
+    flags = {
+        "listen": listen,
+        "database": database,
+        "public_url": public_url,
+        "allow_networks": allow_networks,
+        "retention": retention,
+    }
+    try:
+        configuration = load(config, os.environ, flags, channels=channels.installed())
+    except ConfigError as error:
+        running.fail(str(error))
+        return
+
+    async def work(stopping: asyncio.Event) -> None:
+        gateway = Gateway(configuration)
+        await gateway.start()
+        typer.echo(f"kurir listens on {gateway.server.url}", err=True)
+        await stopping.wait()
+        await gateway.stop()
+
+    running.run(work)

@@ -1,0 +1,126 @@
+"""``kurir up``: gateway, sandbox and a demo client in one process. ``kurir sandbox``: the sandbox alone."""
+
+import asyncio
+import json
+import os
+import shlex
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from kurir import channels, demo, logs
+from kurir.cli import running
+from kurir.configuration.file import parse
+from kurir.gateway import Gateway, Options
+from kurir.sandbox.config import demo_config
+from kurir.sandbox.server import SandboxServer
+
+
+def up(
+    port: Annotated[int, typer.Option(help="The gateway's port; 0 takes a free one.")] = 8080,
+    sandbox_port: Annotated[int, typer.Option(help="The sandbox's port; 0 takes a free one.")] = 8081,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    data: Annotated[Path, typer.Option(help="The folder of the database, the key and the demo's password.")] = Path(
+        "kurir-data"
+    ),
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the phones in the browser.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON with URLs and credentials.")] = False,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+) -> None:
+    """Run the gateway with four emulated platforms and a demo client: nothing leaves this machine."""
+    logs.set_up(log_level)
+
+    async def work(stopping: asyncio.Event) -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        word = demo.password(data, os.environ.get("KURIR_DEMO_PASSWORD"))
+        # Each of the two servers names the other, and either port may be free to choose: the sandbox starts first, and
+        # learns where receipts go when the gateway has its port.
+        sandbox = SandboxServer(demo_config(), host, sandbox_port)
+        await sandbox.start()
+        where = demo.Addresses("", sandbox.url)
+        listen = f"{host}:{port}"
+        document = demo.document(sandbox.sandbox.config, where, listen, data.resolve(), word)
+        document["public_url"] = f"http://{host}:{port or 1}"
+        configuration = parse(document, {}, channels=channels.installed())
+        options = Options({demo.MEDIA_HOST: f"{sandbox.url}/sandbox/media"}, demo.contacts(sandbox.sandbox.config))
+        gateway = Gateway(configuration, options)
+        try:
+            await gateway.start()
+        except BaseException:
+            await sandbox.stop()
+            raise
+        for channel, url in demo.webhooks(gateway.server.url).items():
+            sandbox.sandbox.connect(channel, url)
+        facts = _facts(gateway.server.url, sandbox.url, word)
+        sandbox.sandbox.hint = _curl(facts, "whatsapp", demo.example("text"))
+        _save(data / "demo.json", facts)
+        print(json.dumps(facts), flush=True) if as_json else _print_screen(facts)
+        if open_browser:
+            webbrowser.open(facts["phones"])
+        await stopping.wait()
+        await gateway.stop()
+        await sandbox.stop()
+
+    running.run(work)
+
+
+def sandbox(
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 8081,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    gateway: Annotated[str, typer.Option(help="The gateway's URL, to which receipts are posted; none without it.")] = "",
+) -> None:
+    """Run the four emulated platforms and their phones alone."""
+    logs.set_up("warning")
+
+    async def work(stopping: asyncio.Event) -> None:
+        webhooks = demo.webhooks(gateway.rstrip("/")) if gateway else {}
+        server = SandboxServer(demo_config(webhooks=webhooks), host, port)
+        await server.start()
+        typer.echo(f"the sandbox listens on {server.url}; its phones are at {server.url}/phones", err=True)
+        await stopping.wait()
+        await server.stop()
+
+    running.run(work)
+
+
+def _facts(gateway: str, sandbox_url: str, word: str) -> dict[str, Any]:
+    return {
+        "url": gateway,
+        "docs": f"{gateway}/docs",
+        "phones": f"{sandbox_url}/phones",
+        "sandbox": sandbox_url,
+        "client_id": demo.CLIENT,
+        "username": demo.CLIENT,
+        "password": word,
+        "recipient": demo.RECIPIENT,
+    }
+
+
+def _save(path: Path, facts: dict[str, Any]) -> None:
+    """Keep what ``kurir send`` needs to find this gateway, readable by its owner only."""
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+
+
+def _curl(facts: dict[str, Any], channel: str, body: dict[str, Any]) -> str:
+    text = json.dumps(body, ensure_ascii=False)
+    return (
+        f"curl -s {facts['url']}/{channel}/send/{facts['client_id']} -H 'Auth-username: {facts['username']}' "
+        f"-H 'Auth-password: {facts['password']}' -H 'Content-Type: application/json' -d {shlex.quote(text)}"
+    )
+
+
+def _print_screen(facts: dict[str, Any]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"\n[bold]kurir is up.[/] Nothing leaves this machine. Ctrl-C stops it.\n")
+    console.print(f"  API       {facts['url']}      reference {facts['docs']}")
+    console.print(f"  Phones    [bold]{facts['phones']}[/]")
+    console.print(f"  Client    demo · user name demo · password {facts['password']}\n")
+    console.print("Send something, and look at the phones (any channel: whatsapp, telegram, line, messenger):\n")
+    for kind in demo.TYPES:
+        console.print(f"[dim]# {kind}[/]")
+        console.print(_curl(facts, "whatsapp", demo.example(kind)), markup=False)
+    console.print("\nThe short form:  kurir send telegram 628xxxxxxxx 'Hello'\n", markup=False)

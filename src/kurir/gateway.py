@@ -1,0 +1,164 @@
+"""The gateway put together: store, directory, intake, delivery, HTTP; started in order, stopped in the other."""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import structlog
+from fastapi import FastAPI
+
+from kurir import channels as channel_registry
+from kurir.auth import Authenticator
+from kurir.channels.base import Channel
+from kurir.clock import Clock, SystemClock
+from kurir.configuration.declared import declared, existing_records, open_account
+from kurir.configuration.model import Configuration
+from kurir.delivery.dispatcher import Dispatcher
+from kurir.domain.account import Account
+from kurir.directory import Directory
+from kurir.egress import Egress, EgressSettings
+from kurir.http.app import Parts, create_app
+from kurir.http.edge import Edge
+from kurir.http.server import HttpServer
+from kurir.intake.accept import Acceptor
+from kurir.intake.receive import Receiver
+from kurir.secretbox import SecretBox, open_box
+from kurir.store.base import AccountRecord, ContactRecord, Store, StoreError
+from kurir.store.sqlite import SqliteStore
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoContact:
+    """A person to link at start, for the sandbox: (account, address) and the phone."""
+
+    client_id: str
+    account_id: str
+    channel: str
+    address: str
+    phone: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a start may want beside its configuration. ``reserved`` is the sandbox's media host → its base URL."""
+
+    reserved: Mapping[str, str] = field(default_factory=dict)
+    contacts: Sequence[DemoContact] = ()
+
+
+class Gateway:
+    """A running gateway. ``start`` opens everything, ``stop`` ends it without losing anything."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        options: Options | None = None,
+        *,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        channels: Mapping[str, Channel] | None = None,
+    ) -> None:
+        settings = configuration.settings
+        self.configuration = configuration
+        self.clock = clock or SystemClock()
+        self.channels = channels if channels is not None else channel_registry.installed()
+        self.store: Store = store or SqliteStore(settings.database)
+        self._options = options or Options()
+        self._authenticator = Authenticator(self.clock)
+        self._box: SecretBox | None = None
+        self._egress: Egress | None = None
+        self._dispatcher: Dispatcher | None = None
+        self.directory = Directory(self.channels, self._open_account)
+        self.app = self._create_app()
+        self.server = HttpServer(self.app, settings.listen.host, settings.listen.port)
+
+    async def start(self) -> None:
+        """Open the store, bring it in line with the configuration, and serve.
+
+        Raises StoreUnusable, EncryptionKeyError or OSError (port taken); then nothing is left running.
+        """
+        self.server.bind()
+        try:
+            await self.store.open()
+            self._box = await open_box(self.configuration.settings.encryption_key, self.store)
+            await self._declare(self._box)
+            self._egress = Egress(EgressSettings(self.configuration.settings.allow_networks, self._options.reserved))
+            self._dispatcher = Dispatcher(self.store, self.directory, self._egress, self.clock)
+            await self._dispatcher.start()
+            await self.server.start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Take no more requests, let running calls end, record what they brought, and close the store."""
+        await self.server.stop()
+        if self._dispatcher is not None:
+            await self._dispatcher.stop()
+        if self._egress is not None:
+            await self._egress.close()
+        self._authenticator.close()
+        with contextlib.suppress(StoreError):
+            await self.store.close()
+
+    async def _declare(self, box: SecretBox) -> None:
+        now = self.clock.now()
+        existing = await existing_records(self.store)
+        await self.store.declare(declared(self.configuration, box, existing), now)
+        await self.directory.reload(self.store)
+        self._authenticator.replace(self.directory.clients().values())
+        for one in self._options.contacts:
+            record = ContactRecord(
+                one.client_id, one.account_id, one.channel, one.address, one.phone, one.name, last_inbound_at=now
+            )
+            await self.store.put_contact(record, now)
+
+    def _open_account(self, record: AccountRecord) -> Account:
+        assert self._box is not None, "accounts are opened after the box"  # noqa: S101 - an order within this class
+        return open_account(record, self._box, self.channels)
+
+    def _create_app(self) -> FastAPI:
+        settings = self.configuration.settings
+        edge = Edge(self._authenticator, base=urlsplit(settings.public_url).path.rstrip("/"))
+        acceptor = Acceptor(self.store, self.directory, self.channels, self.clock, self._wake)
+        return create_app(
+            Parts(
+                edge=edge,
+                store=self.store,
+                directory=self.directory,
+                channels=self.channels,
+                acceptor=acceptor,
+                receiver=Receiver(self.store, self.directory, self.clock),
+                clock=self.clock,
+                readiness=self._readiness,
+                platform_codes=platform_codes(self.channels),
+            )
+        )
+
+    def _wake(self, account_id: str) -> None:
+        if self._dispatcher is not None:
+            self._dispatcher.wake(account_id)
+
+    async def _readiness(self) -> list[str]:
+        wrong: list[str] = []
+        try:
+            await self.store.depths()
+        except StoreError as error:
+            wrong.append(f"store: {error}")
+        if self._dispatcher is None or not self._dispatcher.alive():
+            wrong.append("delivery: a worker does not run")
+        return wrong
+
+
+def platform_codes(channels: Mapping[str, Channel]) -> dict[str, list[str]]:
+    """Return our error code → the platform codes that map to it, from the channels' own tables."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, channel in channels.items():
+        for platform_code, code in getattr(channel, "PLATFORM_CODES", {}).items():
+            found[code].append(f"{name} {platform_code}")
+    return dict(found)

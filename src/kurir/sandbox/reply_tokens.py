@@ -1,0 +1,35 @@
+"""LINE's reply tokens: each answers one event of one chat, once, and not for long."""
+
+from kurir.clock import Clock
+from kurir.sandbox.ids import Ids
+
+#: LINE promises a minute and no more: https://developers.line.biz/en/reference/messaging-api/#send-reply-message.
+LIFE_SECONDS = 60.0
+#: Unused tokens that are remembered; older ones are as good as expired.
+MAX_TOKENS = 1000
+
+
+class ReplyTokens:
+    """The tokens that were given out and not used yet."""
+
+    def __init__(self, ids: Ids, clock: Clock) -> None:
+        self._ids = ids
+        self._clock = clock
+        self._open: dict[str, tuple[str, float]] = {}
+
+    def issue(self, address: str) -> str:
+        """Return a new token that answers in the chat with *address*."""
+        token = self._ids.hex("reply")
+        self._open[token] = (address, self._clock.monotonic())
+        while len(self._open) > MAX_TOKENS:
+            del self._open[next(iter(self._open))]
+        return token
+
+    def use(self, token: str) -> str:
+        """Return the chat that *token* answers in and use it up; "" when it is unknown, used or too old."""
+        address, issued = self._open.pop(token, ("", 0.0))
+        return address if self._clock.monotonic() - issued <= LIFE_SECONDS else ""
+
+    def clear(self) -> None:
+        """Forget all tokens."""
+        self._open.clear()

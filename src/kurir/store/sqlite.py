@@ -1,0 +1,221 @@
+"""The store in one file of SQLite.
+
+One thread writes, with group commit (:mod:`kurir.store.writer`), two read (:mod:`kurir.store.readers`). What each
+method does inside its transaction stands beside its SQL, in a module a subject: accept, delivery, receipts, reading,
+config, upkeep. SQLite comes from apsw, never from the standard library: two copies in one process break each other's
+locks, and the system's may have the bug that loses commits.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import apsw
+
+from kurir.clock import SystemClock
+from kurir.domain.status import Status
+from kurir.store import sqlite_accept, sqlite_config, sqlite_delivery, sqlite_reading, sqlite_receipts, sqlite_upkeep
+from kurir.store.base import (
+    Accepted,
+    AccountRecord,
+    ClientRecord,
+    Conflict,
+    ContactRecord,
+    Declared,
+    EndpointRecord,
+    ErrorRecord,
+    Mark,
+    MessageFilter,
+    MessageRecord,
+    NewMessage,
+    QueueDepth,
+    QueuedMessage,
+    ReceiptRecord,
+    Received,
+    Recorded,
+    ReplyRecord,
+    Result,
+    StoreUnusable,
+)
+from kurir.store.readers import Reader
+from kurir.store.sqlite_open import SYNCHRONOUS, Lock, check_version, connect_reader, connect_writer, migrate
+from kurir.store.writer import Writer
+
+#: Seconds that the sweep over the whole database may take.
+_SWEEP_SECONDS = 600.0
+
+
+class SqliteStore:
+    """:class:`kurir.store.base.Store` over SQLite.
+
+    *synchronous* other than FULL (or EXTRA) gives up the promise of durability; tests use it to prove that they would
+    notice. *vfs* names an apsw VFS, for tests that take the disk away.
+    """
+
+    def __init__(self, path: Path | str, *, synchronous: str = "FULL", vfs: str | None = None) -> None:
+        if synchronous not in SYNCHRONOUS:
+            raise ValueError(f"synchronous is one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
+        self._path = Path(path)
+        self._synchronous = synchronous
+        self._vfs = vfs
+        self._lock = Lock(self._path)
+        self._writer = Writer(self._connect_writer)
+        self._prompt = Reader(self._connect_reader, "kurir-reader")
+        self._patient = Reader(self._connect_reader, "kurir-reader-patient")
+
+    def _connect_writer(self) -> apsw.Connection:
+        return connect_writer(self._path, self._synchronous, self._vfs)
+
+    def _connect_reader(self) -> apsw.Connection:
+        return connect_reader(self._path, self._vfs)
+
+    def _prepare(self) -> None:
+        """Open the file once, for the migrations."""
+        db = self._connect_writer()
+        try:
+            migrate(db, self._path, SystemClock().now())
+        finally:
+            db.close()
+
+    async def open(self) -> None:
+        """Open the database, take it for this process, and run the migrations. Raises StoreUnusable."""
+        check_version()
+        self._lock.take()
+        try:
+            await asyncio.to_thread(self._prepare)
+            await self._writer.start()
+        except BaseException as error:
+            self._lock.release()
+            if isinstance(error, apsw.Error):
+                raise StoreUnusable(f"the database {self._path} cannot be opened: {error}") from error
+            raise
+        self._prompt.start()
+        self._patient.start()
+
+    async def close(self) -> None:
+        """Finish what was begun and close. Later calls raise StoreUnavailable."""
+        await self._prompt.stop()
+        await self._patient.stop()
+        await self._writer.stop()
+        self._lock.release()
+
+    async def meta(self, key: str) -> str | None:
+        """Return a value of the installation."""
+        return await self._prompt.run(lambda db: sqlite_config.meta(db, key))
+
+    async def set_meta(self, key: str, value: str) -> None:
+        """Set a value of the installation."""
+        await self._writer.run(lambda db: sqlite_config.set_meta(db, key, value))
+
+    # --- configuration -----------------------------------------------------------------------------------------------
+
+    async def declare(self, declared: Declared, at: datetime) -> None:
+        """Bring clients, accounts and endpoints in line with a configuration file."""
+        await self._writer.run(lambda db: sqlite_config.declare(db, declared, at))
+
+    async def clients(self) -> list[ClientRecord]:
+        """Return every client by id."""
+        return await self._prompt.run(sqlite_config.clients)
+
+    async def accounts(self) -> list[AccountRecord]:
+        """Return every account by client and position."""
+        return await self._prompt.run(sqlite_config.accounts)
+
+    async def endpoints(self, client_id: str) -> list[EndpointRecord]:
+        """Return the client's endpoints in declared order."""
+        return await self._prompt.run(lambda db: sqlite_config.endpoints(db, client_id))
+
+    async def park(self, account_id: str, error: ErrorRecord, at: datetime) -> None:
+        """Mark the account as stopped. A second call keeps the first reason."""
+        await self._writer.run(lambda db: sqlite_config.park(db, account_id, error, at))
+
+    async def unpark(self, account_id: str) -> None:
+        """Let the account work again."""
+        await self._writer.run(lambda db: sqlite_config.unpark(db, account_id))
+
+    # --- accept ------------------------------------------------------------------------------------------------------
+
+    async def accept(self, message: NewMessage) -> Accepted | Conflict:
+        """Accept *message*: on return it is durable with its job, or was before, or its id is taken."""
+        return await self._writer.run(lambda db: sqlite_accept.accept(db, message))
+
+    # --- delivery ----------------------------------------------------------------------------------------------------
+
+    async def queued(
+        self, account_id: str, *, after_seq: int = 0, lane: str | None = None, limit: int = 100
+    ) -> list[QueuedMessage]:
+        """Return queued messages of the account by seq."""
+        return await self._prompt.run(lambda db: sqlite_delivery.queued(db, account_id, after_seq, lane, limit))
+
+    async def mark(self, mark: Mark) -> bool:
+        """Mark a part in flight. On True the mark is durable and the call may start."""
+        return await self._writer.run(lambda db: sqlite_delivery.mark(db, mark))
+
+    async def record(self, result: Result) -> Recorded:
+        """Record what became of a part, with the next part's mark."""
+        return await self._writer.run(lambda db: sqlite_delivery.record(db, result))
+
+    async def finish(self, tid: str, run: int, status: Status, error: ErrorRecord, at: datetime) -> bool:
+        """End a queued message of which no part has begun."""
+        return await self._writer.run(lambda db: sqlite_delivery.finish(db, tid, run, status, error, at))
+
+    async def wait(self, tid: str, run: int, until: datetime | None, reason: ErrorRecord) -> None:
+        """Keep why a queued message waits, and until when."""
+        await self._writer.run(lambda db: sqlite_delivery.wait(db, tid, run, until, reason))
+
+    # --- receipts ----------------------------------------------------------------------------------------------------
+
+    async def receive(self, receipts: Sequence[ReceiptRecord], at: datetime) -> Received:
+        """Apply receipts, or keep them until their send is recorded."""
+        return await self._writer.run(lambda db: sqlite_receipts.receive(db, receipts, at))
+
+    # --- contacts ----------------------------------------------------------------------------------------------------
+
+    async def put_contact(self, contact: ContactRecord, at: datetime) -> ContactRecord:
+        """Link or rename a contact, and return it as stored."""
+        return await self._writer.run(lambda db: sqlite_reading.put_contact(db, contact, at))
+
+    async def contact(self, account_id: str, address: str) -> ContactRecord | None:
+        """Return the contact with this address on the account."""
+        return await self._prompt.run(lambda db: sqlite_reading.contact(db, account_id, address))
+
+    async def contact_by_phone(self, account_id: str, phone: str) -> ContactRecord | None:
+        """Return the contact that the phone is linked to on the account."""
+        return await self._prompt.run(lambda db: sqlite_reading.contact_by_phone(db, account_id, phone))
+
+    async def contacts(
+        self, client_id: str, *, phone: str | None = None, channel: str | None = None
+    ) -> list[ContactRecord]:
+        """Return up to 1,000 of the client's contacts."""
+        return await self._patient.run(lambda db: sqlite_reading.contacts(db, client_id, phone, channel))
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    async def message(self, client_id: str, tid: str) -> MessageRecord | None:
+        """Return the client's message with all that is known of it."""
+        return await self._patient.run(lambda db: sqlite_reading.message(db, client_id, tid))
+
+    async def messages(self, client_id: str, wanted: MessageFilter, limit: int) -> list[MessageRecord]:
+        """Return the client's newest messages that *wanted* lets through."""
+        return await self._patient.run(lambda db: sqlite_reading.messages(db, client_id, wanted, limit))
+
+    async def reply_target(self, client_id: str, account_id: str, reply_id: str) -> ReplyRecord | None:
+        """Return the message of ours that *reply_id* names."""
+        return await self._prompt.run(lambda db: sqlite_reading.reply_target(db, client_id, account_id, reply_id))
+
+    async def key_of(self, client_id: str, token: str) -> str | None:
+        """Return the client's key that *token* stands for."""
+        return await self._prompt.run(lambda db: sqlite_reading.key_of(db, client_id, token))
+
+    async def depths(self) -> list[QueueDepth]:
+        """Return the queue depth of every account that has one."""
+        return await self._prompt.run(sqlite_reading.depths)
+
+    async def purge(self, before: datetime, limit: int) -> int:
+        """Delete up to *limit* messages that ended before *before*."""
+        return await self._writer.run(lambda db: sqlite_upkeep.purge(db, before, limit))
+
+    async def broken_invariants(self) -> list[str]:
+        """Return a sentence for each rule of the schema that does not hold."""
+        return await self._patient.run(sqlite_upkeep.broken_invariants, seconds=_SWEEP_SECONDS)

@@ -1,0 +1,181 @@
+"""Delivery: the queue, the mark before a call, and the record of what became of it.
+
+Every function that writes looks first whether the message is still queued and in the run that its caller believes; what
+a caller brings too late changes nothing. The functions run inside a transaction of the writer (``queued`` of a reader).
+"""
+
+from datetime import datetime
+from typing import Final
+
+import apsw
+
+from kurir.domain.status import Status
+from kurir.store import sqlite_parts as parts
+from kurir.store import sqlite_receipts as receipts
+from kurir.store import sqlite_rows as rows
+from kurir.store.base import (
+    AttemptRecord,
+    ErrorRecord,
+    Mark,
+    PartAnswered,
+    PartFailed,
+    PartRecord,
+    PartWaiting,
+    Phase,
+    QueuedMessage,
+    Recorded,
+    Result,
+    StoreError,
+)
+from kurir.store.sqlite_parts import Message, News, Part
+
+_QUEUE: Final = rows.QUEUED + "WHERE account_id = ? AND queued = 1 AND seq > ? ORDER BY seq LIMIT ?"
+_LANE: Final = rows.QUEUED + "WHERE account_id = ? AND lane = ? AND queued = 1 AND seq > ? ORDER BY seq LIMIT ?"
+_PARTS: Final = rows.PART + "WHERE seq = ? ORDER BY number"
+_BEGIN: Final = "UPDATE message SET parts_total = ?, address = ? WHERE seq = ? AND (parts_total <> ? OR address <> ?)"
+_FREEZE: Final = "UPDATE message SET facts = ?, render_losses = ? WHERE seq = ?"
+_TOKEN: Final = "INSERT INTO key_token (client_id, token, key) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S105 -- a statement
+_ATTEMPT: Final = """
+INSERT INTO attempt (seq, run, part, at, duration_ms, request, status, headers, body, outcome, code, reason)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_ANY_PART: Final = "SELECT 1 FROM part WHERE seq = ? LIMIT 1"
+_WAIT: Final = """
+UPDATE message SET waiting_until = ?, reason_code = ?, reason_detail = ?, reason_provider = ?
+WHERE tid = ? AND run = ? AND queued = 1
+  AND (waiting_until IS NOT ? OR reason_code IS NOT ? OR reason_detail IS NOT ? OR reason_provider IS NOT ?)
+"""
+
+
+def queued(db: apsw.Connection, account_id: str, after_seq: int, lane: str | None, limit: int) -> list[QueuedMessage]:
+    """Return queued messages with their parts."""
+    if lane is None:
+        found = list(db.execute(_QUEUE, (account_id, after_seq, limit)))
+    else:
+        found = list(db.execute(_LANE, (account_id, lane, after_seq, limit)))
+    return [rows.queued(row, _parts_of(db, row[0]) if row[14] else ()) for row in found]
+
+
+def _parts_of(db: apsw.Connection, seq: int) -> tuple[PartRecord, ...]:
+    return tuple(rows.part(row) for row in db.execute(_PARTS, (seq,)))
+
+
+def mark(db: apsw.Connection, wanted: Mark) -> bool:
+    """Mark a part in flight, if it may be called."""
+    message = parts.find_message(db, wanted.tid)
+    return message is not None and _mark(db, message, wanted)
+
+
+def _mark(db: apsw.Connection, message: Message, wanted: Mark) -> bool:
+    if not message.queued or message.run != wanted.run:
+        return False
+    part = parts.find_part(db, message.seq, wanted.part)
+    if part is not None and part.phase is Phase.ANSWERED:
+        return False  # a receipt told meanwhile that the platform has it
+    if part is None:
+        part = parts.new_part(message, wanted.part)
+    db.execute(_BEGIN, (wanted.total, wanted.address, message.seq, wanted.total, wanted.address))
+    if wanted.facts is not None:
+        db.execute(_FREEZE, (wanted.facts, rows.losses_column(wanted.losses), message.seq))
+    for token, key in wanted.tokens:
+        db.execute(_TOKEN, (message.client_id, token, key))
+    part.run, part.phase, part.status, part.error = message.run, Phase.IN_FLIGHT, None, None
+    part.attempts += 1
+    part.address, part.again = wanted.address, wanted.again
+    part.marked_at, part.answered_at, part.settled = rows.micros(wanted.at), None, False
+    parts.save(db, part)
+    parts.forget_reason(db, message.seq)
+    message.total, message.address = wanted.total, wanted.address
+    return True
+
+
+def record(db: apsw.Connection, result: Result) -> Recorded:
+    """Keep the attempt, and let the part, the message and the next part follow from it."""
+    message = parts.find_message(db, result.tid)
+    if message is None:
+        raise StoreError(f"there is no message {result.tid}")
+    _keep_attempt(db, message, result.run, result.attempt)
+    if message.run != result.run:
+        return Recorded(message.status, message.queued, marked=False)
+    part = parts.find_part(db, message.seq, result.part)
+    if part is None and message.queued and isinstance(result.verdict, PartFailed):
+        part = parts.new_part(message, result.part)  # it expired before its first call
+    if part is not None and part.run == message.run and (part.open or part.settled):
+        _conclude(db, message, part, result)
+    marked = result.next_mark is not None and _mark(db, message, result.next_mark)
+    return Recorded(message.status, message.queued, marked)
+
+
+def _keep_attempt(db: apsw.Connection, message: Message, run: int, attempt: AttemptRecord) -> None:
+    db.execute(
+        _ATTEMPT,
+        (
+            message.seq,
+            run,
+            attempt.part,
+            rows.micros(attempt.at),
+            attempt.duration_ms,
+            attempt.request,
+            attempt.status,
+            attempt.headers,
+            attempt.body,
+            attempt.outcome,
+            attempt.code,
+            attempt.reason,
+        ),
+    )
+
+
+def _conclude(db: apsw.Connection, message: Message, part: Part, result: Result) -> None:
+    """Apply a verdict to a part whose answer was still to come.
+
+    A part that a receipt told of has left for certain: only its answer can still add to it.
+    """
+    verdict, at = result.verdict, rows.micros(result.at)
+    if isinstance(verdict, PartAnswered):
+        _answered(db, message, part, verdict, at)
+    elif part.settled:
+        return
+    elif isinstance(verdict, PartWaiting):
+        part.phase = Phase.WAITING
+        parts.save(db, part)
+        wait(db, message.tid, message.run, verdict.until, verdict.reason)
+    else:
+        news = News(verdict.status, at, verdict.error)
+        part.phase = Phase.FAILED
+        parts.learn(part, news)
+        parts.save(db, part)
+        parts.refresh(db, message, news, at)
+
+
+def _answered(db: apsw.Connection, message: Message, part: Part, verdict: PartAnswered, at: int) -> None:
+    early = [platform_id for platform_id in part.platform_ids if platform_id not in verdict.platform_ids]
+    part.platform_ids = [*verdict.platform_ids, *early]
+    for number, platform_id in enumerate(verdict.platform_ids):
+        quote_token = verdict.quote_tokens[number] if number < len(verdict.quote_tokens) else ""
+        parts.know_as(db, message, part, platform_id, quote_token)
+    part.phase, part.settled = Phase.ANSWERED, False
+    part.answered_at = at if part.answered_at is None else part.answered_at
+    news = News(verdict.status, at)
+    parts.learn(part, news)
+    last = receipts.catch_up(db, message, part, news)
+    parts.save(db, part)
+    parts.refresh(db, message, last, at)
+
+
+def finish(db: apsw.Connection, tid: str, run: int, status: Status, error: ErrorRecord, at: datetime) -> bool:
+    """End a queued message that has no part."""
+    message = parts.find_message(db, tid)
+    if message is None or not message.queued or message.run != run:
+        return False
+    if db.execute(_ANY_PART, (message.seq,)).fetchone() is not None:
+        return False
+    now = rows.micros(at)
+    parts.move(db, message, status, News(status, now, error), now, queued=False)
+    return True
+
+
+def wait(db: apsw.Connection, tid: str, run: int, until: datetime | None, reason: ErrorRecord) -> None:
+    """Keep why a queued message waits; writes nothing when that is known already."""
+    value = (rows.micros_or_none(until), *rows.error_columns(reason))
+    db.execute(_WAIT, (*value, tid, run, *value))

@@ -1,0 +1,133 @@
+"""Opening a SQLite database: is it ours alone, is SQLite new enough, is the schema at this version?
+
+One process has the database: it holds an exclusive ``flock`` on a file beside it, which names its process id.
+"""
+
+import fcntl
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from kurir.store import migrations
+from kurir.store import sqlite_rows as rows
+from kurir.store.base import StoreUnusable
+
+#: Up to 3.51.2 SQLite could lose committed writes when a WAL was reset (fixed on 2026-03-13).
+OLDEST_SQLITE: Final = (3, 51, 3)
+#: "kuri", as the first migration sets it.
+APPLICATION_ID: Final = 0x6B757269
+SYNCHRONOUS: Final = ("EXTRA", "FULL", "NORMAL", "OFF")
+
+_BUSY_MILLISECONDS: Final = 5_000
+_WAL_BYTES: Final = 64 * 1024 * 1024
+
+_VERSIONS: Final = """
+CREATE TABLE IF NOT EXISTS migration (
+    version    INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL,
+    applied_at INTEGER NOT NULL
+) STRICT
+"""
+_VERSION: Final = "SELECT coalesce(max(version), 0) FROM migration"
+_APPLIED: Final = "INSERT INTO migration (version, name, applied_at) VALUES (?, ?, ?)"
+_IS_TABLE: Final = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?"
+_ANY_TABLE: Final = "SELECT 1 FROM sqlite_schema LIMIT 1"
+
+
+class Lock:
+    """The exclusive right to a database, held by a file beside it until :meth:`release` or the end of the process."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._file: int | None = None
+
+    def take(self) -> None:
+        """Take the lock. Raises StoreUnusable that names the process that has it."""
+        path = Path(f"{self._database}.lock")
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnusable(f"the lock file {path} cannot be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(file, 32).decode("ascii", "replace").strip() or "unknown"
+            os.close(file)
+            raise StoreUnusable(
+                f"the database {self._database} is held by the process {holder}; stop it first, or ask it over HTTP"
+            ) from error
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lock back. The file stays: to delete it would let two processes hold two files of one name."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def check_version() -> None:
+    """Raise StoreUnusable when the SQLite that is linked in has the bug that loses commits."""
+    version = apsw.sqlite_lib_version()
+    if tuple(int(number) for number in version.split(".")) < OLDEST_SQLITE:
+        wanted = ".".join(map(str, OLDEST_SQLITE))
+        raise StoreUnusable(
+            f"SQLite {version} can lose committed writes; {wanted} or newer is needed (install apsw anew)"
+        )
+
+
+def connect_writer(path: Path, synchronous: str, vfs: str | None) -> apsw.Connection:
+    """Return a connection that may write."""
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    db = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=200)
+    db.set_busy_timeout(_BUSY_MILLISECONDS)
+    db.pragma("mmap_size", 0)
+    db.pragma("journal_mode", "WAL")
+    db.pragma("synchronous", synchronous)
+    db.pragma("foreign_keys", value=True)
+    db.pragma("journal_size_limit", _WAL_BYTES)
+    db.pragma("cache_size", -32_000)
+    db.pragma("temp_store", "MEMORY")
+    return db
+
+
+def connect_reader(path: Path, vfs: str | None) -> apsw.Connection:
+    """Return a connection that can only read."""
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=vfs, statementcachesize=200)
+    db.set_busy_timeout(_BUSY_MILLISECONDS)
+    db.pragma("mmap_size", 0)
+    db.pragma("query_only", value=True)
+    db.pragma("cache_size", -16_000)
+    db.pragma("temp_store", "MEMORY")
+    return db
+
+
+def migrate(db: apsw.Connection, path: Path, at: datetime) -> None:
+    """Bring the schema to the newest version, one transaction a step. Raises StoreUnusable for a schema not ours."""
+    steps = migrations.load("sqlite")
+    version = 0
+    if db.execute(_IS_TABLE, ("migration",)).fetchone() is not None:
+        version = db.execute(_VERSION).fetchone()[0]  # type: ignore[index]  # an aggregate always has its row
+    elif db.execute(_ANY_TABLE).fetchone() is not None:
+        raise StoreUnusable(f"{path} is a SQLite database, but not one of kurir's")
+    if version and db.pragma("application_id") != APPLICATION_ID:
+        raise StoreUnusable(f"{path} is a SQLite database, but not one of kurir's")
+    if version > len(steps):
+        raise StoreUnusable(
+            f"{path} has the schema version {version}, made by a newer kurir; this one knows versions to {len(steps)}"
+        )
+    for step in steps[version:]:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.execute(_VERSIONS)
+            db.execute(step.sql)
+            db.execute(_APPLIED, (step.version, step.name, rows.micros(at)))
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise

@@ -1,0 +1,200 @@
+"""What people and the API look at: messages, contacts, replies, tokens, queue depths; and the contacts' one write.
+
+The functions run inside a transaction of a reader, ``put_contact`` of the writer.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+import apsw
+
+from kurir.store import sqlite_rows as rows
+from kurir.store.base import ContactRecord, MessageFilter, MessageRecord, QueueDepth, ReplyRecord
+
+_MESSAGE: Final = rows.MESSAGE + "WHERE tid = ? AND client_id = ?"
+_PARTS: Final = rows.PART + "WHERE seq = ? ORDER BY number"
+_ATTEMPTS: Final = rows.ATTEMPT + "WHERE seq = ? ORDER BY id"
+_EVENTS: Final = rows.EVENT + "WHERE seq = ? ORDER BY position"
+_LOSSES: Final = "SELECT losses, render_losses FROM message WHERE seq = ?"
+
+_LIST: Final = rows.MESSAGE + "WHERE client_id = ?"
+_OF_CHANNEL: Final = " AND channel = ?"
+_WITH_ID: Final = " AND tid IN (SELECT tid FROM idempotency WHERE client_id = ? AND message_id = ?)"
+_TO: Final = " AND recipient = ?"
+_AT: Final = " AND status = ?"
+_BEFORE: Final = " AND seq < ?"
+_NEWEST: Final = " ORDER BY seq DESC LIMIT ?"
+
+_OWN_ID: Final = """
+SELECT message.seq FROM idempotency JOIN message ON message.tid = idempotency.tid
+WHERE idempotency.client_id = ? AND idempotency.message_id = ? AND message.account_id = ?
+"""
+_OWN_TID: Final = "SELECT seq FROM message WHERE tid = ? AND client_id = ? AND account_id = ?"
+_FIRST_PART: Final = """
+SELECT account_id, platform_ids FROM part WHERE seq = ? AND platform_ids <> '[]' ORDER BY number LIMIT 1
+"""
+_PLATFORM_ID: Final = """
+SELECT platform_id, address, quote_token FROM platform_id
+WHERE account_id = ? AND platform_id = ? AND EXISTS (SELECT 1 FROM account WHERE account.id = ? AND client_id = ?)
+"""
+_KEY: Final = "SELECT key FROM key_token WHERE client_id = ? AND token = ?"
+_DEPTHS: Final = """
+SELECT queue.account_id, queue.messages, message.accepted_at
+FROM (
+    SELECT account_id, count(*) AS messages, min(seq) AS oldest FROM message WHERE queued = 1 GROUP BY account_id
+) AS queue JOIN message ON message.seq = queue.oldest
+ORDER BY queue.account_id
+"""
+
+_CONTACT: Final = rows.CONTACT + "WHERE account_id = ? AND address = ?"
+_CONTACT_BY_PHONE: Final = rows.CONTACT + "WHERE account_id = ? AND phone = ? AND phone <> ''"
+_CONTACTS: Final = rows.CONTACT + "WHERE client_id = ?"
+_WITH_PHONE: Final = " AND phone = ?"
+_BY_ADDRESS: Final = " ORDER BY account_id, address LIMIT 1000"
+_TAKE_PHONE: Final = """
+UPDATE contact SET phone = '', linked_at = NULL, changed_at = ?
+WHERE account_id = ? AND phone = ? AND phone <> '' AND address <> ?
+"""
+_PUT_CONTACT: Final = """
+INSERT INTO contact (account_id, address, client_id, channel, phone, name, last_inbound_at, linked_at, blocked,
+                     changed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET client_id = excluded.client_id, channel = excluded.channel, phone = excluded.phone,
+    name = excluded.name, last_inbound_at = excluded.last_inbound_at, linked_at = excluded.linked_at,
+    blocked = excluded.blocked, changed_at = excluded.changed_at
+"""
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+def message(db: apsw.Connection, client_id: str, tid: str) -> MessageRecord | None:
+    """Return a message with all that is known of it."""
+    row = db.execute(_MESSAGE, (tid, client_id)).fetchone()
+    if row is None:
+        return None
+    found = rows.message(row)
+    known, rendered = db.execute(_LOSSES, (found.seq,)).fetchone() or (None, None)
+    return replace(
+        found,
+        parts=tuple(rows.part(item) for item in db.execute(_PARTS, (found.seq,))),
+        attempts=tuple(rows.attempt(item) for item in db.execute(_ATTEMPTS, (found.seq,))),
+        losses=tuple(dict.fromkeys(rows.losses(known) + rows.losses(rendered))),
+        history=tuple(rows.event(item, tid) for item in db.execute(_EVENTS, (found.seq,))),
+    )
+
+
+def messages(db: apsw.Connection, client_id: str, wanted: MessageFilter, limit: int) -> list[MessageRecord]:
+    """Return the newest messages that *wanted* lets through."""
+    statement, values = _LIST, [client_id]
+    clauses: list[tuple[str, tuple[Any, ...]]] = []
+    if wanted.channel is not None:
+        clauses.append((_OF_CHANNEL, (wanted.channel,)))
+    if wanted.message_id is not None:
+        clauses.append((_WITH_ID, (client_id, wanted.message_id)))
+    if wanted.recipient is not None:
+        clauses.append((_TO, (wanted.recipient,)))
+    if wanted.status is not None:
+        clauses.append((_AT, (int(wanted.status),)))
+    if wanted.before_seq is not None:
+        clauses.append((_BEFORE, (wanted.before_seq,)))
+    for clause, clause_values in clauses:
+        statement += clause
+        values.extend(clause_values)
+    return [rows.message(row) for row in db.execute(statement + _NEWEST, (*values, limit))]
+
+
+def reply_target(db: apsw.Connection, client_id: str, account_id: str, reply_id: str) -> ReplyRecord | None:
+    """Return the message that a reply names; of one with several parts, the first that the platform knows."""
+    row = db.execute(_OWN_ID, (client_id, reply_id, account_id)).fetchone()
+    if row is None:
+        row = db.execute(_OWN_TID, (reply_id, client_id, account_id)).fetchone()
+    platform_id = reply_id
+    if row is not None:
+        first = db.execute(_FIRST_PART, (row[0],)).fetchone()
+        if first is None:
+            return None
+        platform_id = rows.words(first[1])[0]
+    known = db.execute(_PLATFORM_ID, (account_id, platform_id, account_id, client_id)).fetchone()
+    return None if known is None else ReplyRecord(*known)
+
+
+def key_of(db: apsw.Connection, client_id: str, token: str) -> str | None:
+    """Return the key that a token stands for."""
+    row = db.execute(_KEY, (client_id, token)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def depths(db: apsw.Connection) -> list[QueueDepth]:
+    """Return how much waits for each account."""
+    return [QueueDepth(row[0], row[1], rows.moment(row[2])) for row in db.execute(_DEPTHS)]
+
+
+# --- contacts -------------------------------------------------------------------------------------------------------
+
+
+def contact(db: apsw.Connection, account_id: str, address: str) -> ContactRecord | None:
+    """Return the contact with an address."""
+    row = db.execute(_CONTACT, (account_id, address)).fetchone()
+    return None if row is None else rows.contact(row)
+
+
+def contact_by_phone(db: apsw.Connection, account_id: str, phone: str) -> ContactRecord | None:
+    """Return the contact that a phone is linked to."""
+    row = db.execute(_CONTACT_BY_PHONE, (account_id, phone)).fetchone()
+    return None if row is None else rows.contact(row)
+
+
+def contacts(db: apsw.Connection, client_id: str, phone: str | None, channel: str | None) -> list[ContactRecord]:
+    """Return the client's contacts."""
+    statement, values = _CONTACTS, [client_id]
+    if phone is not None:
+        statement += _WITH_PHONE
+        values.append(phone)
+    if channel is not None:
+        statement += _OF_CHANNEL
+        values.append(channel)
+    return [rows.contact(row) for row in db.execute(statement + _BY_ADDRESS, values)]
+
+
+def put_contact(db: apsw.Connection, given: ContactRecord, at: datetime) -> ContactRecord:
+    """Create or change a contact. What *given* leaves empty stays as it is; so does whether the person blocked us."""
+    known = contact(db, given.account_id, given.address)
+    stored = given if known is None else _merged(known, given)
+    if stored.phone and stored.linked_at is None:
+        stored = replace(stored, linked_at=at)
+    now = rows.micros(at)
+    db.execute(_TAKE_PHONE, (now, stored.account_id, stored.phone, stored.address))
+    db.execute(
+        _PUT_CONTACT,
+        (
+            stored.account_id,
+            stored.address,
+            stored.client_id,
+            stored.channel,
+            stored.phone,
+            stored.name,
+            rows.micros_or_none(stored.last_inbound_at),
+            rows.micros_or_none(stored.linked_at),
+            stored.blocked,
+            now,
+        ),
+    )
+    return stored
+
+
+def _merged(known: ContactRecord, given: ContactRecord) -> ContactRecord:
+    phone = given.phone or known.phone
+    seen = [moment for moment in (known.last_inbound_at, given.last_inbound_at) if moment is not None]
+    return ContactRecord(
+        client_id=given.client_id,
+        account_id=known.account_id,
+        channel=given.channel,
+        address=known.address,
+        phone=phone,
+        name=given.name or known.name,
+        last_inbound_at=max(seen, default=None),
+        linked_at=known.linked_at if phone == known.phone else given.linked_at,
+        blocked=known.blocked,
+    )

@@ -1,0 +1,217 @@
+"""Upkeep: deleting what is old, and looking whether every rule of the schema holds.
+
+``purge`` runs inside a transaction of the writer, ``broken_invariants`` of a reader.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+import apsw
+
+from kurir.domain.status import Status, of_parts
+from kurir.store import sqlite_rows as rows
+from kurir.store.sqlite_parts import follows
+
+#: An idempotency key outlives the end of its message by so much, at least; so does what is known of a webhook's events.
+KEY_LIFE: Final = timedelta(days=7)
+#: A receipt waits so long for its send to be recorded.
+EARLY_LIFE: Final = timedelta(days=1)
+#: Broken rules that are told of, at most, for each kind.
+_TOLD: Final = 20
+
+_ENDED: Final = """
+SELECT seq, client_id, message_id, channel, status, ended_at FROM message
+WHERE ended_at IS NOT NULL AND ended_at < ? ORDER BY ended_at LIMIT ?
+"""
+_OUTLIVE: Final = """
+UPDATE idempotency SET status = ?, ended_at = ? WHERE client_id = ? AND message_id = ? AND channel = ?
+"""
+_DELETE: Final = "DELETE FROM message WHERE seq = ?"
+_DELETE_KEYS: Final = """
+DELETE FROM idempotency WHERE (client_id, message_id, channel) IN (
+    SELECT client_id, message_id, channel FROM idempotency
+    WHERE ended_at IS NOT NULL AND ended_at < ? ORDER BY ended_at LIMIT ?)
+"""
+_DELETE_SEEN: Final = """
+DELETE FROM inbound_event WHERE (account_id, event_id) IN (
+    SELECT account_id, event_id FROM inbound_event WHERE received_at < ? ORDER BY received_at LIMIT ?)
+"""
+_DELETE_EARLY: Final = "DELETE FROM early_receipt WHERE received_at < ?"
+
+#: What must not be found, and the sentence for it; each statement selects the words that complete the sentence.
+_RULES: Final = (
+    (
+        "the message {} is queued with status {}: delivery has no work with it",
+        "SELECT tid, status FROM message WHERE queued = 1 AND status <> 0",
+    ),
+    (
+        "the message {} is queued although all its {} parts are answered",
+        """
+        SELECT tid, parts_total FROM message WHERE queued = 1 AND parts_total > 0 AND parts_total <=
+            (SELECT count(*) FROM part WHERE part.seq = message.seq AND phase = 'answered')
+        """,
+    ),
+    (
+        "the message {} is queued although its part {} failed",
+        """
+        SELECT tid, number FROM message JOIN part ON part.seq = message.seq
+        WHERE queued = 1 AND (phase = 'failed' OR part.status < 0)
+        """,
+    ),
+    (
+        "the message {} is pending with {} parts, has work left and is not queued",
+        """
+        SELECT tid, parts_total FROM message WHERE queued = 0 AND status = 0 AND (parts_total = 0 OR parts_total >
+            (SELECT count(*) FROM part WHERE part.seq = message.seq AND phase = 'answered'))
+        """,
+    ),
+    (
+        "the message {} has no idempotency key",
+        """
+        SELECT tid FROM message WHERE NOT EXISTS (SELECT 1 FROM idempotency WHERE idempotency.tid = message.tid
+            AND idempotency.client_id = message.client_id AND idempotency.message_id = message.message_id
+            AND idempotency.channel = message.channel)
+        """,
+    ),
+    (
+        "the idempotency key of {} belongs to no message and has no end",
+        """
+        SELECT tid FROM idempotency WHERE ended_at IS NULL
+            AND NOT EXISTS (SELECT 1 FROM message WHERE message.tid = idempotency.tid)
+        """,
+    ),
+    (
+        "the message {} has status {}, its last event says {}",
+        """
+        SELECT tid, message.status, coalesce(event.status, 0) FROM message LEFT JOIN event
+            ON event.position = (SELECT max(position) FROM event AS other WHERE other.seq = message.seq)
+        WHERE message.status <> coalesce(event.status, 0)
+        """,
+    ),
+    (
+        "the event {} of the message {} does not begin where the one before it ended",
+        """
+        SELECT position, tid FROM (SELECT position, seq, previous, status,
+            lag(status, 1, 0) OVER (PARTITION BY seq ORDER BY position) AS before FROM event) AS step
+        JOIN message ON message.seq = step.seq WHERE previous <> before OR previous = step.status
+        """,
+    ),
+    (
+        "the part {} of the message {} is in flight in the run {}, which is not the message's",
+        """
+        SELECT number, tid, part.run FROM part JOIN message ON message.seq = part.seq
+        WHERE phase = 'in_flight' AND part.run <> message.run
+        """,
+    ),
+    (
+        "the part {} of the message {} is {} and has the status {}",
+        """
+        SELECT number, tid, phase, coalesce(part.status, 'none') FROM part JOIN message ON message.seq = part.seq
+        WHERE (phase IN ('in_flight', 'waiting')) <> (part.status IS NULL) OR (phase = 'failed' AND part.status >= 0)
+            OR phase NOT IN ('in_flight', 'waiting', 'answered', 'failed')
+        """,
+    ),
+    (
+        "the part {} of the message {} is answered at no time",
+        """
+        SELECT number, tid FROM part JOIN message ON message.seq = part.seq
+        WHERE phase = 'answered' AND answered_at IS NULL
+        """,
+    ),
+    (
+        "the part {} of the message {} is not among its {} parts",
+        """
+        SELECT number, tid, parts_total FROM part JOIN message ON message.seq = part.seq
+        WHERE number < 1 OR (number > parts_total AND phase <> 'failed')
+        """,
+    ),
+    (
+        "the platform id {} of the message {} leads nowhere",
+        """
+        SELECT known.value, tid FROM part JOIN message ON message.seq = part.seq, json_each(part.platform_ids) AS known
+        WHERE NOT EXISTS (SELECT 1 FROM platform_id
+            WHERE platform_id.account_id = part.account_id AND platform_id.platform_id = known.value)
+        """,
+    ),
+    (
+        "the receipt of {} on the account {} still waits for a send that is recorded",
+        """
+        SELECT early_receipt.platform_id, early_receipt.account_id FROM early_receipt JOIN platform_id
+            ON platform_id.account_id = early_receipt.account_id AND platform_id.platform_id = early_receipt.platform_id
+        WHERE early_receipt.platform_id <> ''
+        """,
+    ),
+    (
+        "the message {} ended at {}, which does not go with its place in the queue",
+        """
+        SELECT tid, coalesce(ended_at, 'no time') FROM message
+        WHERE (ended_at IS NULL) <> (queued = 1 OR status = 0)
+        """,
+    ),
+    (
+        "the message {} waits for a reason without being queued",
+        "SELECT tid FROM message WHERE queued = 0 AND (reason_code IS NOT NULL OR waiting_until IS NOT NULL)",
+    ),
+    (
+        "the message {} has an error and the status {}",
+        "SELECT tid, status FROM message WHERE error_code IS NOT NULL AND status >= 0",
+    ),
+    (
+        "a row of {} has no message",
+        """
+        SELECT 'part' FROM part WHERE seq NOT IN (SELECT seq FROM message)
+        UNION ALL SELECT 'attempt' FROM attempt WHERE seq NOT IN (SELECT seq FROM message)
+        UNION ALL SELECT 'event' FROM event WHERE seq NOT IN (SELECT seq FROM message)
+        """,
+    ),
+)
+_STATUSES: Final = """
+SELECT tid, message.status, parts_total, part.status
+FROM message LEFT JOIN part ON part.seq = message.seq ORDER BY message.seq
+"""
+
+
+def purge(db: apsw.Connection, before: datetime, limit: int) -> int:
+    """Delete what ended before *before*. Keys stay for a week longer, with their message's last status."""
+    ended = list(db.execute(_ENDED, (rows.micros(before), limit)))
+    for seq, client_id, message_id, channel, status, ended_at in ended:
+        db.execute(_OUTLIVE, (status, ended_at, client_id, message_id, channel))
+        db.execute(_DELETE, (seq,))
+    db.execute(_DELETE_KEYS, (rows.micros(before - KEY_LIFE), limit))
+    db.execute(_DELETE_SEEN, (rows.micros(before - KEY_LIFE), limit))
+    db.execute(_DELETE_EARLY, (rows.micros(before - EARLY_LIFE),))
+    return len(ended)
+
+
+def broken_invariants(db: apsw.Connection) -> list[str]:
+    """Return a sentence for each rule that does not hold."""
+    broken: list[str] = []
+    for sentence, statement in _RULES:
+        for number, row in enumerate(db.execute(statement)):
+            if number == _TOLD:
+                broken.append("… and more of the same kind")
+                break
+            broken.append(sentence.format(*row))
+    broken.extend(_wrong_statuses(db.execute(_STATUSES)))
+    return broken
+
+
+def _wrong_statuses(found: Iterable[tuple[str, int, int, int | None]]) -> list[str]:
+    """Return a sentence for each message whose status is not what its parts say. Rows come message by message."""
+    broken: list[str] = []
+    tid, status, total = "", 0, 0
+    known: list[Status] = []
+
+    def look() -> None:
+        if tid and not follows(Status(status), of_parts(known, total=total)):
+            broken.append(f"the message {tid} has status {status}, its parts say {of_parts(known, total=total)}")
+
+    for row in found:
+        if row[0] != tid:
+            look()
+            tid, status, total, known = row[0], row[1], row[2], []
+        if row[3] is not None:
+            known.append(Status(row[3]))
+    look()
+    return broken[:_TOLD]

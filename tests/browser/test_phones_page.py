@@ -1,0 +1,471 @@
+"""The page of the phones, as a person meets it: in Chromium, against a tiny server with canned phones."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from fixture_server import CURL, HOSTILE, serving, text
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from kurir.sandbox.view import Bubble, LedgerEvent
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CHANNELS = ("whatsapp", "telegram", "line", "messenger")
+NOT_CONNECTED = "Answers are not connected yet: this sandbox shows what was sent."
+MISSING_MEDIA = re.compile(r"Failed to load resource.*404")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"NO BROWSER TEST RAN: {CHROMIUM} is missing, so nobody looked at the phones' page")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def sandbox():
+    with serving() as running:
+        yield running
+
+
+class Visit:
+    """One page, and all that went wrong while it was open."""
+
+    def __init__(self, browser: Browser, url: str, **options) -> None:
+        options = {"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"} | options
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.url = url
+        self.problems: list[str] = []
+        self.foreign: list[str] = []
+        self.page.add_init_script(
+            "window.violations = []; addEventListener('securitypolicyviolation', (e) => "
+            "window.violations.push(`${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber}`))"
+        )
+        self.page.on("console", lambda said: said.type in ("error", "warning") and self.problems.append(said.text))
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("request", lambda asked: asked.url.startswith(url) or self.foreign.append(asked.url))
+
+    def open(self, person: str = "Sari") -> Page:
+        self.page.goto(f"{self.url}/phones#person={person}")
+        expect(self.page.locator(".stage")).to_have_count(4)
+        expect(self.page.get_by_text("live", exact=True)).to_be_visible()
+        return self.page
+
+    def assert_clean(self, *, allowed: re.Pattern[str] | None = None) -> None:
+        assert [one for one in self.problems if not (allowed and allowed.search(one))] == []
+        assert self.page.evaluate("window.violations") == []
+        assert self.foreign == []
+
+
+@pytest.fixture
+def visit(chromium, sandbox):
+    visits = []
+
+    def make(**options) -> Visit:
+        visits.append(Visit(chromium, sandbox.url, **options))
+        return visits[-1]
+
+    yield make
+    for one in visits:
+        one.context.close()
+
+
+def stage(page: Page, channel: str):
+    return page.locator(f'.stage[data-channel="{channel}"]')
+
+
+def shoot(page: Page, name: str, *, tall: bool = False) -> None:
+    """Take a picture where KURIR_SCREENSHOTS says; *tall* shows all of every chat."""
+    directory = os.environ.get("KURIR_SCREENSHOTS")
+    if not directory:
+        return
+    if tall:
+        page.evaluate(
+            """() => { const all = (name) => [...document.querySelectorAll(name)];
+            const need = Math.max(...all(".chat").map((one) => one.scrollHeight)) + 260;
+            all(".phone").forEach((one) => one.style.setProperty("block-size", `${need}px`)); }"""
+        )
+    page.wait_for_timeout(400)
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=Path(directory) / f"{name}.png", full_page=tall)
+
+
+def test_four_phones_of_the_first_person_stand_in_order(visit):
+    seen = visit()
+    page = seen.open(person="")
+    names = [f"{name}-style preview" for name in ("WhatsApp", "Telegram", "LINE", "Messenger")]
+    expect(page.locator(".stage-head h2")).to_have_text(names)
+    expect(page.get_by_label("Person")).to_have_value("Sari")
+    expect(page.get_by_text("Not affiliated with")).to_be_visible()
+    assert page.locator("html").get_attribute("lang") == "en"
+    lefts = [one.bounding_box()["x"] for one in page.locator(".stage").all()]
+    tops = {round(one.bounding_box()["y"]) for one in page.locator(".stage").all()}
+    assert lefts == sorted(lefts)
+    assert len(tops) == 1
+    seen.assert_clean()
+
+
+def test_a_business_message_is_incoming_without_ticks_and_named_for_a_reader(visit):
+    page = visit().open()
+    for channel in CHANNELS:
+        chat = stage(page, channel).get_by_role("log")
+        assert chat.locator('.icon[class*="tick"]').count() == 0
+        bubble = chat.locator(".bubble").first.bounding_box()
+        around = chat.bounding_box()
+        assert bubble["x"] - around["x"] < around["width"] * 0.2
+    first = stage(page, "whatsapp").get_by_role("article").first
+    assert first.get_attribute("aria-label") == "From Kopi Senja, 12:38, read"
+    expect(stage(page, "telegram").get_by_role("article", name="From Kopi Senja, 12:38, sent")).to_have_count(2)
+
+
+def test_the_time_stands_where_each_app_has_it(visit):
+    page = visit().open()
+    for channel in ("whatsapp", "telegram"):
+        expect(stage(page, channel).locator(".bubble .text > time")).to_have_text(["12:38", "12:38"])
+    bubble = stage(page, "line").locator(".beside > .bubble").first.bounding_box()
+    time = stage(page, "line").locator(".beside > time").first.bounding_box()
+    assert time["x"] >= bubble["x"] + bubble["width"]
+    assert stage(page, "messenger").locator("article time").count() == 0
+
+
+def test_the_ledger_tells_the_truth_of_each_channel(visit):
+    page = visit().open()
+    whatsapp = stage(page, "whatsapp").locator(".ledger")
+    expect(whatsapp.get_by_role("button").first).to_have_accessible_name(re.compile(r"^Read, status 3"))
+    expect(whatsapp.locator(".entry").first).to_contain_text("statuses: read")
+    expect(whatsapp.locator(".entry").first).to_contain_text("200 OK")
+    expect(whatsapp.locator(".entry").first).to_contain_text("12:38:04")
+    assert whatsapp.locator(".entry").first.locator(".icon-tick-read").count() == 2
+    expect(whatsapp).not_to_contain_text("final on this channel")
+    for channel in ("telegram", "line"):
+        ledger = stage(page, channel).locator(".ledger")
+        expect(ledger.get_by_text("final on this channel")).to_have_count(2)
+        expect(ledger.get_by_role("button").first).to_have_accessible_name(re.compile(r"^Sent, status 1"))
+    page.get_by_label("Person").select_option("Budi")
+    expect(whatsapp.get_by_role("button", name=re.compile("^Undelivered, status −2"))).to_have_count(1)
+    failed = whatsapp.locator('.entry[data-tick="failed"]')
+    expect(failed).to_contain_text("131026")
+    expect(failed.locator(".entry-open .icon-tick-failed")).to_be_visible()
+    expect(whatsapp.locator('.entry[data-tick="clock"] .entry-open .icon-tick-clock')).to_be_visible()
+    expect(stage(page, "whatsapp").get_by_text("Not on this phone: it failed")).to_be_visible()
+
+
+def test_entries_stand_at_the_height_of_their_bubbles_and_scroll_with_them(visit):
+    page = visit().open("Budi")
+    for channel in CHANNELS:
+        whole = stage(page, channel)
+        chat = whole.get_by_role("log")
+        chat.evaluate("(one) => { one.scrollTop = one.scrollHeight / 2; }")
+        page.wait_for_timeout(150)
+        rows = [one.bounding_box()["y"] for one in whole.get_by_role("article").all()]
+        entries = [one.bounding_box()["y"] for one in whole.locator(".entry").all()]
+        assert len(rows) == len(entries)
+        assert max(abs(row - entry) for row, entry in zip(rows, entries, strict=True)) < 2
+
+
+def test_an_entry_opens_all_steps_and_the_request(visit):
+    page = visit().open()
+    stage(page, "messenger").locator(".entry-open").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("message_deliveries")
+    expect(dialog).to_contain_text('"to": "6801234567890123"')
+    shoot(page, "inspector")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_every_kind_of_block_is_drawn(visit, channel):
+    seen = visit()
+    page = seen.open("Budi")
+    chat = stage(page, channel).get_by_role("log")
+    for tag, word in (("strong", "bold"), ("em", "italic"), ("s", "gone"), ("code", "code")):
+        expect(chat.locator(f".text {tag}", has_text=word).first).to_have_text(word)
+    expect(chat.get_by_text("Fresh from the bar")).to_be_visible()
+    expect(chat.locator("img").first).to_have_js_property("naturalWidth", 400)
+    expect(chat.get_by_role("button", name="Play How we roast")).to_be_visible()
+    expect(chat.locator(".voice .wave rect")).to_have_count(34)
+    expect(chat.locator(".audio-name")).to_have_text("Jingle.wav")
+    document = chat.get_by_role("link", name=re.compile("Invoice 1042.pdf"))
+    expect(document).to_contain_text("PDF · 182 kB")
+    assert document.get_attribute("href").endswith("/sandbox/media/demo.pdf")
+    expect(chat.locator(".location")).to_contain_text("Jalan Senja 8, Jakarta")
+    expect(chat.locator(".location")).to_contain_text("6.20876° S, 106.84560° E")
+    expect(chat.get_by_text("Is this time right?")).to_be_visible()
+    expect(chat.get_by_text("Answer before 13:00")).to_be_visible()
+    for title in ("Yes", "Another time", "Cancel"):
+        expect(chat.get_by_role("button", name=title)).to_be_visible()
+    expect(chat.get_by_role("link", name="See the menu")).to_have_attribute("rel", "noopener noreferrer")
+    expect(chat.get_by_role("group", name=re.compile("Card . of 3"))).to_have_count(3)
+    expect(chat.locator("blockquote")).to_contain_text("Is it still open?")
+    chat.get_by_text("A kind that this preview does not draw").click()
+    expect(chat.locator(".unknown pre")).to_contain_text('"hologram"')
+    expect(chat.get_by_text("This image could not be loaded")).to_be_visible()
+    chips = stage(page, channel).get_by_role("group", name="Quick replies")
+    if channel in ("line", "messenger"):
+        expect(chips.get_by_role("button")).to_have_text(["Great", "Fine", "Could be better"])
+    else:
+        expect(chips).to_be_hidden()
+    seen.assert_clean(allowed=MISSING_MEDIA)
+
+
+def test_whatsapp_marks_are_read_as_that_app_reads_them(visit):
+    page = visit().open("Budi")
+    first = stage(page, "whatsapp").get_by_role("article").first
+    expect(first).to_contain_text("Marks: bold, italic, gone and code. 2*3*4 stays")
+    expect(first.get_by_role("link")).to_have_attribute("href", "https://example.com/menu")
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("*a*", [("a", "bold")]),
+        ("_a *b* c_", [("a b c", "italic"), ("b", "bold")]),
+        ("snake_case_name", []),
+        ("* not bold *", []),
+        ("*a\nb*", []),
+        ("```*x*```", [("*x*", "code")]),
+        ("👋 *b*", [("b", "bold")]),
+        ("**", []),
+    ],
+)
+def test_marks(visit, raw, shown):
+    page = visit().open()
+    found = page.evaluate(
+        """async (raw) => { const { readMarks } = await import("/phones/static/text.js");
+        const { text, spans } = readMarks(raw);
+        return spans.map((span) => [text.slice(span.offset, span.offset + span.length), span.style]); }""",
+        raw,
+    )
+    assert sorted(map(tuple, found)) == sorted(shown)
+
+
+def test_hostile_text_is_shown_literally_and_runs_nothing(visit, sandbox):
+    for phone in sandbox.phones:
+        phone.business = HOSTILE
+        phone.bubbles[0].events = [LedgerEvent(phone.bubbles[0].at, 1, HOSTILE, HOSTILE)]
+        phone.bubbles[0].quoted = HOSTILE
+    link = sandbox.phone("line", "Budi").bubbles[-1].blocks[1].choices[0]
+    object.__setattr__(link, "payload", "")
+    object.__setattr__(link, "url", "javascript:window.pwned=1")
+    seen = visit()
+    page = seen.open("Budi")
+    for channel in CHANNELS:
+        whole = stage(page, channel)
+        expect(whole.get_by_role("article").nth(2).locator(".text")).to_contain_text(HOSTILE)
+        expect(whole.locator(".app-bar strong")).to_have_text(HOSTILE)
+        expect(whole.locator(".entry").first).to_contain_text(HOSTILE)
+    stage(page, "line").get_by_role("button", name="Great").click()
+    assert page.evaluate("window.pwned") is None
+    assert page.locator("main script, img[src='x']").count() == 0
+    seen.assert_clean(allowed=MISSING_MEDIA)
+
+
+def test_pressing_a_choice_says_that_answers_are_not_connected(visit):
+    page = visit().open()
+    for channel in CHANNELS:
+        choice = stage(page, channel).get_by_role("button", name="Track my order")
+        choice.focus()
+        page.keyboard.press("Enter")
+        expect(stage(page, channel).locator(".toast")).to_have_text(NOT_CONNECTED)
+        expect(stage(page, channel).locator(".toast")).to_be_visible()
+
+
+def test_the_list_opens_as_a_sheet_in_its_phone(visit):
+    page = visit().open("Budi")
+    for channel in CHANNELS:
+        whole = stage(page, channel)
+        opener = whole.get_by_role("button", name="See drinks")
+        opener.click()
+        sheet = whole.get_by_role("dialog", name="See drinks")
+        expect(sheet.locator("legend")).to_have_text(["Hot", "Cold"])
+        expect(sheet.get_by_role("radio")).to_have_count(4)
+        expect(sheet).to_contain_text("With palm sugar")
+        inside, frame = sheet.bounding_box(), whole.locator(".screen").bounding_box()
+        assert inside["x"] >= frame["x"] - 1
+        assert inside["y"] + inside["height"] <= frame["y"] + frame["height"] + 1
+    shoot(page, "sheet")
+    expect(sheet.get_by_role("button", name="Send")).to_be_disabled()
+    sheet.get_by_text("Es Kopi").click()
+    sheet.get_by_role("button", name="Send").click()
+    expect(whole.locator(".toast")).to_have_text(NOT_CONNECTED)
+    page.keyboard.press("Escape")
+    expect(sheet).to_have_count(0)
+    expect(opener).to_be_focused()
+
+
+def test_a_voice_message_plays(visit):
+    page = visit().open("Budi")
+    chat = stage(page, "whatsapp").get_by_role("log")
+    chat.get_by_role("button", name="Play voice message").click()
+    expect(chat.get_by_role("button", name="Pause voice message")).to_be_visible()
+    page.wait_for_function("() => document.querySelector('.voice audio').currentTime > 0.1")
+
+
+def test_a_switch_posts_and_the_phone_shows_it(visit, sandbox):
+    page = visit().open()
+    whole = stage(page, "whatsapp")
+    whole.get_by_role("switch", name="Online").click()
+    expect(whole.get_by_text("Phone offline: messages wait at the platform")).to_be_visible()
+    whole.get_by_role("switch", name="Chat open").press("Space")
+    expect(whole.get_by_role("switch", name="Chat open")).not_to_be_checked()
+    expect(whole.get_by_role("switch", name="Chat open")).to_be_enabled()
+    path = f"/sandbox/phones/whatsapp/{sandbox.phone('whatsapp').address}"
+    assert sandbox.posts == [(path, {"online": False}), (path, {"chat_open": False})]
+    shoot(page, "offline")
+
+
+def test_a_refused_switch_goes_back_and_says_why(visit, sandbox):
+    sandbox.refuse_posts = True
+    page = visit().open()
+    switch = stage(page, "line").get_by_role("switch", name="Online")
+    switch.click()
+    expect(page.get_by_text("The phone was not switched. The sandbox answered 500.")).to_be_visible()
+    expect(switch).to_be_checked()
+
+
+def test_a_message_and_its_receipts_arrive_live(visit, sandbox):
+    seen = visit()
+    page = seen.open()
+    phone = sandbox.phone("whatsapp")
+    bubble = Bubble(id="new", at="2026-11-22T12:40:00+07:00", blocks=(text("Your coffee is ready ☕"),))
+    phone.bubbles.append(bubble)
+    sandbox.publish(phone)
+    chat = stage(page, "whatsapp").get_by_role("log")
+    new = chat.get_by_role("article").last
+    expect(new).to_contain_text("Your coffee is ready ☕")
+    expect(new).to_be_in_viewport()
+    bubble.tick, bubble.status = "delivered", 2
+    bubble.events.append(LedgerEvent("2026-11-22T12:40:01+07:00", 2, "statuses: delivered", "200 OK"))
+    sandbox.publish(phone)
+    expect(new).to_have_attribute("aria-label", re.compile("delivered$"))
+    expect(stage(page, "whatsapp").locator(".entry").last).to_contain_text("statuses: delivered")
+    seen.assert_clean()
+
+
+def test_the_arrival_moves_only_for_those_who_want_motion(visit, sandbox):
+    for motion, name in (("no-preference", "arrive"), ("reduce", "none")):
+        page = visit(reduced_motion=motion).open()
+        phone = sandbox.phone("telegram")
+        phone.bubbles.append(Bubble(id=motion, at=phone.bubbles[-1].at, blocks=(text(f"For {motion}"),)))
+        sandbox.publish(phone)
+        row = stage(page, "telegram").get_by_role("article").last
+        expect(row).to_contain_text(f"For {motion}")
+        style = row.locator(".stack").evaluate(
+            "(one) => [getComputedStyle(one).animationName, getComputedStyle(one).animationDuration]"
+        )
+        assert style[0] == name
+        assert name == "none" or style[1] == "0.16s"
+
+
+def test_a_lost_stream_is_said_and_caught_up(visit, sandbox):
+    page = visit().open()
+    sandbox.refuse_streams = True
+    sandbox.drop_streams()
+    expect(page.get_by_text("reconnecting", exact=True)).to_be_visible()
+    phone = sandbox.phone("line")
+    phone.bubbles.append(Bubble(id="missed", at=phone.bubbles[-1].at, blocks=(text("Sent while you were away"),)))
+    sandbox.refuse_streams = False
+    expect(page.get_by_text("live", exact=True)).to_be_visible(timeout=15_000)
+    expect(stage(page, "line").get_by_text("Sent while you were away")).to_be_visible()
+
+
+def test_reset_empties_the_phones_and_shows_how_to_begin(visit, sandbox):
+    seen = visit()
+    page = seen.open()
+    page.get_by_label("Person").select_option("Sari")
+    page.get_by_role("button", name="Reset").click()
+    expect(page.get_by_role("heading", name="Send the first message")).to_be_visible()
+    expect(page.locator("#first-code")).to_have_text(CURL)
+    expect(page.get_by_text("No messages yet")).to_have_count(4)
+    assert sandbox.posts == [("/sandbox/reset", {})]
+    shoot(page, "empty")
+    seen.assert_clean()
+
+
+def test_without_a_hint_a_sentence_stands_there(visit, sandbox):
+    sandbox.hint = False
+    for phone in sandbox.phones:
+        phone.bubbles.clear()
+    page = visit().open()
+    expect(page.get_by_text("Send a message through the API and it lands on these phones.")).to_be_visible()
+    expect(page.locator("#first-curl")).to_be_hidden()
+
+
+def test_the_theme_is_kept(visit):
+    page = visit(color_scheme="light").open()
+    ground = "() => getComputedStyle(document.body).color"
+    light = page.evaluate(ground)
+    page.get_by_role("radio", name="Dark").check(force=True)
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    expect(page.locator(".stage")).to_have_count(4)
+    assert page.evaluate(ground) == dark
+    page.get_by_role("radio", name="System").check(force=True)
+    assert page.evaluate(ground) == light
+
+
+def test_a_phone_sized_page_is_a_strip_with_the_ledger_under_each_phone(visit):
+    seen = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, device_scale_factor=2)
+    page = seen.open()
+    first = stage(page, "whatsapp")
+    phone, ledger = first.locator(".phone").bounding_box(), first.locator(".ledger").bounding_box()
+    assert ledger["y"] >= phone["y"] + phone["height"]
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("button, select, a.choice, .switch, .theme label")]
+        .filter((one) => one.offsetParent && one.getBoundingClientRect().height < 40)
+        .map((one) => one.outerHTML.slice(0, 80))"""
+    )
+    assert small == []
+    shoot(page, "mobile")
+    page.get_by_role("button", name="LINE", exact=True).tap()
+    expect(stage(page, "line").locator(".phone")).to_be_in_viewport(ratio=0.5)
+    expect(page.get_by_role("button", name="LINE", exact=True)).to_have_attribute("aria-current", "true")
+    shoot(page, "mobile-line")
+    seen.assert_clean()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("person", ["Sari", "Budi"])
+def test_axe_finds_nothing_serious(visit, scheme, person):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = visit(color_scheme=scheme, bypass_csp=True).open(person)
+    shoot(page, f"desktop-{person.lower()}-{scheme}")
+    shoot(page, f"all-{person.lower()}-{scheme}", tall=True)
+    found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}).response
+    serious = [
+        (one["id"], node["html"][:160], node["failureSummary"][:300])
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+    assert serious == []
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "height"), [("tablet", 820, 1180), ("laptop", 1280, 800), ("wide", 1920, 1080)]
+)
+def test_other_widths_hold(visit, name, width, height):
+    seen = visit(viewport={"width": width, "height": height})
+    page = seen.open()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    shoot(page, name)
+    seen.assert_clean()

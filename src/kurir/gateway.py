@@ -16,8 +16,8 @@ from kurir.clock import Clock, SystemClock
 from kurir.configuration.declared import declared, existing_records, open_account
 from kurir.configuration.model import Configuration
 from kurir.delivery.dispatcher import Dispatcher
-from kurir.domain.account import Account
 from kurir.directory import Directory
+from kurir.domain.account import Account
 from kurir.egress import Egress, EgressSettings
 from kurir.http.app import Parts, create_app
 from kurir.http.edge import Edge

@@ -34,7 +34,8 @@ MEDIA = "https://media.sandbox.invalid"
 DELIVERS = ("whatsapp", "messenger")
 
 PICTURE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300" width="400" height="300"><defs>
-<linearGradient id="s" x2="0" y2="1"><stop stop-color="#f7c59f"/><stop offset="1" stop-color="#f0876a"/></linearGradient>
+<linearGradient id="s" x2="0" y2="1"><stop stop-color="#f7c59f"/>
+<stop offset="1" stop-color="#f0876a"/></linearGradient>
 <linearGradient id="c" x2="1"><stop stop-color="#fffaf2"/><stop offset="1" stop-color="#ecdccb"/></linearGradient>
 </defs><rect width="400" height="300" fill="url(#s)"/><circle cx="298" cy="92" r="46" fill="#fff1d6"/>
 <path d="M0 190c70-60 130-50 200-20s130 20 200-15v145H0z" fill="#c9584a"/>
@@ -91,22 +92,22 @@ class Maker:
         return bubble
 
     def events(self, status: int) -> list[LedgerEvent]:
-        def one(seconds: int, reached: int, what: str, answer: str = "200 OK") -> LedgerEvent:
+        def one(seconds: int, reached: int, what: str, answer: str = "200") -> LedgerEvent:
             return LedgerEvent((self.at + timedelta(seconds=seconds)).isoformat(), reached, what, answer)
 
         channel = self.phone.channel
         if channel == "telegram":
-            return [one(0, 1, "sendMessage answered ok", "")]
+            return [one(0, 1, "answered with a message id: final on this channel", "")]
         if channel == "line":
-            return [one(0, 1, "push answered 200", "")]
-        names = ("statuses: sent", "statuses: delivered", "statuses: read")
+            return [one(0, 1, "answered 200: final on this channel", "")]
+        names = ("webhook: sent", "webhook: delivered", "webhook: read")
         if channel == "messenger":
-            names = ("Send API answered 200", "message_deliveries", "message_reads")
-        found = [one(0, 0, "accepted, waits for its receipt", "")] if channel == "whatsapp" else []
+            names = ("answered 200: sent", "webhook: message_deliveries", "webhook: message_reads")
+        found = [one(0, 0, "accepted; WhatsApp says sent by webhook", "")] if channel == "whatsapp" else []
         if status < 0:
-            return [*found, one(1, status, "statuses: failed, code 131026", "200 OK")]
+            return [*found, one(1, status, "webhook: failed, 131026 Message undeliverable", "200")]
         return found + [
-            one(at, at, names[at - 1], "" if channel == "messenger" and at == 1 else "200 OK")
+            one(at, at, names[at - 1], "" if channel == "messenger" and at == 1 else "200")
             for at in range(1, status + 1)
         ]
 
@@ -120,9 +121,12 @@ def units(words: str, part: str) -> int:
     return len(words[: words.index(part)].encode("utf-16-le")) // 2
 
 
-def buttons(channel: str, *titles: str) -> Block:
-    style = {"telegram": "inline"}.get(channel, "rows")
-    return Block("buttons", style=style, choices=tuple(Choice(one, payload=one.lower()) for one in titles))
+def buttons(channel: str, *titles: str) -> tuple[Block, ...]:
+    """Return one block of rows; on Telegram one block for each row of keys."""
+    choices = tuple(Choice(one, payload=one.lower()) for one in titles)
+    if channel == "telegram":
+        return tuple(Block("buttons", style="inline", choices=(one,)) for one in choices)
+    return (Block("buttons", style="rows", choices=choices),)
 
 
 def sari(channel: str, address: str) -> Phone:
@@ -130,10 +134,7 @@ def sari(channel: str, address: str) -> Phone:
     make = Maker(channel, "Sari", address)
     paid = "Hi Sari 👋 your order #1042 is paid, Rp 68.000. Thank you! The bar starts in five minutes."
     spans = (Span(units(paid, "#"), 5, "bold"),)
-    if channel == "whatsapp":
-        make.add(text(paid.replace("#1042", "*#1042*")), status=3)
-    else:
-        make.add(text(paid, spans=spans if channel == "telegram" else ()), status=3)
+    make.add(text(paid, spans=spans if channel in ("whatsapp", "telegram") else ()), status=3)
     items = "2 × Kopi Susu Gula Aren\n1 × Roti Bakar Keju\nReady around 13:05."
     picture = Block("image", url=f"{MEDIA}/demo.svg", name="A cup of coffee at sunset")
     footer = text("Pickup at Jalan Senja 8", "footer")
@@ -141,25 +142,25 @@ def sari(channel: str, address: str) -> Phone:
     if channel == "telegram":
         caption = f"Your order is being made\n{items}\n\nPickup at Jalan Senja 8"
         block = text(caption, "caption", (Span(0, 24, "bold"), Span(caption.rindex("Pickup"), 23, "italic")))
-        make.add(picture, block, choices)
+        make.add(picture, block, *choices)
     elif channel == "messenger":
-        make.add(picture, text("Your order is being made", "title"), text(items, "subtitle"), choices, status=2)
+        make.add(picture, text("Your order is being made", "title"), text(items, "subtitle"), *choices, status=2)
     else:
         header = () if channel == "whatsapp" else (text("Your order is being made", "header"),)
-        body = text(f"*Your order is being made*\n{items}" if channel == "whatsapp" else items)
-        make.add(picture, *header, body, footer, choices, status=2)
+        title = "Your order is being made\n" if channel == "whatsapp" else ""
+        body = text(title + items, spans=(Span(0, len(title) - 1, "bold"),) if title else ())
+        make.add(picture, *header, body, footer, *choices, status=2)
     return make.phone
 
 
 def every_kind(channel: str, address: str) -> Phone:
     """Return a phone that holds every block kind."""
     make = Maker(channel, "Budi", address)
-    marked = "Marks: *bold*, _italic_, ~gone~ and `code`. 2*3*4 stays, https://example.com/menu too."
-    plain = "Marks 🎉 bold, italic, gone and code."
+    plain = "Marks 🎉 bold, italic, gone and code. *This* stays, see https://example.com/menu."
     words = ("bold", "italic", "gone", "code")
     styles = ("bold", "italic", "strike", "code")
     spans = tuple(Span(units(plain, word), len(word), style) for word, style in zip(words, styles, strict=True))
-    make.add(text(marked) if channel == "whatsapp" else text(plain, spans=spans), status=3)
+    make.add(text(plain, spans=spans), status=3)
     make.add(text("ขอบคุณค่ะ · ありがとう · شكراً"), status=3)
     make.add(text(HOSTILE), status=2, quoted="Is it still open?")
     make.add(Block("image", url=f"{MEDIA}/demo.svg", name="Coffee"), text("Fresh from the bar", "caption"), status=2)
@@ -180,12 +181,14 @@ def every_kind(channel: str, address: str) -> Phone:
         text("Is this time right?", "header"),
         text("Pickup today at 13:05."),
         text("Answer before 13:00", "footer"),
-        buttons(channel, "Yes", "Another time", "Cancel"),
+        *buttons(channel, "Yes", "Another time", "Cancel"),
         status=2,
     )
     link = Choice("See the menu", url="https://example.com/menu")
     style = "inline" if channel == "telegram" else "rows"
-    make.add(text("A button that opens a page."), Block("buttons", style=style, choices=(link,)), status=2)
+    pair = (Choice("Left", "l"), Choice("Right", "r"))
+    keys = (Block("buttons", style=style, choices=pair), Block("buttons", style=style, choices=(link,)))
+    make.add(text("Two keys and a button that opens a page."), *keys, status=2)
     hot = (Choice("Kopi Susu", "a", description="With palm sugar"), Choice("Americano", "b"))
     cold = (Choice("Es Kopi", "c", description="Iced, 350 ml"), Choice("Matcha", "d", description="Stone ground"))
     sections = (Section("Hot", hot), Section("Cold", cold))
@@ -200,6 +203,7 @@ def every_kind(channel: str, address: str) -> Phone:
         for title, price in (("Kopi Susu", "Rp 24.000"), ("Americano", "Rp 20.000"), ("Es Kopi", "Rp 26.000"))
     )
     make.add(Block("carousel", cards=cards), status=2)
+    make.add(Block("unknown", text="Sticker 446/1988"), status=1)
     make.add(Block("unknown", text='{"type":"hologram","hologram":{"id":"42"}}'), status=1)
     make.add(Block("image", url=f"{MEDIA}/absent.png"), text("This picture is gone", "caption"), status=1)
     if channel == "whatsapp":

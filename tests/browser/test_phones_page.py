@@ -1,13 +1,17 @@
 """The page of the phones, as a person meets it: in Chromium, against a tiny server with canned phones."""
 
+import asyncio
 import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
 from fixture_server import CURL, HOSTILE, serving, text
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from kurir.sandbox.config import DEMO_TELEGRAM, demo_config
+from kurir.sandbox.server import SandboxServer
 from kurir.sandbox.view import Bubble, LedgerEvent
 
 pytestmark = pytest.mark.browser
@@ -86,6 +90,25 @@ def visit(chromium, sandbox):
         one.context.close()
 
 
+@pytest.fixture
+def real_sandbox():
+    """The sandbox itself, with its own policy, on a loop in a thread."""
+    started, ended, found = threading.Event(), asyncio.Event(), {}
+
+    async def run() -> None:
+        async with SandboxServer(demo_config(hint="curl -d @message.json localhost")) as server:
+            found.update(url=server.url, loop=asyncio.get_running_loop())
+            started.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),), daemon=True)
+    thread.start()
+    assert started.wait(10), "the sandbox did not start"
+    yield found["url"]
+    found["loop"].call_soon_threadsafe(ended.set)
+    thread.join(10)
+
+
 def stage(page: Page, channel: str):
     return page.locator(f'.stage[data-channel="{channel}"]')
 
@@ -111,7 +134,7 @@ def test_four_phones_of_the_first_person_stand_in_order(visit):
     page = seen.open(person="")
     names = [f"{name}-style preview" for name in ("WhatsApp", "Telegram", "LINE", "Messenger")]
     expect(page.locator(".stage-head h2")).to_have_text(names)
-    expect(page.get_by_label("Person")).to_have_value("Sari")
+    expect(page.get_by_label("Person", exact=True)).to_have_value("Sari")
     expect(page.get_by_text("Not affiliated with")).to_be_visible()
     assert page.locator("html").get_attribute("lang") == "en"
     lefts = [one.bounding_box()["x"] for one in page.locator(".stage").all()]
@@ -148,8 +171,8 @@ def test_the_ledger_tells_the_truth_of_each_channel(visit):
     page = visit().open()
     whatsapp = stage(page, "whatsapp").locator(".ledger")
     expect(whatsapp.get_by_role("button").first).to_have_accessible_name(re.compile(r"^Read, status 3"))
-    expect(whatsapp.locator(".entry").first).to_contain_text("statuses: read")
-    expect(whatsapp.locator(".entry").first).to_contain_text("200 OK")
+    expect(whatsapp.locator(".entry").first).to_contain_text("webhook: read")
+    expect(whatsapp.locator(".entry").first).to_contain_text("answered 200")
     expect(whatsapp.locator(".entry").first).to_contain_text("12:38:04")
     assert whatsapp.locator(".entry").first.locator(".icon-tick-read").count() == 2
     expect(whatsapp).not_to_contain_text("final on this channel")
@@ -157,7 +180,7 @@ def test_the_ledger_tells_the_truth_of_each_channel(visit):
         ledger = stage(page, channel).locator(".ledger")
         expect(ledger.get_by_text("final on this channel")).to_have_count(2)
         expect(ledger.get_by_role("button").first).to_have_accessible_name(re.compile(r"^Sent, status 1"))
-    page.get_by_label("Person").select_option("Budi")
+    page.get_by_label("Person", exact=True).select_option("Budi")
     expect(whatsapp.get_by_role("button", name=re.compile("^Undelivered, status −2"))).to_have_count(1)
     failed = whatsapp.locator('.entry[data-tick="failed"]')
     expect(failed).to_contain_text("131026")
@@ -216,6 +239,7 @@ def test_every_kind_of_block_is_drawn(visit, channel):
     expect(chat.locator("blockquote")).to_contain_text("Is it still open?")
     chat.get_by_text("A kind that this preview does not draw").click()
     expect(chat.locator(".unknown pre")).to_contain_text('"hologram"')
+    expect(chat.get_by_text("Not drawn here: Sticker 446/1988")).to_be_visible()
     expect(chat.get_by_text("This image could not be loaded")).to_be_visible()
     chips = stage(page, channel).get_by_role("group", name="Quick replies")
     if channel in ("line", "messenger"):
@@ -225,35 +249,22 @@ def test_every_kind_of_block_is_drawn(visit, channel):
     seen.assert_clean(allowed=MISSING_MEDIA)
 
 
-def test_whatsapp_marks_are_read_as_that_app_reads_them(visit):
+def test_spans_count_utf_16_units_and_other_marks_stay_as_they_are(visit):
     page = visit().open("Budi")
-    first = stage(page, "whatsapp").get_by_role("article").first
-    expect(first).to_contain_text("Marks: bold, italic, gone and code. 2*3*4 stays")
-    expect(first.get_by_role("link")).to_have_attribute("href", "https://example.com/menu")
+    for channel in CHANNELS:
+        first = stage(page, channel).get_by_role("article").first
+        expect(first).to_contain_text("Marks 🎉 bold, italic, gone and code. *This* stays")
+        expect(first.get_by_role("link")).to_have_attribute("href", "https://example.com/menu")
 
 
-@pytest.mark.parametrize(
-    ("raw", "shown"),
-    [
-        ("*a*", [("a", "bold")]),
-        ("_a *b* c_", [("a b c", "italic"), ("b", "bold")]),
-        ("snake_case_name", []),
-        ("* not bold *", []),
-        ("*a\nb*", []),
-        ("```*x*```", [("*x*", "code")]),
-        ("👋 *b*", [("b", "bold")]),
-        ("**", []),
-    ],
-)
-def test_marks(visit, raw, shown):
-    page = visit().open()
-    found = page.evaluate(
-        """async (raw) => { const { readMarks } = await import("/phones/static/text.js");
-        const { text, spans } = readMarks(raw);
-        return spans.map((span) => [text.slice(span.offset, span.offset + span.length), span.style]); }""",
-        raw,
+def test_one_block_of_keys_is_one_row(visit):
+    page = visit().open("Budi")
+    chat = stage(page, "telegram").get_by_role("log")
+    left, right, menu = (
+        chat.locator(".key", has_text=words).bounding_box() for words in ("Left", "Right", "See the menu")
     )
-    assert sorted(map(tuple, found)) == sorted(shown)
+    assert left["y"] == right["y"] < menu["y"]
+    assert menu["width"] > left["width"] * 1.9
 
 
 def test_hostile_text_is_shown_literally_and_runs_nothing(visit, sandbox):
@@ -352,10 +363,10 @@ def test_a_message_and_its_receipts_arrive_live(visit, sandbox):
     expect(new).to_contain_text("Your coffee is ready ☕")
     expect(new).to_be_in_viewport()
     bubble.tick, bubble.status = "delivered", 2
-    bubble.events.append(LedgerEvent("2026-11-22T12:40:01+07:00", 2, "statuses: delivered", "200 OK"))
+    bubble.events.append(LedgerEvent("2026-11-22T12:40:01+07:00", 2, "webhook: delivered", "200"))
     sandbox.publish(phone)
     expect(new).to_have_attribute("aria-label", re.compile("delivered$"))
-    expect(stage(page, "whatsapp").locator(".entry").last).to_contain_text("statuses: delivered")
+    expect(stage(page, "whatsapp").locator(".entry").last).to_contain_text("webhook: delivered")
     seen.assert_clean()
 
 
@@ -389,7 +400,7 @@ def test_a_lost_stream_is_said_and_caught_up(visit, sandbox):
 def test_reset_empties_the_phones_and_shows_how_to_begin(visit, sandbox):
     seen = visit()
     page = seen.open()
-    page.get_by_label("Person").select_option("Sari")
+    page.get_by_label("Person", exact=True).select_option("Sari")
     page.get_by_role("button", name="Reset").click()
     expect(page.get_by_role("heading", name="Send the first message")).to_be_visible()
     expect(page.locator("#first-code")).to_have_text(CURL)
@@ -397,6 +408,17 @@ def test_reset_empties_the_phones_and_shows_how_to_begin(visit, sandbox):
     assert sandbox.posts == [("/sandbox/reset", {})]
     shoot(page, "empty")
     seen.assert_clean()
+
+
+def test_messages_of_another_person_are_one_press_away(visit, sandbox):
+    for phone in sandbox.phones:
+        if phone.person == "Sari":
+            phone.bubbles.clear()
+    page = visit().open(person="")
+    expect(page.get_by_text("Sari's phones are empty. Messages arrived for Budi.")).to_be_visible()
+    page.get_by_role("button", name="Show Budi's phones").click()
+    expect(page.get_by_label("Person", exact=True)).to_have_value("Budi")
+    expect(stage(page, "line").get_by_text("Jalan Senja 8, Jakarta")).to_be_visible()
 
 
 def test_without_a_hint_a_sentence_stands_there(visit, sandbox):
@@ -469,3 +491,27 @@ def test_other_widths_hold(visit, name, width, height):
     assert page.evaluate("document.documentElement.scrollWidth") == width
     shoot(page, name)
     seen.assert_clean()
+
+
+def test_the_page_works_on_the_real_sandbox_under_its_policy(chromium, real_sandbox):
+    seen = Visit(chromium, real_sandbox)
+    try:
+        page = seen.open("Budi")
+        expect(page.locator("#first-code")).to_have_text("curl -d @message.json localhost")
+        picture = "https://media.sandbox.invalid/demo.jpg"
+        keys = [[{"text": "Left", "callback_data": "l"}, {"text": "Right", "callback_data": "r"}]]
+        photo = {"chat_id": 1001, "photo": picture, "caption": "Hi & bye", "reply_markup": {"inline_keyboard": keys}}
+        sent = page.request.post(f"{real_sandbox}/telegram/bot{DEMO_TELEGRAM.token}/sendPhoto", data=photo)
+        assert sent.ok, sent.text()
+        whole = stage(page, "telegram")
+        expect(whole.get_by_text("Hi & bye")).to_be_visible()
+        expect(whole.locator(".key")).to_have_text(["Left", "Right"])
+        expect(whole.locator(".entry")).to_contain_text("final on this channel")
+        page.wait_for_function("() => document.querySelector('.media img')?.naturalWidth > 0")
+        whole.get_by_role("switch", name="Online").click()
+        expect(whole.get_by_text("Phone offline: messages wait at the platform")).to_be_visible()
+        page.get_by_role("button", name="Reset").click()
+        expect(page.get_by_text("No messages yet")).to_have_count(4)
+        seen.assert_clean()
+    finally:
+        seen.context.close()

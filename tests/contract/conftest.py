@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from support.records import DECLARED, T0
 
 from kurir.store.base import Store
 from kurir.store.sqlite import SqliteStore
+from support.records import DECLARED, T0
 
 
 async def _sqlite(folder: Path) -> Store:

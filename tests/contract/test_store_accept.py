@@ -4,13 +4,13 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from support.records import ACCOUNT, CLIENT, OTHER_ACCOUNT, OTHER_CLIENT, at, failed, mark, new_message, result, send
 
 from kurir.clock import uuid7
 from kurir.domain.message import Priority
 from kurir.domain.problem import Loss
 from kurir.domain.status import Status
 from kurir.store.base import Accepted, Conflict, MessageFilter, StoreUnavailable
+from support.records import ACCOUNT, CLIENT, OTHER_ACCOUNT, OTHER_CLIENT, at, failed, mark, new_message, result, send
 
 
 async def test_an_accepted_message_is_queued_with_all_that_it_came_with(store):

@@ -4,9 +4,9 @@ import copy
 
 import aiohttp
 import pytest
-from support.sandbox import ANI, BUDI, junk_variants, running, summary
 
 from kurir.sandbox.config import DEMO_WHATSAPP, Delays
+from support.sandbox import ANI, BUDI, junk_variants, running, summary
 
 
 def text(body="Hi", **more):
@@ -176,7 +176,7 @@ async def test_everything_at_a_limit_is_taken():
 
 async def test_junk_anywhere_is_answered_like_the_platform_and_never_breaks():
     async with running() as world:
-        for message in (text(context={"message_id": "x"}), buttons(footer={"text": "f"}), listing(2, 1)):
+        for message in (text(context={"message_id": "x"}), buttons(("a",), footer={"text": "f"}), listing(1, 1)):
             for variant in junk_variants(message):
                 status, body = await world.whatsapp(variant)
                 assert status == 200 or body["error"]["code"], variant
@@ -343,7 +343,7 @@ async def test_without_a_webhook_the_ledger_says_so():
 async def test_an_upload_is_sent_by_its_id():
     headers = {"Authorization": f"Bearer {DEMO_WHATSAPP.access_token}"}
     async with running() as world:
-        form = aiohttp.FormData()
+        form = aiohttp.FormData(quote_fields=False)
         form.add_field("messaging_product", "whatsapp")
         form.add_field("file", b"%PDF-1.4 ...", filename="räk.pdf", content_type="application/pdf")
         path = f"/graph/v26.0/{DEMO_WHATSAPP.phone_number_id}/media"

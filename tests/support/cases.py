@@ -59,10 +59,14 @@ def differences(expected: Any, actual: Any, *, tid: str, tokens: dict[str, str],
             for line in differences(one, other, tid=tid, tokens=tokens, at=f"{at}[{index}]")
         ]
     if isinstance(expected, str) and isinstance(actual, str):
-        return [] if _same_text(expected, actual, tid, tokens) else [f"{at}: {actual!r:.300} instead of {expected!r:.300}"]
-    return [] if type(expected) is type(actual) and expected == actual or _same_number(expected, actual) else [
-        f"{at}: {actual!r:.300} instead of {expected!r:.300}"
-    ]
+        return (
+            [] if _same_text(expected, actual, tid, tokens) else [f"{at}: {actual!r:.300} instead of {expected!r:.300}"]
+        )
+    return (
+        []
+        if (type(expected) is type(actual) and expected == actual) or _same_number(expected, actual)
+        else [f"{at}: {actual!r:.300} instead of {expected!r:.300}"]
+    )
 
 
 def _same_number(expected: Any, actual: Any) -> bool:

@@ -1,7 +1,7 @@
 """A real gateway and a real sandbox for tests: own store file, real HTTP on loopback, ports as they are free."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +52,17 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, store: Any = None, extra: dict[str, Any] | None = None) -> AsyncIterator[Running]:
-    """Run a gateway with the demo's accounts against a sandbox. *extra* is merged into the client's configuration."""
+async def running(
+    folder: Path,
+    *,
+    store: Any = None,
+    extra: dict[str, Any] | None = None,
+    edit: Callable[[dict[str, Any]], None] | None = None,
+) -> AsyncIterator[Running]:
+    """Run a gateway with the demo's accounts against a sandbox.
+
+    *extra* is merged into the client's configuration; *edit* may change the whole document before it is parsed.
+    """
     sandbox = SandboxServer(demo_config())
     await sandbox.start()
     try:
@@ -61,10 +70,10 @@ async def running(folder: Path, *, store: Any = None, extra: dict[str, Any] | No
             sandbox.sandbox.config, demo.Addresses("http://127.0.0.1:1", sandbox.url), "127.0.0.1:0", folder, PASSWORD
         )
         document["clients"][demo.CLIENT].update(extra or {})
+        if edit is not None:
+            edit(document)
         configuration = parse(document, {}, channels=channels.installed())
-        options = Options(
-            {demo.MEDIA_HOST: f"{sandbox.url}/sandbox/media"}, demo.contacts(sandbox.sandbox.config)
-        )
+        options = Options({demo.MEDIA_HOST: f"{sandbox.url}/sandbox/media"}, demo.contacts(sandbox.sandbox.config))
         gateway = Gateway(configuration, options, store=store)
         await gateway.start()
         for channel, url in demo.webhooks(gateway.server.url).items():

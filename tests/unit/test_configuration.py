@@ -81,7 +81,7 @@ database = "kurir.db"                     # a file (SQLite) or postgresql://…
 public_url = "https://chat.example.com"   # what platforms call; a path prefix is allowed; http only on loopback
 encryption_key = {{ file = "kurir.key" }}   # platform tokens at rest; made beside the SQLite file when absent
 admin_token = {{ env = "KURIR_ADMIN_TOKEN" }}
-allow_networks = []                       # CIDRs that media and callback URLs may reach although private; metadata never
+allow_networks = []                       # CIDRs that media and callback URLs may reach although private
 retention = "90d"                         # of finished messages, attempts, events
 
 [clients.acme]
@@ -89,7 +89,9 @@ username = "acme"
 password = {{ env = "ACME_PASSWORD" }}
 default_region = "ID"
 max_age = "24h"
-callbacks = [{{ url = "https://crm.example.com/hook", dialect = "compat", secret = "{WHSEC}", events = ["*"], headers = {{}} }}]
+callbacks = [
+    {{ url = "https://crm.example.com/hook", dialect = "compat", secret = "{WHSEC}", events = ["*"], headers = {{}} }},
+]
 
 [[clients.acme.accounts]]
 id = "acme-wa"                            # in webhook paths: opaque, lowercase, never a phone number
@@ -299,14 +301,19 @@ LISTEN = 'expected an address such as "127.0.0.1:8080" or "[::1]:8080"'
 KEY = "32 random bytes as base64 or hex, such as `openssl rand -base64 32` prints"
 ACCOUNT_ID = "expected 1 to 63 lower-case letters, digits and dashes, the first one no dash"
 
+ACCOUNT = "clients.acme.accounts[0]"
+HOOK = "clients.acme.callbacks[0]"
+
 BAD: list[tuple[str, list[str]]] = [
     # the top level
     ('listn = "x"', ['listn: unknown key of the top level; did you mean "listen"?']),
     (
         'zzz = "x"',
         [
-            "zzz: unknown key of the top level; known are: listen, database, public_url, encryption_key, admin_token, "
-            "allow_networks, retention, clients"
+            (
+                "zzz: unknown key of the top level; known are: listen, database, public_url, encryption_key, "
+                "admin_token, allow_networks, retention, clients"
+            )
         ],
     ),
     ('listen = "8080"', [f'listen: {LISTEN}, got "8080"']),
@@ -380,8 +387,10 @@ BAD: list[tuple[str, list[str]]] = [
     (
         '[clients."a/b"]\nusername = "a"\npassword = "b"',
         [
-            'clients."a/b": a client\'s id takes 1 to 128 letters, digits, dots, dashes, underscores and tildes, and no '
-            "dot first"
+            (
+                'clients."a/b": a client\'s id takes 1 to 128 letters, digits, dots, dashes, underscores and tildes, '
+                "and no dot first"
+            )
         ],
     ),
     (
@@ -410,8 +419,10 @@ BAD: list[tuple[str, list[str]]] = [
     (
         CLIENT + 'default_region = "ZZ"',
         [
-            'clients.acme.default_region: expected two letters of ISO 3166 such as "ID", got "ZZ", which is no region '
-            "with phone numbers"
+            (
+                'clients.acme.default_region: expected two letters of ISO 3166 such as "ID", got "ZZ", which is no '
+                "region with phone numbers"
+            )
         ],
     ),
     (
@@ -429,55 +440,57 @@ BAD: list[tuple[str, list[str]]] = [
         CLIENT + "callbacks = [7]",
         [
             "clients.acme.callbacks[0]: expected a table: a callback, got 7",
-            "clients.acme.callbacks[0].url: is missing: expected an http:// or https:// URL",
-            "clients.acme.callbacks[0].secret: is missing: expected whsec_ and base64, or a reference to it",
+            f"{HOOK}.url: is missing: expected an http:// or https:// URL",
+            f"{HOOK}.secret: is missing: expected whsec_ and base64, or a reference to it",
         ],
     ),
-    (CLIENT + CALLBACK.replace("https", "ftp"), [f"clients.acme.callbacks[0].url: {HTTP_URL}, got a string"]),
+    (CLIENT + CALLBACK.replace("https", "ftp"), [f"{HOOK}.url: {HTTP_URL}, got a string"]),
     (
         CLIENT + CALLBACK.replace("whsec_", "wsec_"),
-        [f"clients.acme.callbacks[0].secret: {SECRET}, got a string"],
+        [f"{HOOK}.secret: {SECRET}, got a string"],
     ),
     (
         CLIENT + CALLBACK.replace("AAEC", "…"),
-        [f"clients.acme.callbacks[0].secret: {SECRET}; this is no base64, got a string"],
+        [f"{HOOK}.secret: {SECRET}; this is no base64, got a string"],
     ),
     (
         CLIENT + CALLBACK.replace(WHSEC, "whsec_c2hvcnQ="),
-        [f"clients.acme.callbacks[0].secret: {SECRET}; these are 5 bytes"],
+        [f"{HOOK}.secret: {SECRET}; these are 5 bytes"],
     ),
     (
         CLIENT + CALLBACK + 'dialect = "Compat"',
-        ['clients.acme.callbacks[0].dialect: expected "compat" or "standard", got "Compat"'],
+        [f'{HOOK}.dialect: expected "compat" or "standard", got "Compat"'],
     ),
     (
         CLIENT + CALLBACK + 'events = ["message.statuses", 1]',
         [
-            'clients.acme.callbacks[0].events[0]: expected the name of an event, got "message.statuses": did you mean '
-            '"message.status"?',
-            "clients.acme.callbacks[0].events[1]: expected the name of an event, got 1",
+            (
+                f'{HOOK}.events[0]: expected the name of an event, got "message.statuses": did you mean '
+                '"message.status"?'
+            ),
+            f"{HOOK}.events[1]: expected the name of an event, got 1",
         ],
     ),
     (
         CLIENT + CALLBACK + 'events = ["contact.linked"]',
-        ['clients.acme.callbacks[0].events: the compat dialect has no contact.linked; use dialect = "standard" for it'],
+        [f'{HOOK}.events: the compat dialect has no contact.linked; use dialect = "standard" for it'],
     ),
     (
         CLIENT + CALLBACK + "events = []",
-        ['clients.acme.callbacks[0].events: must name at least one event; "*" is all of them'],
+        [f'{HOOK}.events: must name at least one event; "*" is all of them'],
     ),
     (
         CLIENT + CALLBACK + 'headers = { "webhook-id" = "x", "b c" = "x", "X-A" = 7, "X-B" = "a\\nb" }',
         [
-            "clients.acme.callbacks[0].headers.webhook-id: is a header that kurir itself sets",
-            'clients.acme.callbacks[0].headers."b c": is no name of a header',
-            f"clients.acme.callbacks[0].headers.X-A: expected {REFERENCE_SENTENCE}, got an integer",
-            "clients.acme.callbacks[0].headers.X-B: must not have control characters",
+            f"{HOOK}.headers.webhook-id: is a header that kurir itself sets",
+            f'{HOOK}.headers."b c": is no name of a header',
+            f"{HOOK}.headers.X-A: expected {REFERENCE_SENTENCE}, got an integer",
+            f"{HOOK}.headers.X-B: must not have control characters",
         ],
     ),
     (
         CLIENT + CALLBACK + 'headers = { "X-A" = "1", "x-a" = "2" }',
-        ["clients.acme.callbacks[0].headers: the same header is given twice, in other letters"],
+        [f"{HOOK}.headers: the same header is given twice, in other letters"],
     ),
     (
         CLIENT + CALLBACK + CALLBACK,
@@ -489,34 +502,28 @@ BAD: list[tuple[str, list[str]]] = [
         CLIENT + "accounts = [7]",
         [
             "clients.acme.accounts[0]: expected a table: an account, got 7",
-            'clients.acme.accounts[0].id: is missing: expected a string such as "acme-wa"',
+            f'{ACCOUNT}.id: is missing: expected a string such as "acme-wa"',
         ],
     ),
     (
         CLIENT + "[[clients.acme.accounts]]",
         [
-            "clients.acme.accounts[0].channel: is missing: expected the name of a channel: line, messenger, telegram, "
-            "whatsapp",
-            'clients.acme.accounts[0].id: is missing: expected a string such as "acme-wa"',
+            (f"{ACCOUNT}.channel: is missing: expected the name of a channel: line, messenger, telegram, whatsapp"),
+            f'{ACCOUNT}.id: is missing: expected a string such as "acme-wa"',
         ],
     ),
     (
         CLIENT + TELEGRAM.replace('"telegram"', '"telegramm"'),
-        ['clients.acme.accounts[0].channel: "telegramm" is no channel; did you mean "telegram"?'],
+        [f'{ACCOUNT}.channel: "telegramm" is no channel; did you mean "telegram"?'],
     ),
     (
         CLIENT + TELEGRAM.replace('"telegram"', "7"),
-        [
-            "clients.acme.accounts[0].channel: expected the name of a channel: line, messenger, telegram, whatsapp, got 7"
-        ],
+        [f"{ACCOUNT}.channel: expected the name of a channel: line, messenger, telegram, whatsapp, got 7"],
     ),
-    (CLIENT + TELEGRAM.replace("acme-tg", "Acme"), [f'clients.acme.accounts[0].id: {ACCOUNT_ID}, got "Acme"']),
+    (CLIENT + TELEGRAM.replace("acme-tg", "Acme"), [f'{ACCOUNT}.id: {ACCOUNT_ID}, got "Acme"']),
     (
         CLIENT + TELEGRAM.replace("acme-tg", "wa-6281234567"),
-        [
-            "clients.acme.accounts[0].id: must not hold a phone number (seven digits in a row): it stands in webhook "
-            "addresses"
-        ],
+        [(f"{ACCOUNT}.id: must not hold a phone number (seven digits in a row): it stands in webhook addresses")],
     ),
     (
         CLIENT + TELEGRAM + TELEGRAM,
@@ -525,54 +532,45 @@ BAD: list[tuple[str, list[str]]] = [
     (
         CLIENT + WHATSAPP.replace('access_token = "EAAG"', 'acces_token = "EAAG"'),
         [
-            'clients.acme.accounts[0].acces_token: unknown key of a whatsapp account; did you mean "access_token"?',
-            f"clients.acme.accounts[0].access_token: is missing: expected {REFERENCE_SENTENCE}",
+            f'{ACCOUNT}.acces_token: unknown key of a whatsapp account; did you mean "access_token"?',
+            f"{ACCOUNT}.access_token: is missing: expected {REFERENCE_SENTENCE}",
         ],
     ),
     (
         CLIENT + WHATSAPP.replace('"100000000000000"', "100000000000000"),
-        [
-            "clients.acme.accounts[0].phone_number_id: expected the digits of the number's id, in quotes, got "
-            "100000000000000"
-        ],
+        [(f"{ACCOUNT}.phone_number_id: expected the digits of the number's id, in quotes, got 100000000000000")],
     ),
     (
         CLIENT + WHATSAPP + 'api_version = "26"',
-        ['clients.acme.accounts[0].api_version: expected a version such as "v26.0", got "26"'],
+        [f'{ACCOUNT}.api_version: expected a version such as "v26.0", got "26"'],
     ),
     (
         CLIENT + TELEGRAM.replace('secret_token = "s3cret"', ""),
-        [
-            f"clients.acme.accounts[0].secret_token: is missing: expected {REFERENCE_SENTENCE} while receive is "
-            '"webhook"'
-        ],
+        [(f'{ACCOUNT}.secret_token: is missing: expected {REFERENCE_SENTENCE} while receive is "webhook"')],
     ),
     (
         CLIENT + TELEGRAM.replace("s3cret", "not allowed!"),
-        [
-            "clients.acme.accounts[0].secret_token: expected 1 to 256 letters, digits, underscores and dashes, got a "
-            "string"
-        ],
+        [(f"{ACCOUNT}.secret_token: expected 1 to 256 letters, digits, underscores and dashes, got a string")],
     ),
     (
         CLIENT + TELEGRAM + 'receive = "push"',
-        ['clients.acme.accounts[0].receive: expected "webhook" or "poll", got "push"'],
+        [f'{ACCOUNT}.receive: expected "webhook" or "poll", got "push"'],
     ),
     (
         CLIENT + TELEGRAM.replace('"123:abc"', "{ env = 7 }"),
-        [f"clients.acme.accounts[0].token: expected {REFERENCE_SENTENCE}, got another table"],
+        [f"{ACCOUNT}.token: expected {REFERENCE_SENTENCE}, got another table"],
     ),
     (
         CLIENT + TELEGRAM.replace('"123:abc"', '""'),
-        ["clients.acme.accounts[0].token: must not be empty"],
+        [f"{ACCOUNT}.token: must not be empty"],
     ),
     (
         CLIENT + TELEGRAM + 'api_base = "api.telegram.org"',
-        [f"clients.acme.accounts[0].api_base: {ADDRESS}, got a string"],
+        [f"{ACCOUNT}.api_base: {ADDRESS}, got a string"],
     ),
     (
         CLIENT + TELEGRAM + 'default = "yes"',
-        ['clients.acme.accounts[0].default: expected true or false, got "yes"'],
+        [f'{ACCOUNT}.default: expected true or false, got "yes"'],
     ),
     (
         CLIENT + TELEGRAM + "default = true" + TELEGRAM.replace("acme-tg", "acme-tg-2") + "default = true",
@@ -580,31 +578,31 @@ BAD: list[tuple[str, list[str]]] = [
     ),
     (
         CLIENT + TELEGRAM + "concurrency = 0",
-        ["clients.acme.accounts[0].concurrency: expected an integer from 1 to 1000, got 0"],
+        [f"{ACCOUNT}.concurrency: expected an integer from 1 to 1000, got 0"],
     ),
     (
         CLIENT + TELEGRAM + "concurrency = true",
-        ["clients.acme.accounts[0].concurrency: expected an integer from 1 to 1000, got true"],
+        [f"{ACCOUNT}.concurrency: expected an integer from 1 to 1000, got true"],
     ),
     (
         CLIENT + TELEGRAM + 'unknown_outcome = "drop"',
-        ['clients.acme.accounts[0].unknown_outcome: expected "resend" or "hold", got "drop"'],
+        [f'{ACCOUNT}.unknown_outcome: expected "resend" or "hold", got "drop"'],
     ),
     (
         CLIENT + TELEGRAM + "unknown_wait = 90.5",
-        [f"clients.acme.accounts[0].unknown_wait: {DURATION}, got 90.5"],
+        [f"{ACCOUNT}.unknown_wait: {DURATION}, got 90.5"],
     ),
     (
         CLIENT + TELEGRAM + 'rate = "80/s"',
-        ['clients.acme.accounts[0].rate: expected a table such as { account = "80/s" }, got "80/s"'],
+        [ACCOUNT + '.rate: expected a table such as { account = "80/s" }, got "80/s"'],
     ),
     (
         CLIENT + TELEGRAM + 'rate = { push = "80/s", account = "80", group = "0/s", recipient = 1 }',
         [
-            "clients.acme.accounts[0].rate.push: unknown limit of telegram; known are: account, group, recipient",
-            f'clients.acme.accounts[0].rate.account: {RATE}, got "80"',
-            f'clients.acme.accounts[0].rate.group: {RATE} with every number above 0, got "0/s"',
-            f"clients.acme.accounts[0].rate.recipient: {RATE}, got 1",
+            f"{ACCOUNT}.rate.push: unknown limit of telegram; known are: account, group, recipient",
+            f'{ACCOUNT}.rate.account: {RATE}, got "80"',
+            f'{ACCOUNT}.rate.group: {RATE} with every number above 0, got "0/s"',
+            f"{ACCOUNT}.rate.recipient: {RATE}, got 1",
         ],
     ),
 ]
@@ -723,7 +721,7 @@ def test_no_secret_is_in_a_message_or_a_repr():
     env = dict.fromkeys(SAMPLE_ENV, f" {marker}!")
     found = "\n".join(problems(everywhere, env))
     assert marker not in found
-    config = read(SAMPLE, {name: f"{marker}-{marker}-{marker}" for name in SAMPLE_ENV})
+    config = read(SAMPLE, dict.fromkeys(SAMPLE_ENV, f"{marker}-{marker}-{marker}"))
     assert marker not in repr(config)
     assert WHSEC not in repr(config)
 
@@ -875,8 +873,21 @@ def test_a_dataclass_with_a_type_that_no_key_can_have_is_the_packages_fault():
 # --- anything else ----------------------------------------------------------------------------------------------------
 
 WORDS = st.sampled_from(
-    [*(key.name for key in (*CLIENT_KEYS, *CALLBACK_KEYS, *ACCOUNT_KEYS)), *(setting.name for setting in SETTINGS)]
-    + ["clients", "acme", "env", "file", "token", "secret_token", "phone_number_id", "account", "recipient", "*", "a b"]
+    [
+        *(key.name for key in (*CLIENT_KEYS, *CALLBACK_KEYS, *ACCOUNT_KEYS)),
+        *(setting.name for setting in SETTINGS),
+        "clients",
+        "acme",
+        "env",
+        "file",
+        "token",
+        "secret_token",
+        "phone_number_id",
+        "account",
+        "recipient",
+        "*",
+        "a b",
+    ]
 )
 LEAVES = st.one_of(
     st.sampled_from(["telegram", "whatsapp", "line", "acme", "80/s", "24h", "https://a.example", WHSEC, "ID", "hold"]),
@@ -910,18 +921,16 @@ CLIENTS = st.dictionaries(
 
 @given(
     document=st.dictionaries(WORDS | st.text(), VALUES, max_size=6),
-    clients=CLIENTS,
+    clients=CLIENTS | VALUES,
     env=st.dictionaries(st.sampled_from([setting.variable for setting in SETTINGS]), st.text(), max_size=3),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_nothing_but_a_config_error_ever_leaves_the_parser(document, clients, env):
     try:
         found = parse({**document, "clients": clients}, env, channels=BUILT_IN)
     except ConfigError as error:
-        assert error.problems
-        str(error).encode(errors="surrogatepass")
-    else:
-        assert isinstance(found, Configuration)
+        found = error
+    assert isinstance(found, Configuration) or found.problems
 
 
 def test_values_are_shown_shortly():
@@ -1057,9 +1066,8 @@ async def test_a_restart_leaves_a_parked_account_parked_until_its_settings_chang
 
 # --- the command line -------------------------------------------------------------------------------------------------
 
-UNCOMMENTED_ENV = {
-    name: "a1" * 16
-    for name in (
+UNCOMMENTED_ENV = dict.fromkeys(
+    (
         "ACME_WA_TOKEN",
         "ACME_META_APP_SECRET",
         "ACME_META_VERIFY_TOKEN",
@@ -1068,8 +1076,9 @@ UNCOMMENTED_ENV = {
         "ACME_LINE_TOKEN",
         "ACME_LINE_SECRET",
         "ACME_FB_TOKEN",
-    )
-}
+    ),
+    "a1" * 16,
+)
 
 
 def uncommented(template: str) -> str:

@@ -223,8 +223,7 @@ def classify(call: Call, answer: Answer | NoAnswer) -> Outcome:
 
 def _refused(call: Call, answer: Answer, error: GraphError) -> Outcome:
     meaning = _meaning(answer.status, error)
-    said = _keepable(error.message)
-    reason = f"{meaning.text}; Messenger said: {said}" if said else meaning.text
+    reason = f"{meaning.text}; Messenger said: {error.message}" if error.message else meaning.text
     code, number = meaning.code, error.provider_code
     if meaning.again is not None and _helps(meaning.again, call):
         return Retry(code, reason, again=meaning.again, provider_code=number)
@@ -292,8 +291,3 @@ def _payload(request: JsonObject) -> JsonObject:
 def identifier(value: object) -> str:
     """Return *value* where it is an id that every store can keep (text, no NUL, no lone surrogate), else ""."""
     return value if isinstance(value, str) and value.isprintable() else ""
-
-
-def _keepable(text: str) -> str:
-    """Return *text* with what a store cannot keep (NUL, lone surrogates) replaced."""
-    return text.replace("\0", " ").encode("utf-8", "replace").decode()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,7 +34,9 @@ def send(
     identifier: Annotated[str, typer.Option("--id", help="Your id; else a new one. The same id is sent once.")] = "",
     body: Annotated[Path | None, typer.Option(help="A file with the whole JSON body; - reads standard input.")] = None,
     preview: Annotated[bool, typer.Option(help="Show what would be sent; send nothing.")] = False,
-    wait: Annotated[float, typer.Option(help="Wait so many seconds for the message to leave, and show its status.")] = 0,
+    wait: Annotated[
+        float, typer.Option(help="Wait so many seconds for the message to leave, and show its status.")
+    ] = 0,
     url: Annotated[str, typer.Option(envvar="KURIR_URL", help="The gateway; else the running demo.")] = "",
     username: Annotated[str, typer.Option(envvar="KURIR_USERNAME")] = "",
     password: Annotated[str, typer.Option(envvar="KURIR_PASSWORD")] = "",
@@ -53,7 +54,9 @@ def send(
         running.fail("no gateway: set KURIR_URL, KURIR_USERNAME and KURIR_PASSWORD, or run «kurir up» in this folder")
     where["client_id"] = client_id or demo.get("client_id", "") or where["username"]
     if body is not None:
-        content: Any = json.loads(typer.get_text_stream("stdin").read() if str(body) == "-" else body.read_text("utf-8"))
+        content: Any = json.loads(
+            typer.get_text_stream("stdin").read() if str(body) == "-" else body.read_text("utf-8")
+        )
     else:
         content = {
             "id": identifier or uuid7(),
@@ -117,7 +120,9 @@ def _sections(rows: list[str]) -> list[dict[str, Any]]:
         section, slash, rest = row.partition("/")
         key, words = _pair(rest if slash else section, "--row")
         title, _, description = words.partition("|")
-        sections.setdefault(section if slash else "", []).append({"key": key, "title": title, "description": description})
+        sections.setdefault(section if slash else "", []).append(
+            {"key": key, "title": title, "description": description}
+        )
     return [{"title": title, "description": "", "actions": actions} for title, actions in sections.items()]
 
 

@@ -15,7 +15,9 @@ from kurir.gateway import Gateway
 
 
 def serve(
-    config: Annotated[Path | None, typer.Option(help="The configuration file; else KURIR_CONFIG, else kurir.toml.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The configuration file; else KURIR_CONFIG, else kurir.toml.")
+    ] = None,
     listen: Annotated[str | None, typer.Option(help="host:port to listen on.")] = None,
     database: Annotated[str | None, typer.Option(help="The database's file.")] = None,
     public_url: Annotated[str | None, typer.Option(help="What platforms call.")] = None,

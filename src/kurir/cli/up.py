@@ -70,7 +70,9 @@ def up(
 def sandbox(
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 8081,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    gateway: Annotated[str, typer.Option(help="The gateway's URL, to which receipts are posted; none without it.")] = "",
+    gateway: Annotated[
+        str, typer.Option(help="The gateway's URL, to which receipts are posted; none without it.")
+    ] = "",
 ) -> None:
     """Run the four emulated platforms and their phones alone."""
     logs.set_up("warning")
@@ -115,7 +117,7 @@ def _curl(facts: dict[str, Any], channel: str, body: dict[str, Any]) -> str:
 
 def _print_screen(facts: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"\n[bold]kurir is up.[/] Nothing leaves this machine. Ctrl-C stops it.\n")
+    console.print("\n[bold]kurir is up.[/] Nothing leaves this machine. Ctrl-C stops it.\n")
     console.print(f"  API       {facts['url']}      reference {facts['docs']}")
     console.print(f"  Phones    [bold]{facts['phones']}[/]")
     console.print(f"  Client    demo · user name demo · password {facts['password']}\n")

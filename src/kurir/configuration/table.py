@@ -38,9 +38,20 @@ class Reading:
         self.env = env
         self._problems: list[ConfigProblem] = []
 
-    def report(self, place: str | Path, detail: str) -> None:
+    def report(self, path: Path, detail: str) -> None:
         """Collect a problem."""
-        self._problems.append(ConfigProblem(place if isinstance(place, str) else dotted(place), detail))
+        self._problems.append(ConfigProblem(dotted(path), detail))
+
+    def attempt(self, path: Path, value: object, read: Callable[[object], _T], default: _T) -> _T:
+        """Return what *read* makes of *value*; *default* when it is wrong, which is reported at *path*."""
+        try:
+            return read(value)
+        except WrongItemsError as error:
+            for position, detail in error.items:
+                self.report((*path, position), detail)
+        except WrongValueError as error:
+            self.report(path, str(error))
+        return default
 
     def finish(self) -> None:
         """Raise ConfigError if there was any problem."""
@@ -122,14 +133,7 @@ class Table:
         """Return the value of *key*, *default* when it is absent or wrong."""
         if key not in self._values:
             return default
-        try:
-            return read(self._values[key])
-        except WrongItemsError as error:
-            for position, detail in error.items:
-                self.reading.report((*self.path, key, position), detail)
-        except WrongValueError as error:
-            self.report(key, str(error))
-        return default
+        return self.reading.attempt((*self.path, key), self._values[key], read, default)
 
     def need(self, key: str, read: Callable[[object], _T], placeholder: _T, expected: str) -> _T:
         """Return the value of *key*; that it is absent is a problem, which says what was *expected*."""

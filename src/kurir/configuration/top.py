@@ -58,11 +58,7 @@ class _Layers:
             place, value = setting.variable, variable
         else:
             return self._table.get(name, read, default)
-        try:
-            return read(value)
-        except WrongValueError as error:
-            self._table.reading.report(place, str(error))
-            return default
+        return self._table.reading.attempt((place,), value, read, default)
 
     def folder(self, name: str) -> Path:
         outside = self._flags.get(name) is not None or self._table.reading.env.get(_BY_NAME[name].variable)

@@ -98,13 +98,13 @@ def _phone(channel_name: str, given: str, default_region: str) -> Recipient | Pr
     plus = digits.startswith("+")
     digits = digits.removeprefix("+")
     if digits.startswith("0") and not plus:
-        if digits.startswith("00"):
-            digits = digits[2:]
-        elif not default_region:
+        if not default_region:
             return _problem(
                 "a phone that begins with 0 needs the client's default_region; else write it with its country code "
                 "(628…)"
             )
+        if digits.startswith("00"):
+            digits = digits[2:]
         else:
             national = with_country_code(digits, default_region)
             if national is None:

@@ -28,6 +28,18 @@ log = structlog.get_logger(__name__)
 
 _SEND_PATH: Final = re.compile(r"/([^/]+)/(?:send|preview)/[^/]+")
 
+#: pydantic's kinds of errors → our codes.
+_CODES: Final = {
+    "missing": "missing",
+    "string_type": "wrong_type",
+    "int_type": "wrong_type",
+    "int_parsing": "wrong_type",
+    "model_attributes_type": "wrong_type",
+    "string_too_long": "too_long",
+    "greater_than_equal": "out_of_range",
+    "less_than_equal": "out_of_range",
+}
+
 _DESCRIPTION: Final = """\
 One REST API that sends chat messages over WhatsApp, Telegram, LINE and Facebook Messenger.
 
@@ -93,7 +105,7 @@ async def _on_failure(request: Request, error: Exception) -> Response:
 async def _on_http(request: Request, error: Exception) -> Response:
     """The router's own 404 and 405, in our words."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
-    path = request.url.path
+    path: str = request.scope["path"]  # not request.url, which raises for a Host that is none
     place = _SEND_PATH.fullmatch(path)
     if place is not None and channels.canonical(place.group(1)) not in request.app.state.channels:
         return _failed(request, RequestFailed("unknown_channel", f"there is no channel «{place.group(1)[:40]}»"))
@@ -111,11 +123,10 @@ async def _on_http(request: Request, error: Exception) -> Response:
 async def _on_invalid(request: Request, error: Exception) -> Response:
     """FastAPI's own validation of queries and small bodies."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
-    codes = {"missing": "missing", "string_type": "wrong_type", "int_parsing": "wrong_type", "string_too_long": "too_long"}
     problems = [
         Problem(
             pointer(*(step for step in item["loc"] if step not in ("body", "query", "path"))),
-            codes.get(item["type"], "invalid_format"),
+            _CODES.get(item["type"], "invalid_format"),
             f"{'.'.join(map(str, item['loc'][1:])) or 'the body'}: {item['msg']}",
         )
         for item in error.errors()
@@ -124,12 +135,12 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 
 
 async def _on_store(request: Request, error: Exception) -> Response:
-    log.error("store_unavailable", path=request.url.path, error=str(error))
-    return _failed(request, RequestFailed("not_durable", "the store does not answer", headers={"Retry-After": "5"}))
+    log.error("store_unavailable", path=request.scope["path"], error=str(error))
+    return _failed(request, RequestFailed("not_durable", "the store does not answer", headers=edge.STORE_RETRY))
 
 
 async def _on_fault(request: Request, error: Exception) -> Response:
-    log.error("request_fault", request_id=edge.request_id(request.scope), path=request.url.path, exc_info=error)
+    log.error("request_fault", request_id=edge.request_id(request.scope), path=request.scope["path"], exc_info=error)
     return _failed(request, RequestFailed("internal"))
 
 

@@ -4,6 +4,7 @@ The hot route goes round FastAPI's dependency solving, so none of this may sit i
 middleware and in the route class, and a test walks over every route to see that it holds (docs/decisions).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,11 +21,17 @@ from kurir.domain.errors import ERRORS
 from kurir.http import answers
 from kurir.http.answers import RequestFailed
 from kurir.intake import json_body
+from kurir.store.base import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
 #: The largest body of a client's request, in bytes.
 MAXIMUM_BODY: Final = 256 * 1024
+
+#: When to come again while the store does not write.
+STORE_RETRY: Final = {"Retry-After": "5"}
+#: How long a body may take to arrive: whoever sends a byte a second must not keep a place for ever.
+BODY_SECONDS: Final = 15.0
 
 _JSON_TYPES: Final = frozenset({"application/json", "text/json", "text/plain"})
 
@@ -50,6 +57,7 @@ class RequestIds:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and its id back."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -77,7 +85,9 @@ async def authenticate(edge: Edge, scope: Scope) -> str:
         return answer.client_id
     if isinstance(answer, Limited):
         seconds = {"Retry-After": str(max(1, round(answer.retry_after)))}
-        raise RequestFailed("rate_limited_here", "too many failed logins; wait as long as Retry-After says", headers=seconds)
+        raise RequestFailed(
+            "rate_limited_here", "too many failed logins; wait as long as Retry-After says", headers=seconds
+        )
     if isinstance(answer, Busy):
         raise RequestFailed("overloaded", "too many logins are being checked at once", headers={"Retry-After": "1"})
     raise RequestFailed("unauthorized", headers={"WWW-Authenticate": 'Basic realm="kurir", charset="UTF-8"'})
@@ -97,24 +107,23 @@ async def read_body(scope: Scope, receive: Receive, maximum: int = MAXIMUM_BODY)
     too_large = RequestFailed("too_large", f"the body has more than {maximum // 1024} KiB; send media by URL")
     if declared is not None and declared.isdigit() and int(declared) > maximum:
         raise too_large
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        pieces = [body]
-        size = len(body)
-        while message.get("more_body"):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise RequestFailed("invalid_json", "the body ended before its declared length")
-            piece = message.get("body", b"")
-            size += len(piece)
-            if size > maximum:
-                raise too_large
-            pieces.append(piece)
-        body = b"".join(pieces)
-    if len(body) > maximum:
-        raise too_large
-    return body
+    pieces: list[bytes] = []
+    size, more = 0, True
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise RequestFailed("invalid_json", "the body ended before its declared length")
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+                if size > maximum:
+                    raise too_large
+                more = message.get("more_body", False)
+    except TimeoutError:
+        detail = f"the body did not arrive within {BODY_SECONDS:g} s"
+        raise RequestFailed("invalid_json", detail, headers={"Connection": "close"}) from None
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def check_content_type(scope: Scope) -> None:
@@ -142,7 +151,7 @@ async def answer(send: Send, status: int, body: bytes, headers: answers.Headers,
 
 def failure(scope: Scope, failed: RequestFailed, base: str) -> tuple[int, bytes, answers.Headers, bytes]:
     """Return (status, body, headers, content type) of an error of this request."""
-    native = scope["path"].startswith("/v1/")
+    native = f"{scope['path']}/".startswith("/v1/")
     accept = header(scope, b"accept") or ""
     kind = answers.PROBLEM_JSON if native or "application/problem+json" in accept else answers.JSON
     body = answers.failure(failed, request_id(scope), envelope=not native, base=base)
@@ -218,9 +227,10 @@ class RawRoute(APIRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the endpoint's raw function; refuse other methods as every route does."""
-        if scope["method"] not in self.methods:
-            raise HTTPException(405, headers={"Allow": ", ".join(sorted(self.methods))})
-        raw_endpoint: RawEndpoint = self.endpoint.raw
+        allowed = self.methods or set()
+        if scope["method"] not in allowed:
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
+        raw_endpoint: RawEndpoint = self.endpoint.raw  # type: ignore[attr-defined] # set by raw()
         await raw_endpoint(scope, receive, send)
 
 
@@ -246,6 +256,10 @@ def guarded(work: Callable[[Scope, Receive, Send, Edge], Awaitable[None]]) -> Ra
             await work(scope, receive, send, edge)
         except RequestFailed as failed:
             await answer_failure(scope, send, failed, edge.base)
+        except StoreUnavailable as error:
+            # A sentence of the store, where a stack would tell nothing more.
+            log.error("not_durable", request_id=request_id(scope), path=scope["path"], error=str(error))  # noqa: TRY400 - as said
+            await answer_failure(scope, send, RequestFailed("not_durable", headers=STORE_RETRY), edge.base)
         except Exception:
             log.exception("request_fault", request_id=request_id(scope), path=scope["path"])
             await answer_failure(scope, send, RequestFailed("internal"), edge.base)

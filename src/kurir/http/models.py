@@ -45,14 +45,16 @@ SAMPLE: Final[dict[str, Any]] = {
     "footer": {"title": "", "text": ""},
 }
 
-MessageTypeName = Literal["text", "image", "video", "audio", "voice", "document", "button", "list", "location", "template"]
+MessageTypeName = Literal[
+    "text", "image", "video", "audio", "voice", "document", "button", "list", "location", "template"
+]
 
 
 class MediaBody(BaseModel):
     """A file by URL: for the types image, video, audio, voice and document."""
 
     url: str = Field(description="Where the file is, http(s), public. LINE takes https only.")
-    name: str = Field("", description="The display name of the file.")
+    name: str | None = Field("", description="The display name of the file.")
 
 
 class LocationBody(BaseModel):
@@ -95,7 +97,7 @@ class ListBody(BaseModel):
 class ContentBody(BaseModel):
     """The message. Only what ``type`` uses is looked at; the rest is ignored when empty, and a reported loss when not."""
 
-    text: str = Field("", description="The text, the caption of media, or the words of buttons and lists.")
+    text: str | None = Field("", description="The text, the caption of media, or the words of buttons and lists.")
     media: MediaBody | None = None
     location: LocationBody | None = None
     button: list[ButtonBody] | ButtonBody | None = None
@@ -105,16 +107,16 @@ class ContentBody(BaseModel):
 class HeaderBody(BaseModel):
     """Above a button or list message. ``type`` "" is no header."""
 
-    type: Literal["", "text", "image", "video", "document"] = ""
-    text: str = ""
-    media_url: str = ""
+    type: Literal["", "text", "image", "video", "document"] | None = ""
+    text: str | None = ""
+    media_url: str | None = ""
 
 
 class FooterBody(BaseModel):
     """Below a button or list message."""
 
-    title: str = ""
-    text: str = ""
+    title: str | None = ""
+    text: str | None = ""
 
 
 class SendRequest(BaseModel):
@@ -124,20 +126,28 @@ class SendRequest(BaseModel):
 
     id: str = Field(description="The client's unique id: with the client and the channel it is the idempotency key.")
     times: int = Field(description="Unix time of sending, in seconds; 0 is fine. Not interpreted.")
-    timestamp: str = Field("", description="RFC 3339 time of sending. Mandatory, as timestamp or timestampt.")
-    timestampt: str = Field("", description="Alias of timestamp, as the published sample spells it.")
-    recipient: str = Field(description="A phone with its country code, or an explicit address: tg:…, line:…, fb:…, wa:….")
+    timestamp: str | None = Field("", description="RFC 3339 time of sending. Mandatory, as timestamp or timestampt.")
+    timestampt: str | None = Field("", description="Alias of timestamp, as the published sample spells it.")
+    recipient: str = Field(
+        description="A phone with its country code, or an explicit address: tg:…, line:…, fb:…, wa:…."
+    )
     type: MessageTypeName
     body: ContentBody
-    reply_id: str = Field("", description="The message that is answered: a callback's message.id, an own id, or a tid.")
-    reply_token: str = Field("", description="The opaque token of a callback (Telegram, LINE).")
+    reply_id: str | None = Field(
+        "", description="The message that is answered: a callback's message.id, an own id, or a tid."
+    )
+    reply_token: str | None = Field("", description="The opaque token of a callback (Telegram, LINE).")
     header: HeaderBody | None = None
     footer: FooterBody | None = None
-    account: str = Field("", description="Extension: the id of the account to send from; else the channel's default.")
-    send_at: str = Field("", description="Extension: RFC 3339; not sent before.")
+    account: str | None = Field(
+        "", description="Extension: the id of the account to send from; else the channel's default."
+    )
+    send_at: str | None = Field("", description="Extension: RFC 3339; not sent before.")
     expires_in: int | None = Field(None, ge=1, le=2_592_000, description="Extension: seconds; not sent after.")
-    priority: Literal["high", "normal", "bulk"] = Field("normal", description="Extension.")
-    strict: bool = Field(False, description="Extension: refuse with 422 what would lose something on the channel.")
+    priority: Literal["", "high", "normal", "bulk"] | None = Field("normal", description="Extension.")
+    strict: bool | None = Field(
+        False, description="Extension: refuse with 422 what would lose something on the channel."
+    )
 
 
 class Meta(BaseModel):
@@ -153,7 +163,9 @@ class SendData(BaseModel):
     """The message that was accepted."""
 
     message_id: str = Field(description="The request's id.")
-    status: int = Field(ge=-3, le=3, description="-3 Failed, -2 Undelivered, -1 Unsent, 0 Pending, 1 Sent, 2 Delivered, 3 Read")
+    status: int = Field(
+        ge=-3, le=3, description="-3 Failed, -2 Undelivered, -1 Unsent, 0 Pending, 1 Sent, 2 Delivered, 3 Read"
+    )
     tid: str = Field(description="The gateway's id of the message (UUIDv7).")
 
 
@@ -226,7 +238,7 @@ class ContactRequest(BaseModel):
 
     phone: str = Field(description="With its country code; the sample's spelling with x is taken too.")
     name: str = ""
-    account: str = Field("", description="The account that the address belongs to; else the channel's default.")
+    account: str | None = Field("", description="The account that the address belongs to; else the channel's default.")
 
 
 class ContactBody(BaseModel):

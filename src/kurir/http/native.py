@@ -134,7 +134,9 @@ def why_it_waits(record: MessageRecord, directory: Directory) -> ErrorRecord | N
     if record.status is not Status.PENDING:
         return None
     if not record.queued:
-        detail = "the platform accepted it; its «sent» receipt has not come. If none ever does: is the webhook connected?"
+        detail = (
+            "the platform accepted it; its «sent» receipt has not come. If none ever does: is the webhook connected?"
+        )
         return ErrorRecord("awaiting_receipt", detail)
     entry = directory.accounts().get(record.account_id)
     if entry is not None and entry.parked_code:
@@ -183,9 +185,9 @@ def _attempt(attempt: AttemptRecord) -> Shown:
         "outcome": attempt.outcome,
         "code": attempt.code,
         "reason": attempt.reason,
-        "request": json.loads(attempt.request),
+        "request": json.loads(attempt.request or "{}"),
         "status": attempt.status,
-        "headers": json.loads(attempt.headers),
+        "headers": json.loads(attempt.headers or "{}"),
         "body": attempt.body.decode("utf-8", "replace"),
     }
 
@@ -232,7 +234,10 @@ async def list_contacts(
         if digits is None:
             problem = Problem("/phone", "invalid_recipient", "phone must be 7 to 15 digits with the country code")
             raise RequestFailed("invalid_parameters", problems=[problem])
-    return {"data": [_contact(one) for one in await store.contacts(client_id, phone=digits, channel=name)], "next": None}
+    return {
+        "data": [_contact(one) for one in await store.contacts(client_id, phone=digits, channel=name)],
+        "next": None,
+    }
 
 
 def _channel(request: Request, name: str) -> str:

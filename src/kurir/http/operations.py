@@ -104,7 +104,8 @@ async def show_error(request: Request, code: str) -> Response:
     return _page(
         request,
         entry.title,
-        f"<p><a href='{_base(request)}/errors'>All errors</a></p><h1>{escape(entry.title)}</h1><p><code>{entry.code}</code></p>"
+        f"<p><a href='{_base(request)}/errors'>All errors</a></p>"
+        f"<h1>{escape(entry.title)}</h1><p><code>{entry.code}</code></p>"
         f"{facts}<h2>Why</h2><p>{escape(entry.cause)}</p><h2>What to do</h2><p>{escape(entry.fix)}</p>{codes}",
     )
 
@@ -135,7 +136,8 @@ def _page(request: Request, title: str, body: str) -> HTMLResponse:
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} · kurir</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="icon" href="{base}/static/favicon-32x32.png"><link rel="stylesheet" href="{base}/static/pages.css"></head>'
+        f'<link rel="icon" href="{base}/static/favicon-32x32.png">'
+        f'<link rel="stylesheet" href="{base}/static/pages.css"></head>'
         f"<body><main>{body}</main></body></html>"
     )
     return HTMLResponse(page, headers=_secure(_PAGE_CSP))

@@ -6,7 +6,6 @@ The order of the checks is the contract's: 404 path or channel · 405 · 401 · 
 
 from typing import Annotated, Final, Literal
 
-import structlog
 from fastapi import APIRouter, Path
 from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
@@ -17,9 +16,6 @@ from kurir.http import answers, edge, models
 from kurir.http.answers import RequestFailed
 from kurir.http.edge import Edge, RawRoute, guarded, raw
 from kurir.intake.accept import Acceptor, IdReused, Refused
-from kurir.store.base import StoreUnavailable
-
-log = structlog.get_logger(__name__)
 
 ChannelName = Literal["whatsapp", "telegram", "line", "messenger", "facebook"]
 ChannelPath = Annotated[ChannelName, Path(description="whatsapp, telegram, line or messenger; facebook is an alias")]
@@ -59,11 +55,7 @@ async def _let_in(scope: Scope, receive: Receive, on_edge: Edge) -> tuple[str, s
 async def _send(scope: Scope, receive: Receive, send: Send, on_edge: Edge) -> None:
     client_id, channel_name, body = await _let_in(scope, receive, on_edge)
     acceptor: Acceptor = scope["app"].state.acceptor
-    try:
-        taken = await acceptor.accept(client_id, channel_name, body)
-    except StoreUnavailable as error:
-        log.error("not_durable", request_id=edge.request_id(scope), error=str(error))
-        raise RequestFailed("not_durable", headers={"Retry-After": "5"}) from None
+    taken = await acceptor.accept(client_id, channel_name, body)
     if isinstance(taken, Refused):
         raise RequestFailed("invalid_message", problems=taken.problems)
     if isinstance(taken, IdReused):

@@ -6,24 +6,94 @@ import socket
 from typing import Any, Final
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from kurir.http import answers
+from kurir.http import answers, edge
 from kurir.http.answers import RequestFailed
 
 #: Seconds that requests in flight get at a shutdown.
 GRACE_SECONDS: Final = 10
 #: Requests at once beyond which the server answers 503: each costs memory, and waiting longer helps nobody.
 MAXIMUM_CONNECTIONS: Final = 4096
+#: How long a request may take to arrive, head and body. A body that is waited for is given up a little earlier.
+REQUEST_SECONDS: Final = 20.0
+#: The largest head of a request that arrives in several pieces, in bytes; one piece has at most 256 KiB.
+MAXIMUM_HEAD: Final = 64 * 1024
+
+
+async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
+    failed = RequestFailed("overloaded", "too many connections are open", headers={"Retry-After": "1"})
+    await edge.answer_failure(scope, send, failed, "")
+
+
+_OVERLOADED: Final = edge.RequestIds(_overloaded)
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol over httptools, whose answer to a malformed request has the shape of every other error."""
+    """uvicorn's protocol over httptools, with what it lacks against whoever only wants to keep it busy.
+
+    A request has to arrive within a time, its head has a size, and what is no request, or one too many, is answered in the
+    shape of every other error.
+    """
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._arriving = True
+        self._in_head = True
+        self._head_size = 0
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse *data*; what is still incomplete afterwards has a deadline, and its head a size."""
+        super().data_received(data)
+        if not self._arriving:
+            self._disarm()
+            return
+        if self._in_head:
+            self._head_size += len(data)
+            if self._head_size > MAXIMUM_HEAD and not self.transport.is_closing():
+                self.send_400_response(f"the request's head has more than {MAXIMUM_HEAD // 1024} KiB")
+        if self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(REQUEST_SECONDS, self._close)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._arriving = self._in_head = True
+        self._head_size = 0
+
+    def on_headers_complete(self) -> None:
+        """Start the request, or refuse it where there are too many connections."""
+        self._in_head = False
+        app = self.app
+        if len(self.connections) > MAXIMUM_CONNECTIONS or len(self.tasks) >= MAXIMUM_CONNECTIONS:
+            self.app = _OVERLOADED
+        try:
+            super().on_headers_complete()
+        finally:
+            self.app = app
+
+    def on_message_complete(self) -> None:
+        """The request is here, whole."""
+        self._arriving = False
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be parsed as HTTP, and close."""
-        body = answers.failure(RequestFailed("invalid_parameters", f"this is not HTTP/1.1: {msg}"), "", envelope=True)
-        body = body.replace(b'"status":422', b'"status":400').replace(b'"code":422', b'"code":400')
+        failed = RequestFailed("invalid_parameters", f"this is not HTTP/1.1: {msg}")
+        failed.status = 400
+        body = answers.failure(failed, "", envelope=True)
         head = (
             b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: "
             + str(len(body)).encode()
@@ -31,6 +101,16 @@ class Protocol(HttpToolsProtocol):
         )
         self.transport.write(head + body)
         self.transport.close()
+
+    def _close(self) -> None:
+        self._deadline = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class HttpServer:
@@ -75,7 +155,6 @@ class HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=MAXIMUM_CONNECTIONS,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )

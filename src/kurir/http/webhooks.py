@@ -42,7 +42,7 @@ async def _receive(request: Request, account_id: str, *, refusal: int) -> Respon
     try:
         body = await edge.read_body(request.scope, request.receive, MAXIMUM_WEBHOOK)
     except RequestFailed as failed:
-        return Response(status_code=failed.status)
+        return Response(status_code=failed.status, headers=failed.headers)
     entry = directory.accounts().get(account_id)
     if entry is None:
         log.info("webhook_rejected", account=account_id[:64], why="no such account")
@@ -57,8 +57,8 @@ async def _receive(request: Request, account_id: str, *, refusal: int) -> Respon
         log.warning("webhook_rejected", account=account_id, why=str(rejected))
         return Response(status_code=refusal)
     except StoreUnavailable as error:
-        log.error("webhook_not_stored", account=account_id, error=str(error))
-        return Response(status_code=503, headers={"Retry-After": "5"})
+        log.error("webhook_not_stored", account=account_id, error=str(error))  # noqa: TRY400 - a stack tells no more
+        return Response(status_code=503, headers=edge.STORE_RETRY)
     if isinstance(result, Handshake):
         return Response(result.body, media_type="text/plain")
     return Response(status_code=200)

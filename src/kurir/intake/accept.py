@@ -6,7 +6,7 @@ commit.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -119,7 +119,7 @@ class Acceptor:
         else:
             address = found.address
             if found.contact is not None and found.contact.last_inbound_at is not None:
-                age = (self._clock.now() - found.contact.last_inbound_at).total_seconds()
+                age = max(0.0, (self._clock.now() - found.contact.last_inbound_at).total_seconds())
         facts = Facts(tid=PREVIEW_TID, address=address, last_inbound_seconds=age, reply=checked.reply)
         rendering = entry.channel.render(message, entry.account, facts)
         return Preview(rendering, (*message.ignored, *rendering.losses, *extra), entry)
@@ -127,10 +127,11 @@ class Acceptor:
     async def _check(self, client_id: str, channel_name: str, body: object) -> _Checked | Refused:
         channel = self._channels[channel_name]
         region = self._directory.clients()[client_id].default_region
-        message = wire.decode(body, channel_name, region)
-        if isinstance(message, list):
-            return Refused(tuple(message))
-        problems = channel.problems(message)
+        message, problems = wire.examine(body, channel_name, region)
+        if message is None:
+            return Refused(tuple(problems))
+        for problem in channel.problems(message):
+            problems.append(replace(problem, pointer=wire.placed(body, problem.pointer)))
         entry = self._entry(client_id, message)
         if isinstance(entry, Problem):
             return Refused((*problems, entry))

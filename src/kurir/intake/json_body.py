@@ -5,6 +5,7 @@ the NUL character, which no database takes in a text, and the ``//`` comments of
 better than «invalid JSON».
 """
 
+import math
 from typing import Final
 
 from pydantic_core import from_json
@@ -103,7 +104,7 @@ def _has_nul(value: object) -> bool:
 
 def _has_infinity(value: object) -> bool:
     if isinstance(value, float):
-        return value in (float("inf"), float("-inf")) or value != value
+        return not math.isfinite(value)
     if isinstance(value, dict):
         return any(map(_has_infinity, value.values()))
     return isinstance(value, list) and any(map(_has_infinity, value))

@@ -12,6 +12,7 @@ fields and unused parts left out.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -42,6 +43,10 @@ FINGERPRINT_VERSION: Final = 1
 
 MAXIMUM_ID_BYTES: Final = 1024
 MAXIMUM_EXPIRES_IN: Final = 30 * 24 * 3600
+#: Times beyond this year leave no room for an age to be added to them.
+LATEST_YEAR: Final = 9000
+
+_LEAP_SECOND: Final = re.compile(r"(:59:)60(?=\D|$)")
 
 _T = TypeVar("_T")
 Json = Mapping[str, Any]
@@ -76,9 +81,33 @@ def decode(body: object, channel: str, default_region: str = "") -> Message | li
     *channel* is the canonical channel of the path, *default_region* the client's. What a channel itself cannot send is
     not looked at here (``Channel.problems``).
     """
+    message, problems = examine(body, channel, default_region)
+    if message is None or problems:
+        return problems
+    return message
+
+
+def examine(body: object, channel: str, default_region: str = "") -> tuple[Message | None, list[Problem]]:
+    """Return the message in *body* and every problem of its form.
+
+    There may be a message although there are problems: when none of them is of its content, so that a channel can say at
+    once what it cannot send of it. Fields with a problem hold harmless values then.
+    """
     if not isinstance(body, dict):
-        return [Problem("", "wrong_type", "the body must be a JSON object")]
+        return None, [Problem("", "wrong_type", "the body must be a JSON object")]
     return _Decoder(channel, default_region).message(body)
+
+
+def placed(body: object, at: str) -> str:
+    """Return the pointer *at* of a channel, which knows no placement, as the client wrote *body*.
+
+    A header or footer inside ``body`` is found there: ``/header/media_url`` is ``/body/header/media_url``.
+    """
+    name = at.split("/")[1] if at.startswith(("/header", "/footer")) else ""
+    if not name or not isinstance(body, dict) or not is_empty(body.get(name)):
+        return at
+    content = body.get("body")
+    return f"/body{at}" if isinstance(content, dict) and not is_empty(content.get(name)) else at
 
 
 class _Decoder:
@@ -90,7 +119,7 @@ class _Decoder:
         self.problems: list[Problem] = []
         self.losses: list[Loss] = []
 
-    def message(self, body: Json) -> Message | list[Problem]:
+    def message(self, body: Json) -> tuple[Message | None, list[Problem]]:
         identifier = self.words(body, "id", "/id")
         if len(identifier.encode()) > MAXIMUM_ID_BYTES:
             self.problem(
@@ -106,31 +135,36 @@ class _Decoder:
         parts = self.parts(content, kind) if kind is not None else {}
         header, footer = self.around(body, content, kind)
         extensions = self.extensions(body)
-        if kind in CHOICE_TYPES and not self.problems_at("/body/text"):
+        reply_id, reply_token = self.optional_text(body, "reply_id"), self.optional_text(body, "reply_token")
+        if kind in CHOICE_TYPES and not self.problems_at("/body/text", "/header", "/body/header"):
             self.need_words(kind, parts, header)
-        if self.problems or kind is None:
-            return self.problems
-        return Message(
+        if kind is None or self.problems_at("/body", "/header", "/footer"):
+            return None, self.problems
+        message = Message(
             id=identifier,
             channel=self.channel,
             recipient=recipient,
             type=kind,
             header=header,
             footer=footer,
-            reply_id=self.optional_text(body, "reply_id"),
-            reply_token=self.optional_text(body, "reply_token"),
+            reply_id=reply_id,
+            reply_token=reply_token,
             ignored=tuple(self.losses),
             **parts,
             **extensions,
         )
+        return message, self.problems
 
     # --- small readers ------------------------------------------------------------------------------------------------
 
     def problem(self, at: str, code: str, detail: str) -> None:
         self.problems.append(Problem(at, code, detail))
 
-    def problems_at(self, at: str) -> bool:
-        return any(problem.pointer == at for problem in self.problems)
+    def problems_at(self, *places: str) -> bool:
+        """Return whether a problem is at one of these places, or within."""
+        return any(
+            problem.pointer == at or problem.pointer.startswith(at + "/") for problem in self.problems for at in places
+        )
 
     def name(self, at: str) -> str:
         return at[1:].replace("/", ".") or "the body"
@@ -155,7 +189,9 @@ class _Decoder:
 
     def optional_text(self, owner: Json, key: str) -> str:
         value = owner.get(key)
-        return value if isinstance(value, str) and value.strip() else ""
+        if is_empty(value):
+            return ""
+        return self.string(owner, key, "/" + key) or ""
 
     def integer(self, owner: Json, key: str, at: str, *, mandatory: bool = False) -> int | None:
         value = owner.get(key)
@@ -382,6 +418,9 @@ class _Decoder:
         for name in ("header", "footer"):
             outer, inner = body.get(name), content.get(name)
             found.append((f"/body/{name}", inner) if is_empty(outer) and not is_empty(inner) else (f"/{name}", outer))
+            if not is_empty(outer) and not is_empty(inner) and inner != outer:
+                detail = f"there is another {name} beside body, which is the one that counts: this one is left out"
+                self.losses.append(Loss(f"/body/{name}", "header_footer_ignored", detail))
         (header_at, header), (footer_at, footer) = found
         if kind in CHOICE_TYPES:
             return self.header(header, header_at), self.footer(footer, footer_at)
@@ -483,6 +522,9 @@ class _Decoder:
             detail = "send_at must be RFC 3339 with an offset, such as 2026-11-22T09:00:00+07:00"
             self.problem("/send_at", "invalid_format", detail)
             return None
+        if moment is not None and moment.year > LATEST_YEAR:
+            self.problem("/send_at", "out_of_range", f"send_at must lie before the end of the year {LATEST_YEAR}")
+            return None
         return moment
 
     def priority(self, body: Json) -> Priority:
@@ -505,10 +547,12 @@ class _Decoder:
 def parse_time(text: str) -> datetime | None:
     """Return the date and time in *text* (RFC 3339, any offset, any number of fraction digits), or None.
 
-    Fractions beyond microseconds are cut. A time without an offset is taken as it is (naive).
+    Fractions beyond microseconds are cut. A time without an offset is taken as it is (naive). What RFC 3339 has and Python
+    has not is taken too: a small ``z``, and a leap second, which counts as the second before it.
     """
+    plain = _LEAP_SECOND.sub(r"\g<1>59", text.strip().upper())
     try:
-        return datetime.fromisoformat(text.strip())
+        return datetime.fromisoformat(plain)
     except ValueError:
         return None
 

@@ -89,7 +89,8 @@ class SandboxConfig:
 
     *webhooks* maps a channel to the gateway's webhook URL; a channel without one posts no receipts. *retries* are the
     waits in seconds before a webhook is posted again that was not answered 2xx. With a *seed* the same requests get the
-    same platform ids; without one the ids are new at every start, as a gateway that keeps its database needs them.
+    same platform ids; without one the ids are new at every start, as a gateway that keeps its database needs them. *hint*
+    is the command that sends a first message, which the page shows while the phones are empty.
     """
 
     whatsapp: WhatsAppNumber

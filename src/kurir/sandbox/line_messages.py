@@ -139,7 +139,7 @@ class Reader:
             self.add(EMPTY, f"{where}.{name}")
             return ""
         if count(text) > most:
-            self.add(f"Length must be between {0 if least else least} and {most}", f"{where}.{name}")
+            self.add(f"Length must be between 0 and {most}", f"{where}.{name}")
         return text
 
     def _url(self, value: Any, name: str, where: str, most: int = MEDIA_URL) -> str:

@@ -11,7 +11,10 @@ from typing import Any
 from kurir.sandbox.view import Span
 from kurir.sandbox.wire import utf16
 
-_WHATSAPP_STYLES = {"*": "bold", "_": "italic", "~": "strike", "```": "code", "`": "code"}
+#: Marks within marks; there are three that nest, so more is somebody's joke.
+MAX_DEPTH = 4
+
+_WHATSAPP_STYLES = {"*": "bold", "_": "italic", "~": "strike", "`": "code"}
 
 #: A marker opens at a word's beginning and closes at a word's end, within one line (three backticks: within the text).
 _WHATSAPP_MARK = re.compile(
@@ -46,7 +49,7 @@ _HTML_ENTITIES = {
 }
 
 
-def whatsapp(text: str, shift: int = 0) -> tuple[str, tuple[Span, ...]]:
+def whatsapp(text: str, shift: int = 0, depth: int = 0) -> tuple[str, tuple[Span, ...]]:
     """Return the text without its markers and the spans they made. Marks nest: ``*_both_*``."""
     shown, spans, at = "", list[Span](), 0
     nested: tuple[Span, ...]
@@ -55,10 +58,10 @@ def whatsapp(text: str, shift: int = 0) -> tuple[str, tuple[Span, ...]]:
         start = shift + utf16(shown)
         if found["block"]:
             inner, nested, style = found["block"], (), "code"
-        elif found["mark"] == "`":
-            inner, nested, style = found["inner"], (), "code"
+        elif found["mark"] == "`" or depth == MAX_DEPTH:
+            inner, nested, style = found["inner"], (), _WHATSAPP_STYLES[found["mark"]]
         else:
-            inner, nested = whatsapp(found["inner"], start)
+            inner, nested = whatsapp(found["inner"], start, depth + 1)
             style = _WHATSAPP_STYLES[found["mark"]]
         spans += [Span(start, utf16(inner), style), *nested]
         shown += inner
@@ -148,7 +151,7 @@ def telegram_markdown(text: str) -> tuple[str, list[dict[str, Any]]]:
     while at < len(text):
         literal = "`" in opened or "```" in opened
         mark = next((mark for mark in _MARKDOWN_MARKS if text.startswith(mark, at)), "")
-        link = _MARKDOWN_LINK.match(text, at)
+        link = None if literal else _MARKDOWN_LINK.match(text, at)
         if text[at] == "\\" and at + 1 < len(text) and text[at + 1].isascii():
             shown += text[at + 1]
             at += 2
@@ -159,7 +162,7 @@ def telegram_markdown(text: str) -> tuple[str, list[dict[str, Any]]]:
             else:
                 opened[mark] = utf16(shown)
             at += len(mark)
-        elif link and not literal:
+        elif link:
             entity = {"type": "text_link", "offset": utf16(shown), "length": utf16(link["label"]), "url": link["url"]}
             entities.append(entity)
             shown += link["label"]

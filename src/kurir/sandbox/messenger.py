@@ -5,7 +5,6 @@ Read from https://developers.facebook.com/docs/messenger-platform (reference/sen
 echo when the page is subscribed to echoes, which this one is.
 """
 
-import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from kurir.sandbox.phones import rfc3339
 from kurir.sandbox.receipts import Step
 from kurir.sandbox.state import Sandbox
 from kurir.sandbox.view import Block, Bubble, LedgerEvent, Phone
-from kurir.sandbox.wire import File, Form, JsonObject, TooLargeError, UnreadableError, read_form
+from kurir.sandbox.wire import File, Form, JsonObject, TooLargeError, UnreadableError, parse_json, read_form
 
 MAX_FIELDS = 1024 * 1024
 #: Attachments that are kept to be sent by their id.
@@ -142,8 +141,8 @@ class Messenger:
         for name in ("recipient", "message", "reply_to", "payload"):
             if isinstance(fields.get(name), str):
                 try:
-                    fields[name] = json.loads(fields[name])
-                except ValueError:
+                    fields[name] = parse_json(fields[name])
+                except UnreadableError:
                     raise self._errors.parameter(f"Param {name} must be a JSON object") from None
         if any(len(file.content) > MAX_UPLOAD for file in form.files.values()):
             raise self._errors.parameter("Attachment size exceeds allowable limit", 2018109)

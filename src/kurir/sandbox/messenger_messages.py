@@ -5,7 +5,6 @@ Read from https://developers.facebook.com/docs/messenger-platform (reference/sen
 one.
 """
 
-import json
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from kurir.sandbox.graph import GraphErrors, fits, member, members, only_keys
 from kurir.sandbox.media import Elsewhere, Uploads, is_web_url, local, look_up, mime_type_of
 from kurir.sandbox.view import Block, Choice
-from kurir.sandbox.wire import File, JsonObject
+from kurir.sandbox.wire import File, JsonObject, shown_json
 
 TEXT = 2000
 METADATA = 1000
@@ -57,10 +56,8 @@ class Reader:
             "text": self._text,
             "attachment": lambda message: self._attachment(message["attachment"], "message[attachment]"),
             "attachments": self._images,
-            "sticker_id": lambda message: (Block("unknown", text=f"Sticker {message['sticker_id']}"),),
-            "template": lambda message: (
-                Block("unknown", text=json.dumps(message["template"], ensure_ascii=False, indent=1)),
-            ),
+            "sticker_id": lambda message: (Block("unknown", text=f"Sticker {str(message['sticker_id'])[:40]}"),),
+            "template": lambda message: (Block("unknown", text=shown_json(message["template"])),),
         }
         return readers[content[0]](message) + self._quick_replies(message)
 

@@ -6,6 +6,7 @@ wants.
 """
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from kurir.sandbox.view import Bubble, Phone
 
 #: How many bubbles a phone keeps: the newest. A load test must not grow the process.
 MAX_BUBBLES = 200
+#: The largest request, as JSON, that a bubble keeps; what the platforms take of sensible messages is far below.
+MAX_PAYLOAD = 128 * 1024
 
 
 def rfc3339(moment: datetime) -> str:
@@ -86,7 +89,10 @@ class Phones:
         return None
 
     def add(self, phone: Phone, bubble: Bubble) -> None:
-        """Show *bubble* on *phone* and drop the oldest beyond the limit."""
+        """Show *bubble* on *phone*, without a payload that is too large to keep, and drop the oldest beyond the limit."""
+        size = len(json.dumps(bubble.payload))
+        if size > MAX_PAYLOAD:
+            bubble.payload = {"left_out": f"{size} characters of JSON"}
         phone.bubbles.append(bubble)
         del phone.bubbles[:-MAX_BUBBLES]
         self.touch(phone)

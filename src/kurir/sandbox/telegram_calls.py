@@ -13,8 +13,9 @@ from typing import Any
 from kurir.sandbox import marks
 from kurir.sandbox.media import is_web_url
 from kurir.sandbox.view import Block, Choice
-from kurir.sandbox.wire import Form, JsonObject, RefusedError
+from kurir.sandbox.wire import Form, JsonObject, RefusedError, UnreadableError, parse_json
 
+ENTITIES = 100  # the rest is ignored in silence
 CALLBACK_DATA_BYTES = 64
 BUTTONS = 100
 COPY_TEXT = 256
@@ -71,8 +72,8 @@ class Parameters:
             if not value.strip():
                 return None
             try:
-                return json.loads(value)
-            except (ValueError, RecursionError):
+                return parse_json(value)
+            except UnreadableError:
                 raise bad(f"can't parse {words} JSON object") from None
         return value
 
@@ -111,7 +112,7 @@ def formatted(parameters: Parameters, raw: str, entities_name: str) -> tuple[str
         entities = [
             e | {"offset": e["offset"] - start} for e in entities if isinstance(e, dict) and e.get("offset", 0) >= start
         ]
-    return text.strip(), entities
+    return text.strip(), entities[:ENTITIES]
 
 
 def keyboard(markup: Any) -> tuple[JsonObject | None, tuple[Block, ...]]:

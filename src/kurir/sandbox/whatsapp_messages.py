@@ -5,7 +5,6 @@ Read from https://developers.facebook.com/docs/whatsapp/cloud-api (reference/mes
 passes here passes there. Keys that Meta does not have are refused, since they are what a guessed mapping shows first.
 """
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from kurir.sandbox import marks
 from kurir.sandbox.graph import GraphErrors, fits, member, members, only_keys
 from kurir.sandbox.media import Elsewhere, Uploads, is_web_url, local, look_up
 from kurir.sandbox.view import Block, Choice, Section
-from kurir.sandbox.wire import JsonObject, RefusedError, utf16
+from kurir.sandbox.wire import JsonObject, RefusedError, shown_json, utf16
 
 TEXT = 4096
 CAPTION = 1024
@@ -209,7 +208,7 @@ class Reader:
         only_keys(self.errors, content, ("type", "header", "body", "footer", "action"), "interactive")
         kind = str(content.get("type"))
         if kind in OTHER_INTERACTIVE:
-            return (Block("unknown", text=json.dumps(content, ensure_ascii=False, indent=1)),)
+            return (Block("unknown", text=shown_json(content)),)
         actions: dict[str, Callable[[JsonObject], Block]] = {
             "button": self._buttons,
             "list": self._list,

@@ -19,6 +19,13 @@ JsonObject: TypeAlias = dict[str, Any]
 MAX_UPLOAD_BODY = 52 * 1024 * 1024
 
 
+#: Objects and arrays within each other, so that nothing that walks a body can run out of stack.
+MAX_NESTING = 60
+
+#: The longest JSON that a bubble shows as text.
+MAX_SHOWN = 4000
+
+
 class RefusedError(Exception):
     """A request that the emulated platform refuses, with the platform's own status, body and headers."""
 
@@ -69,12 +76,20 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def parse_json(raw: bytes) -> Any:
+def parse_json(raw: bytes | str) -> Any:
     """Return the JSON value in *raw*; raises UnreadableError."""
     try:
-        return json.loads(raw.decode())
+        value = json.loads(raw if isinstance(raw, str) else raw.decode())
     except (ValueError, RecursionError) as error:
         raise UnreadableError(str(error)) from error
+    level, depth = [value], 0
+    while level and depth <= MAX_NESTING:
+        nested = [item for item in level if isinstance(item, dict | list)]
+        level = [child for item in nested for child in (item.values() if isinstance(item, dict) else item)]
+        depth += 1
+    if level:
+        raise UnreadableError("nested too deeply")
+    return value
 
 
 async def read_form(request: Request, *, limit: int, upload_limit: int = MAX_UPLOAD_BODY) -> Form:
@@ -135,6 +150,12 @@ def _part_headers(head: bytes) -> Message:
         if colon:
             message[name.strip()] = value.strip()
     return message
+
+
+def shown_json(value: Any) -> str:
+    """Return *value* as JSON for a person to read, cut where it gets too long."""
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + " …"
 
 
 def utf16(text: str) -> int:

@@ -98,8 +98,8 @@ def record(db: apsw.Connection, result: Result) -> Recorded:
     if message.run != result.run:
         return Recorded(message.status, message.queued, marked=False)
     part = parts.find_part(db, message.seq, result.part)
-    if part is None and message.queued and isinstance(result.verdict, PartFailed):
-        part = parts.new_part(message, result.part)  # it expired before its first call
+    if part is None and message.queued and result.part <= message.total and isinstance(result.verdict, PartFailed):
+        part = parts.new_part(message, result.part)  # it expired before its first call, other parts having begun
     if part is not None and part.run == message.run and (part.open or part.settled):
         _conclude(db, message, part, result)
     marked = result.next_mark is not None and _mark(db, message, result.next_mark)

@@ -123,16 +123,15 @@ def _tell(db: apsw.Connection, message: Message, part: Part, receipt: ReceiptRec
     news = News(receipt.status, rows.micros(receipt.at), receipt.error)
     if _of_lost_copy(part, receipt.platform_id, receipt.status):
         return
-    if receipt.platform_id and receipt.platform_id not in part.platform_ids:
+    new_id = bool(receipt.platform_id) and receipt.platform_id not in part.platform_ids
+    if new_id:
         parts.know_as(db, message, part, receipt.platform_id)
-    last = news
-    if part.open:
+    settles = part.open
+    if settles:
         part.phase, part.settled = Phase.ANSWERED, True
         part.answered_at = min(news.at, now)
-        parts.learn(part, news)
-        last = catch_up(db, message, part, news)
-    else:
-        parts.learn(part, news)
+    parts.learn(part, news)
+    last = catch_up(db, message, part, news) if settles or new_id else news
     parts.save(db, part)
     parts.refresh(db, message, last, now)
 

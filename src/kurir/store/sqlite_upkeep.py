@@ -123,7 +123,7 @@ _RULES: Final = (
         "the part {} of the message {} is not among its {} parts",
         """
         SELECT number, tid, parts_total FROM part JOIN message ON message.seq = part.seq
-        WHERE number < 1 OR (number > parts_total AND phase <> 'failed')
+        WHERE number < 1 OR number > parts_total
         """,
     ),
     (

@@ -5,23 +5,22 @@ import { mediaUrl } from "./data.js";
 import { clock, el, icon, safeUrl } from "./dom.js";
 import { locationBlock } from "./map.js";
 import { openSheet, say } from "./sheet.js";
-import { languageOf, readMarks, textNodes } from "./text.js";
+import { languageOf, textNodes } from "./text.js";
 
 /** @typedef {import("./data.js").Block} Block */
 /** @typedef {import("./data.js").Bubble} Bubble */
 /** @typedef {import("./data.js").Choice} Choice */
 
 /**
- * Where the time stands, whether the app reads marks in plain text, whether media stand without a bubble.
- * @type {Record<string, {time: "inside"|"outside"|"none", marks: boolean, bare: boolean}>}
+ * Where the time stands, and whether media stand without a bubble.
+ * @type {Record<string, {time: "inside"|"outside"|"none", bare: boolean}>}
  */
 const SKINS = {
-  whatsapp: { time: "inside", marks: true, bare: false },
-  telegram: { time: "inside", marks: false, bare: false },
-  line: { time: "outside", marks: false, bare: true },
-  messenger: { time: "none", marks: false, bare: true },
+  whatsapp: { time: "inside", bare: false },
+  telegram: { time: "inside", bare: false },
+  line: { time: "outside", bare: true },
+  messenger: { time: "none", bare: true },
 };
-const MARKED_ROLES = ["body", "caption", "footer"];
 const MEDIA = ["image", "video"];
 
 /** @param {string} channel */
@@ -110,11 +109,9 @@ const KINDS = {
 /** @param {Block} block @param {string} channel @returns {HTMLElement} */
 const draw = (block, channel) => (KINDS[block.kind] ?? unknownBlock)(block, channel);
 
-/** @param {Block} block @param {string} channel */
-function textBlock(block, channel) {
-  const marked = skinOf(channel).marks && !block.spans.length && MARKED_ROLES.includes(block.role);
-  const { text, spans } = marked ? readMarks(block.text) : block;
-  return el("div", { class: `text text-${block.role}`, dir: "auto", lang: languageOf(text) || null }, ...textNodes(text, spans));
+/** @param {Block} block */
+function textBlock(block) {
+  return el("div", { class: `text text-${block.role}`, dir: "auto", lang: languageOf(block.text) || null }, ...textNodes(block.text, block.spans));
 }
 
 /** @param {Block} block */
@@ -181,8 +178,10 @@ function bytes(size) {
 /** @param {Block} block */
 function buttonsBlock(block) {
   const className = block.style === "rows" ? "row" : "key";
-  return el("div", { class: className === "row" ? "rows" : "keyboard", role: "group", "aria-label": "Buttons" },
+  const box = el("div", { class: className === "row" ? "rows" : "keyboard", role: "group", "aria-label": "Buttons" },
     ...block.choices.map((choice) => choiceControl(choice, className)));
+  if (className === "key") box.style.setProperty("--keys", String(Math.max(1, block.choices.length))); // one block is one row of keys
+  return box;
 }
 
 /** @param {Block} block */
@@ -208,6 +207,7 @@ function carouselBlock(block, channel) {
 
 /** @param {Block} block */
 function unknownBlock(block) {
+  if (!/^\s*[[{]/.test(block.text)) return el("p", { class: "unknown", dir: "auto" }, el("span", { class: "unknown-note" }, "Not drawn here: "), block.text);
   return el("details", { class: "unknown" },
     el("summary", {}, "A kind that this preview does not draw"),
     el("pre", { tabindex: 0, "aria-label": "The payload" }, el("code", {}, pretty(block.text))));

@@ -37,19 +37,20 @@ export function entry(bubble, phone) {
   }, icon(`tick-${bubble.tick}`), el("span", { class: "entry-word" }, word), el("span", { class: "entry-number" }, number(bubble.status)));
   return el("li", { class: "entry", "data-tick": bubble.tick, "data-id": bubble.id },
     open,
-    el("ol", { class: "steps" }, ...bubble.events.map(step)),
+    el("ol", { class: "steps" }, ...bubble.events.map((event) => step(event, isFinal(bubble)))),
     isFinal(bubble) ? el("p", { class: "final" }, "final on this channel") : null);
 }
 
 /** @param {Bubble} bubble */
 const isFinal = (bubble) => bubble.final && bubble.status > 0 && bubble.status < 3;
 
-/** @param {LedgerEvent} event */
-function step(event) {
+/** One step; what the badge says already is not said twice. @param {LedgerEvent} event @param {boolean} badge */
+function step(event, badge) {
+  const what = badge ? event.what.replace(/[\s:;,]*final on this channel\.?$/, "") : event.what;
   return el("li", { class: "step", "data-tick": tickOf(event.status) },
     el("span", { class: "step-head" }, icon(`tick-${tickOf(event.status)}`, statusWord(event.status)),
       el("span", { class: "step-number" }, number(event.status)), el("time", { datetime: event.at }, clock(event.at, true))),
-    el("span", { class: "step-what", dir: "auto" }, ...breakable(event.what)),
+    el("span", { class: "step-what", dir: "auto" }, ...breakable(what)),
     event.answer ? el("span", { class: "step-answer" }, el("span", { "aria-hidden": "true" }, "→ "), el("span", { class: "sr" }, "answered "), event.answer) : null);
 }
 
@@ -64,7 +65,7 @@ function inspect(bubble, phone) {
       el("div", {}, el("h2", { id: "inspector-title" }, `Message of ${clock(bubble.at, true)}`),
         el("p", {}, `${channelName(phone.channel)}-style, to ${phone.person} · `, el("code", {}, bubble.id))), close),
     el("h3", {}, "What the sender learned"),
-    bubble.events.length ? el("ol", { class: "steps full" }, ...bubble.events.map(step)) : el("p", { class: "none" }, "Nothing yet."),
+    bubble.events.length ? el("ol", { class: "steps full" }, ...bubble.events.map((event) => step(event, isFinal(bubble)))) : el("p", { class: "none" }, "Nothing yet."),
     isFinal(bubble) ? el("p", { class: "final" }, "final on this channel: this platform never tells more") : null,
     el("h3", {}, "The request as the platform got it"),
     el("pre", { tabindex: 0, "aria-label": "The request" }, el("code", {}, JSON.stringify(bubble.payload, null, 2))));

@@ -51,7 +51,22 @@ function renderPeople(names) {
   if ([...select.options].map((option) => option.value).join("\n") !== names.join("\n")) {
     select.replaceChildren(...names.map((name) => el("option", { value: name }, name)));
   }
+  for (const option of select.options) {
+    const count = messagesOf(option.value);
+    option.textContent = option.value === person || !count ? option.value : `${option.value} (${count})`;
+  }
   select.value = person;
+}
+
+/** How many messages a person's phones hold. @param {string} name */
+const messagesOf = (name) => [...phones.values()].reduce((sum, phone) => sum + (phone.person === name ? phone.bubbles.length : 0), 0);
+
+/** @param {string} name */
+function show(name) {
+  person = name;
+  history.replaceState(null, "", `#person=${encodeURIComponent(name)}`);
+  strip.scrollTo({ left: 0 });
+  render();
 }
 
 /** @param {Phone[]} shown */
@@ -90,8 +105,15 @@ let hint = null;
 
 /** @param {boolean} empty */
 async function renderEmpty(empty) {
-  byId("first").hidden = !empty;
-  if (!empty || hint) return;
+  const elsewhere = empty ? people(phones.values()).find((name) => messagesOf(name) > 0) : undefined;
+  byId("first").hidden = !empty || Boolean(elsewhere);
+  byId("elsewhere").hidden = !elsewhere;
+  if (elsewhere) {
+    byId("elsewhere-words").textContent = `${person}'s phones are empty. Messages arrived for ${elsewhere}.`;
+    byId("elsewhere-show").textContent = `Show ${elsewhere}'s phones`;
+    byId("elsewhere-show").dataset.person = elsewhere;
+  }
+  if (byId("first").hidden || hint) return;
   hint = fetchHint();
   const command = await hint;
   if (!command) return;
@@ -161,11 +183,10 @@ async function copyHint() {
 }
 
 wireTheme(byId("theme"));
-select.addEventListener("change", () => {
-  person = select.value;
-  history.replaceState(null, "", `#person=${encodeURIComponent(person)}`);
-  strip.scrollTo({ left: 0 });
-  render();
+select.addEventListener("change", () => show(select.value));
+byId("elsewhere-show").addEventListener("click", () => {
+  show(byId("elsewhere-show").dataset.person ?? "");
+  select.focus();
 });
 byId("reset").addEventListener("click", reset);
 byId("first-copy").addEventListener("click", copyHint);

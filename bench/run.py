@@ -1,0 +1,29 @@
+"""Runs the benchmarks: ``./dev bench`` for all, ``./dev bench accept_http`` for one.
+
+Every figure comes from the run that prints it; nothing here passes or fails. Ratios are taken within one run, since absolute
+numbers depend on the machine. The machine's line is printed first.
+"""
+
+import importlib
+import os
+import platform
+import sys
+from pathlib import Path
+
+NAMES = ("accept_store", "accept_http", "end_to_end")
+
+
+def main() -> None:
+    sys.path.insert(0, str(Path(__file__).parent))
+    names = sys.argv[1:] or NAMES
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        sys.exit(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}, {platform.system()}")
+    for name in names:
+        print(f"\n== {name} ==", flush=True)
+        importlib.import_module(name).main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""What holds for every test: no connection leaves this machine, nothing is skipped where nothing may be, rows of the
+reliability scorecard are collected.
+"""
+
+import ipaddress
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_connect = socket.socket.connect
+
+
+def _only_loopback(self: socket.socket, address: Any) -> None:
+    """Connect, if the address is on this machine: a test that would reach anything else fails."""
+    if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+        raise AssertionError(f"a test tried to connect to {address[0]}")
+    _connect(self, address)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+socket.socket.connect = _only_loopback  # type: ignore[method-assign] # for the whole run, on purpose
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "scorecard(row): proves a row of the reliability scorecard")
+
+
+# --- nothing skipped ----------------------------------------------------------------------------------------------------
+
+_skipped: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _skipped.append(report.nodeid)
+    _collect_row(report)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if os.environ.get("KURIR_NOTHING_SKIPPED") and _skipped and exitstatus == 0:
+        print("\nSKIPPED where nothing may be: " + ", ".join(_skipped))
+        session.exitstatus = 1
+    target = os.environ.get("KURIR_SCORECARD")
+    if target and not hasattr(session.config, "workerinput"):
+        Path(target).write_text(json.dumps(_rows), encoding="utf-8")
+
+
+# --- scorecard ------------------------------------------------------------------------------------------------------------
+
+#: Row → what its tests came to: the outcomes, and the figures that they printed as «scorecard ROW: …».
+_rows: dict[str, dict[str, list[str]]] = {}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    outcome = yield
+    report: pytest.TestReport = outcome.get_result()
+    rows = [str(mark.args[0]) for mark in item.iter_markers("scorecard")]
+    report.user_properties.extend(("scorecard", row) for row in rows)
+
+
+def _collect_row(report: pytest.TestReport) -> None:
+    if report.when != "call" and not report.failed:
+        return
+    rows = [str(value) for name, value in report.user_properties if name == "scorecard"]
+    for row in dict.fromkeys(rows):
+        found = _rows.setdefault(row, {"outcomes": [], "figures": []})
+        found["outcomes"].append(report.outcome)
+        lines = "\n".join(text for _, text in report.sections).splitlines()
+        found["figures"] += [line.partition(":")[2].strip() for line in lines if line.startswith(f"scorecard {row}:")]

@@ -1,0 +1,138 @@
+"""Independent judges: three SDKs that real bots use send to the sandbox and are happy with its answers."""
+
+import asyncio
+import warnings
+
+import pytest
+import pywa
+from aiogram import Bot
+from aiogram.client.default import DefaultBotProperties
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.exceptions import TelegramBadRequest
+from aiogram.types import BufferedInputFile, InlineKeyboardButton, InlineKeyboardMarkup, InputMediaPhoto
+from pywa.errors import WhatsAppError
+from pywa.types import Button, Section, SectionList, SectionRow
+
+from kurir.sandbox.config import DEMO_LINE, DEMO_TELEGRAM, DEMO_WHATSAPP
+from support.sandbox import BUDI, running
+
+with warnings.catch_warnings():
+    # The SDK announces at import that its version 2 is deprecated; only its version 3 is used here.
+    warnings.simplefilter("ignore")
+    from linebot.v3 import messaging as line
+
+HOST = "https://media.sandbox.invalid"
+
+pytestmark = pytest.mark.judge
+
+
+async def test_aiogram_is_happy():
+    async with running() as world:
+        session = AiohttpSession(api=TelegramAPIServer.from_base(f"{world.server.url}/telegram"))
+        bot = Bot(DEMO_TELEGRAM.token, session=session, default=DefaultBotProperties(parse_mode="HTML"))
+        chat = BUDI.telegram_chat_id
+        try:
+            assert (await bot.get_me()).username == DEMO_TELEGRAM.username
+            assert await bot.set_webhook("https://gw.example/hook", secret_token="s")
+            assert (await bot.get_webhook_info()).url == "https://gw.example/hook"
+            assert await bot.delete_webhook()
+            assert await bot.get_updates() == []
+            keyboard = InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text="A", callback_data="a")]])
+            first = await bot.send_message(chat, "<b>Hi</b>", reply_markup=keyboard)
+            assert (first.text, first.entities[0].type) == ("Hi", "bold")
+            second = await bot.send_photo(chat, f"{HOST}/demo.jpg", caption="Look", reply_to_message_id=None)
+            assert second.photo
+            assert (await bot.send_video(chat, f"{HOST}/demo.mp4")).video
+            assert (await bot.send_voice(chat, f"{HOST}/demo.ogg")).voice
+            assert (await bot.send_audio(chat, f"{HOST}/demo.m4a")).audio
+            upload = BufferedInputFile(b"PK", "räk.docx")
+            assert (await bot.send_document(chat, upload)).document.file_name == "räk.docx"
+            album = [InputMediaPhoto(media=f"{HOST}/demo.jpg"), InputMediaPhoto(media=BufferedInputFile(b"x", "a.jpg"))]
+            assert len(await bot.send_media_group(chat, album)) == 2
+            assert (await bot.send_location(chat, 0, 106.8)).location
+            assert (await bot.send_venue(chat, 0, 106.8, "T", "A")).venue
+            assert (await bot.send_contact(chat, "+62", "A")).contact
+            assert await bot.send_chat_action(chat, "typing")
+            assert (await bot.get_chat(chat)).first_name == "Budi"
+            assert await bot.answer_callback_query("1")
+            with pytest.raises(TelegramBadRequest, match="chat not found"):
+                await bot.send_message(5, "x")
+        finally:
+            await bot.session.close()
+        assert len(await world.bubbles("telegram")) == 11
+
+
+async def test_line_bot_sdk_is_happy():
+    def use(url):
+        configuration = line.Configuration(host=f"{url}/line", access_token=DEMO_LINE.channel_access_token)
+        with line.ApiClient(configuration) as client:
+            api = line.MessagingApi(client)
+            assert api.get_bot_info().user_id == DEMO_LINE.bot_user_id
+            assert api.get_message_quota().type == "none"
+            assert api.get_profile(BUDI.line_user_id).display_name == "Budi"
+            action = line.PostbackAction(label="A", data="a", displayText="A")
+            bubble = line.FlexBubble(
+                body=line.FlexBox(layout="vertical", contents=[line.FlexText(text="x"), line.FlexButton(action=action)])
+            )
+            messages = [
+                line.TextMessage(text="Hi", quickReply=line.QuickReply(items=[line.QuickReplyItem(action=action)])),
+                line.TemplateMessage(altText="x", template=line.ButtonsTemplate(text="x", actions=[action])),
+                line.FlexMessage(altText="x", contents=bubble),
+                line.ImageMessage(originalContentUrl=f"{HOST}/demo.jpg", previewImageUrl=f"{HOST}/demo.jpg"),
+                line.LocationMessage(title="T", address="A", latitude=0, longitude=0),
+            ]
+            request = line.PushMessageRequest(to=BUDI.line_user_id, messages=messages)
+            api.validate_push(line.ValidateMessageRequest(messages=messages))
+            key = "123e4567-e89b-12d3-a456-426655440000"
+            sent = api.push_message(request, x_line_retry_key=key)
+            assert len(sent.sent_messages) == 5
+            assert [bool(message.quote_token) for message in sent.sent_messages] == [True, True, True, True, False]
+            with pytest.raises(line.ApiException) as refused:
+                api.push_message(request, x_line_retry_key=key)
+            assert refused.value.status == 409
+            with pytest.raises(line.ApiException) as refused:
+                api.push_message(line.PushMessageRequest(to=BUDI.line_user_id, messages=[line.TextMessage(text="")]))
+            details = line.ErrorResponse.from_json(refused.value.body).details
+            assert details[0].var_property == "messages[0].text"
+
+    async with running() as world:
+        await asyncio.to_thread(use, world.server.url)
+        assert len(await world.bubbles("line")) == 5
+
+
+async def test_pywa_is_happy():
+    def use(url):
+        client = pywa.WhatsApp(phone_id=DEMO_WHATSAPP.phone_number_id, token=DEMO_WHATSAPP.access_token)
+        # pywa has no setting for another host; its session takes one.
+        client.api._session.base_url = f"{url}/graph/v26.0"
+        to = f"+{BUDI.phone}"
+        first = client.send_message(to, "*Hi*", buttons=[Button("A", callback_data="a")], footer="Bye")
+        assert first.id.startswith("wamid.")
+        rows = [SectionRow("R", callback_data="r", description="More")]
+        client.send_message(
+            to, "List", buttons=SectionList("Menu", sections=[Section("S", rows=rows)]), reply_to_message_id=first.id
+        )
+        client.send_image(to, f"{HOST}/demo.jpg", caption="Look")
+        client.send_document(to, f"{HOST}/demo.pdf", filename="a.pdf")
+        client.send_location(to, 0.0, 106.8, name="Here")
+        media = client.upload_media(b"OggS", mime_type="audio/ogg", filename="a.ogg")
+        client.send_voice(to, media)
+        assert client.mark_message_as_read(first.id)
+        with pytest.raises(WhatsAppError) as refused:
+            client.send_message(to, "x" * 5000)
+        assert refused.value.code == 100
+        client.api._session.close()
+
+    async with running() as world:
+        await asyncio.to_thread(use, world.server.url)
+        bubbles = await world.bubbles("whatsapp")
+        assert [bubble["blocks"][0]["kind"] for bubble in bubbles] == [
+            "text",
+            "text",
+            "image",
+            "document",
+            "location",
+            "audio",
+        ]
+        assert bubbles[1]["quoted"] == bubbles[0]["id"]

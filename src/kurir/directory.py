@@ -4,7 +4,7 @@ The hot paths ask this instead of the database. ``reload`` follows a change of c
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kurir.channels.base import Channel
 from kurir.domain.account import Account, MessengerSettings, WhatsAppSettings
@@ -51,6 +51,18 @@ class Directory:
             if owner:
                 owners[record.channel, owner] = entry
         self._clients, self._accounts, self._defaults, self._owners = clients, accounts, defaults, owners
+
+    def set_parked(self, account_id: str, code: str, reason: str) -> None:
+        """Note that the platform stopped the account, or with "" that it works again, for those who ask here."""
+        old = self._accounts.get(account_id)
+        if old is None:
+            return
+        new = replace(old, parked_code=code, parked_reason=reason)
+        self._accounts[account_id] = new
+        for places in (self._defaults, self._owners):
+            for place, entry in places.items():
+                if entry is old:
+                    places[place] = new
 
     def clients(self) -> Mapping[str, ClientRecord]:
         """Return the enabled clients by id."""

@@ -10,6 +10,7 @@ keep-alive connection is rare.
 """
 
 import asyncio
+import io
 import json
 import socket
 import time
@@ -17,10 +18,11 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from kurir import networks
 from kurir.channels.base import Answer, Call, MediaFacts, NoAnswer, Stage
@@ -28,14 +30,24 @@ from kurir.channels.base import Answer, Call, MediaFacts, NoAnswer, Stage
 CONNECT_SECONDS: Final = 10.0
 #: Telegram holds a flooding request for up to 8 s and sends it later: a short read time-out would make outcomes unknown.
 READ_SECONDS: Final = 60.0
+#: A whole call: a server that drips its answer, or takes ours byte by byte, holds nobody for ever.
+CALL_SECONDS: Final = 120.0
+UPLOAD_SECONDS: Final = 300.0
 IDLE_SECONDS: Final = 10.0
 MAXIMUM_ANSWER: Final = 64 * 1024
 MAXIMUM_UPLOAD: Final = 50 * 1024 * 1024
+#: Files that are in memory at once, at most, on their way from their host to a platform.
+UPLOADS: Final = 8
 MAXIMUM_PROBE: Final = 2 * 1024 * 1024
 MEDIA_SECONDS: Final = 60.0
+#: A probe only improves a message, so it does not hold it up for long.
+PROBE_SECONDS: Final = 10.0
 MAXIMUM_REDIRECTS: Final = 3
 
 MASK: Final = "•••"
+
+#: Statuses of a file's host by which it says that a later try may go better.
+_LATER: Final = frozenset({408, 425, 429})
 
 
 class EgressRefused(Exception):
@@ -43,14 +55,26 @@ class EgressRefused(Exception):
 
 
 class MediaUnavailable(Exception):
-    """The file could not be fetched. The text names the reason for the client."""
+    """The file could not be fetched. The text names the reason for the client; *final*: trying again will not help."""
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+@dataclass(frozen=True, slots=True)
+class NoFile:
+    """The call was not made, since the file that it carries could not be fetched. *final*: nor will it ever be."""
+
+    reason: str
+    final: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """One call and what came of it. *request* is the call as JSON text, secrets masked."""
 
-    answer: Answer | NoAnswer
+    answer: Answer | NoAnswer | NoFile
     duration_ms: int
     request: str
 
@@ -75,10 +99,14 @@ class EgressSettings:
 
 
 class Egress:
-    """The HTTP clients of the process. Made and closed inside the running loop."""
+    """The HTTP clients of the process. Made and closed inside the running loop.
 
-    def __init__(self, settings: EgressSettings | None = None) -> None:
+    *resolver* stands in for the system's when names of media are resolved; what it answers is guarded as well.
+    """
+
+    def __init__(self, settings: EgressSettings | None = None, resolver: AbstractResolver | None = None) -> None:
         self._settings = settings or EgressSettings()
+        self._uploads = asyncio.Semaphore(UPLOADS)
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_note_writing)
         self._platforms = aiohttp.ClientSession(
@@ -90,7 +118,11 @@ class Egress:
             headers={"User-Agent": "kurir"},
         )
         self._media = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=50, resolver=GuardedResolver(self._settings.allow_networks)),
+            connector=aiohttp.TCPConnector(
+                limit=50,
+                resolver=GuardedResolver(self._settings.allow_networks, resolver),
+                socket_factory=self._guarded_socket,
+            ),
             timeout=aiohttp.ClientTimeout(total=MEDIA_SECONDS, connect=CONNECT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "kurir"},
@@ -102,39 +134,56 @@ class Egress:
         await self._media.close()
 
     async def send(self, call: Call, secrets: Iterable[str] = ()) -> Exchange:
-        """Make *call*. Never raises: every way of failing is a NoAnswer. *secrets* are masked in the record.
+        """Make *call*. Never raises: every way of failing is a NoAnswer or a NoFile.
 
-        An upload's file is fetched first; when that fails, nothing was sent and the answer is a NoAnswer that says so.
+        *secrets* are masked in the record of the request and in the texts of errors. An upload's file is fetched first.
         """
+        secrets = tuple(secrets)
         started = time.monotonic()
         request = masked_request(call, secrets)
-        try:
-            body = await self._body(call)
-        except (MediaUnavailable, EgressRefused) as error:
-            answer: Answer | NoAnswer = NoAnswer(Stage.BEFORE_SEND, f"media: {error}")
+        if call.upload is None:
+            answer: Answer | NoAnswer | NoFile = await self._exchange(call, call.body(), secrets, CALL_SECONDS)
         else:
-            answer = await self._exchange(call, body, secrets)
+            async with self._uploads:
+                answer = await self._upload(call, secrets)
         return Exchange(answer, round((time.monotonic() - started) * 1000), request)
 
-    async def _exchange(self, call: Call, body: bytes | aiohttp.FormData, secrets: Iterable[str]) -> Answer | NoAnswer:
+    async def _upload(self, call: Call, secrets: Sequence[str]) -> Answer | NoAnswer | NoFile:
+        try:
+            form = await self._form(call)
+        except EgressRefused as refused:
+            return NoFile(mask(str(refused), secrets), final=True)
+        except MediaUnavailable as missing:
+            return NoFile(mask(str(missing), secrets), final=missing.final)
+        return await self._exchange(call, form, secrets, UPLOAD_SECONDS)
+
+    async def _exchange(
+        self, call: Call, body: bytes | aiohttp.FormData, secrets: Sequence[str], seconds: float
+    ) -> Answer | NoAnswer:
         progress = _Progress()
         headers = dict(call.headers)
         if isinstance(body, aiohttp.FormData):
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
         try:
-            async with self._platforms.request(
-                call.method, call.url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=progress
-            ) as response:
+            async with (
+                asyncio.timeout(seconds),
+                self._platforms.request(
+                    call.method, call.url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=progress
+                ) as response,
+            ):
                 content = await _read(response.content, MAXIMUM_ANSWER)
-                return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, content)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                return Answer(response.status, _headers(response), content)
+        except Exception as error:  # noqa: BLE001 - whatever the far side made of it, it is an outcome
             stage = Stage.AFTER_SEND if progress.writing else Stage.BEFORE_SEND
-            return NoAnswer(stage, mask(f"{type(error).__name__}: {error}", secrets)[:500])
+            said = _storable(str(error))
+            return NoAnswer(
+                stage, mask(f"{type(error).__name__}: {said}" if said else type(error).__name__, secrets)[:500]
+            )
 
-    async def _body(self, call: Call) -> bytes | aiohttp.FormData:
-        if call.upload is None:
-            return call.body()
+    async def _form(self, call: Call) -> aiohttp.FormData:
         form = aiohttp.FormData()
+        if call.upload is None:
+            return form
         for name, value in call.json.items():
             form.add_field(name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         content, content_type = await self.fetch(call.upload.source_url, MAXIMUM_UPLOAD)
@@ -146,74 +195,91 @@ class Egress:
 
         Raises MediaUnavailable (not found, too large, too slow) or EgressRefused.
         """
-        async with self._get(url) as response:
-            if response.status != 200:
-                raise MediaUnavailable(f"{_shown(url)} answered {response.status}")
+        async with self._get(url, MEDIA_SECONDS) as response:
+            status = response.status
+            if status != 200:
+                final = status < 500 and status not in _LATER
+                raise MediaUnavailable(f"{_shown(url)} answered {status}", final=final)
+            large = MediaUnavailable(f"{_shown(url)} has more than {maximum // 1024 // 1024} MiB", final=True)
             if response.content_length is not None and response.content_length > maximum:
-                raise MediaUnavailable(f"{_shown(url)} has more than {maximum // 1024 // 1024} MiB")
+                raise large
             content = await _read(response.content, maximum + 1)
             if len(content) > maximum:
-                raise MediaUnavailable(f"{_shown(url)} has more than {maximum // 1024 // 1024} MiB")
+                raise large
             return content, response.content_type
 
     async def probe(self, url: str) -> MediaFacts:
         """Return what the first two MiB of the file at *url* tell. Never raises: what is not known stays unknown."""
         try:
-            async with self._get(url) as response:
+            async with self._get(url, PROBE_SECONDS) as response:
                 if response.status != 200:
                     return MediaFacts()
-                head = await _read(response.content, MAXIMUM_PROBE)
+                head = await _read(response.content, MAXIMUM_PROBE + 1)
                 content_type, size = response.content_type, response.content_length
         except (MediaUnavailable, EgressRefused):
             return MediaFacts()
-        duration = await asyncio.to_thread(duration_ms, head)
+        whole = len(head) <= MAXIMUM_PROBE
+        if size is None and whole:
+            size = len(head)
+        duration = await asyncio.to_thread(duration_ms, head) if whole or _tells_at_its_head(head) else None
         return MediaFacts(content_type=content_type, size=size, duration_ms=duration)
 
     @asynccontextmanager
-    async def _get(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _get(self, url: str, seconds: float) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Open *url* through the guard. Raises MediaUnavailable or EgressRefused, also while the body is read."""
         try:
-            async with asyncio.timeout(MEDIA_SECONDS):
+            async with asyncio.timeout(seconds):
+                target = _parsed(url)
                 for _ in range(MAXIMUM_REDIRECTS + 1):
-                    target = self._target(url)
-                    async with self._media.get(target, allow_redirects=False) as response:
-                        if response.status not in (301, 302, 303, 307, 308):
+                    session, checked = self._checked(target)
+                    async with session.get(checked, allow_redirects=False) as response:
+                        location = response.headers.get("Location")
+                        if response.status not in (301, 302, 303, 307, 308) or not location:
                             yield response
                             return
-                        url = urljoin(url, response.headers.get("Location", ""))
-                raise EgressRefused(f"{_shown(url)} redirects more than {MAXIMUM_REDIRECTS} times")
-        except aiohttp.ClientError as error:
-            cause = error.__cause__ or error.__context__ or getattr(error, "os_error", None)
-            if isinstance(cause, EgressRefused) or isinstance(error, _RefusedByGuard):
-                raise EgressRefused(str(cause or error)) from None
-            raise MediaUnavailable(f"{_shown(url)} could not be fetched: {type(error).__name__}") from None
+                        target = target.join(_parsed(_storable(location)))
         except TimeoutError:
-            raise MediaUnavailable(f"{_shown(url)} did not answer within {MEDIA_SECONDS:.0f} s") from None
+            raise MediaUnavailable(f"{_shown(url)} did not answer within {seconds:.0f} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            refused = _refusal_in(error)
+            if refused is not None:
+                raise EgressRefused(str(refused)) from None
+            raise MediaUnavailable(f"{_shown(url)} could not be fetched: {type(error).__name__}") from None
+        raise EgressRefused(f"{_shown(url)} redirects more than {MAXIMUM_REDIRECTS} times")
 
-    def _target(self, url: str) -> str:
-        """Return where *url* is fetched: itself, checked, or the stand-in of a reserved host."""
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname or "", parts.port
-        except ValueError:
-            raise EgressRefused(f"{_shown(url)} is no URL") from None
-        if parts.scheme not in ("http", "https") or not host:
-            raise EgressRefused(f"{_shown(url)} is neither http nor https")
-        if parts.username is not None or parts.password is not None:
-            raise EgressRefused(f"{_shown(url)} holds a user name")
+    def _checked(self, url: URL) -> tuple[aiohttp.ClientSession, URL]:
+        """Return by which session *url* is fetched, and where: itself, checked, or the stand-in of a reserved host.
+
+        The URL is judged as it was parsed by the client that will connect, so that no two readings of it can differ.
+        """
+        shown = _shown(str(url))
+        host = url.raw_host or ""
+        if url.scheme not in ("http", "https") or not host:
+            raise EgressRefused(f"{shown} is neither http nor https")
+        if url.raw_user is not None or url.raw_password is not None:
+            raise EgressRefused(f"{_shown(str(url.with_user(None)))} holds a user name")
         stand_in = self._settings.reserved.get(host)
         if stand_in is not None:
-            return stand_in.rstrip("/") + parts.path
-        if port == 0:
-            raise EgressRefused(f"{_shown(url)} names port 0")
-        if _is_literal(host):
+            return self._platforms, URL(stand_in) / url.name
+        if url.port == 0:
+            raise EgressRefused(f"{shown} names port 0")
+        if ":" in host or host.replace(".", "").isdigit():  # what the client does not resolve
             why = networks.refusal(host, self._settings.allow_networks)
             if why is not None:
                 raise EgressRefused(why)
-        return url
+        return self._media, url
+
+    def _guarded_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        """Return a socket for the very address that is about to be connected to, once more checked."""
+        family, kind, protocol, _, place = address
+        why = networks.refusal(str(place[0]), self._settings.allow_networks)
+        if why is not None:
+            raise RefusedAddressError(why)
+        return socket.socket(family=family, type=kind, proto=protocol)
 
 
-class _RefusedByGuard(aiohttp.ClientConnectorDNSError):
-    """A name whose every address is refused."""
+class RefusedAddressError(OSError):
+    """The address, or every address of the name, is refused. An OSError, since aiohttp lets nothing else through."""
 
 
 class GuardedResolver(AbstractResolver):
@@ -232,8 +298,7 @@ class GuardedResolver(AbstractResolver):
         found = await self._inner.resolve(host, port, family)
         good = [one for one in found if networks.refusal(one["host"], self._allowed) is None]
         if found and not good:
-            why = networks.refusal(found[0]["host"], self._allowed)
-            raise OSError(None, f"{host}: {why}") from EgressRefused(f"{host}: {why}")
+            raise RefusedAddressError(f"{host}: {networks.refusal(found[0]['host'], self._allowed)}")
         return good
 
     async def close(self) -> None:
@@ -244,13 +309,11 @@ class GuardedResolver(AbstractResolver):
 
 def duration_ms(head: bytes) -> int | None:
     """Return the duration of the sound in *head*, in milliseconds, or None where it cannot be told."""
-    import io  # noqa: PLC0415 - with tinytag only needed where a duration is
-
-    from tinytag import ParseError, TinyTag  # noqa: PLC0415 - 10 ms that most processes never need
+    from tinytag import TinyTag  # noqa: PLC0415 - 10 ms that most processes never need
 
     try:
         seconds = TinyTag.get(filename=None, file_obj=io.BytesIO(head), tags=False).duration
-    except (ParseError, ValueError, OSError, KeyError, IndexError, TypeError, AttributeError, EOFError):
+    except Exception:  # noqa: BLE001 - a stranger's bytes, and a parser that was written for friends'
         return None
     return round(seconds * 1000) if seconds and 0 < seconds < 86_400 else None
 
@@ -265,10 +328,12 @@ def masked_request(call: Call, secrets: Iterable[str] = ()) -> str:
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
-    """Return *text* with every secret of at least four characters replaced."""
-    for secret in secrets:
-        if len(secret) >= 4:
-            text = text.replace(secret, MASK)
+    """Return *text* with every secret of at least four characters replaced, also as URLs and JSON write it."""
+    for secret in sorted(secrets, key=len, reverse=True):  # one may begin as another does
+        if len(secret) < 4:
+            continue
+        for form in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret, ""), secret):
+            text = text.replace(form, MASK)
     return text
 
 
@@ -291,8 +356,35 @@ async def _read(stream: aiohttp.StreamReader, maximum: int) -> bytes:
     return b"".join(pieces)
 
 
-def _is_literal(host: str) -> bool:
-    return ":" in host or (host.replace(".", "").isdigit() and host.count(".") == 3)
+def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """Return the headers of an answer, names in lower case, fit to be stored whatever bytes they came in."""
+    return {name.lower(): _storable(value) for name, value in response.headers.items()}
+
+
+def _storable(text: str) -> str:
+    """Return *text* without lone surrogates, in which aiohttp keeps bytes that are no UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _tells_at_its_head(head: bytes) -> bool:
+    """Return whether the beginning of a longer file is enough to tell its duration: MP4 with its index in front."""
+    return head[4:8] == b"ftyp" and b"moov" in head
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return URL(url)
+    except (ValueError, TypeError):
+        raise EgressRefused(f"{_shown(url)} is no URL") from None
+
+
+def _refusal_in(error: BaseException | None) -> RefusedAddressError | None:
+    """Return the guard's refusal that *error* was made of, if it was."""
+    for _ in range(8):
+        if error is None or isinstance(error, RefusedAddressError):
+            break
+        error = error.__cause__ or error.__context__
+    return error if isinstance(error, RefusedAddressError) else None
 
 
 def _shown(url: str) -> str:

@@ -82,8 +82,8 @@ class Gateway:
 
         Raises StoreUnusable, EncryptionKeyError or OSError (port taken); then nothing is left running.
         """
-        self.server.bind()
         try:
+            self.server.bind()
             await self.store.open()
             self._box = await open_box(self.configuration.settings.encryption_key, self.store)
             await self._declare(self._box)
@@ -96,13 +96,20 @@ class Gateway:
             raise
 
     async def stop(self) -> None:
-        """Take no more requests, let running calls end, record what they brought, and close the store."""
-        await self.server.stop()
-        if self._dispatcher is not None:
-            await self._dispatcher.stop()
-        if self._egress is not None:
-            await self._egress.close()
-        self._authenticator.close()
+        """Take no more requests, let running calls end, record what they brought, and close the store.
+
+        What fails to stop keeps nothing else from being stopped.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._close_store)
+            stack.callback(self._authenticator.close)
+            if self._egress is not None:
+                stack.push_async_callback(self._egress.close)
+            if self._dispatcher is not None:
+                stack.push_async_callback(self._dispatcher.stop)
+            stack.push_async_callback(self.server.stop)
+
+    async def _close_store(self) -> None:
         with contextlib.suppress(StoreError):
             await self.store.close()
 
@@ -159,6 +166,6 @@ def platform_codes(channels: Mapping[str, Channel]) -> dict[str, list[str]]:
     """Return our error code → the platform codes that map to it, from the channels' own tables."""
     found: dict[str, list[str]] = defaultdict(list)
     for name, channel in channels.items():
-        for platform_code, code in getattr(channel, "PLATFORM_CODES", {}).items():
+        for platform_code, code in channel.PLATFORM_CODES:
             found[code].append(f"{name} {platform_code}")
     return dict(found)

@@ -36,8 +36,8 @@ SPECIAL: Final = tuple(
             "203.0.113.0/24",
             "224.0.0.0/4",
             "240.0.0.0/4",
-            "::/128",
-            "::1/128",
+            "::/96",  # unspecified, loopback, and the addresses that hold an IPv4 address in the oldest way
+            "::ffff:0:0:0/96",
             "64:ff9b::/96",
             "64:ff9b:1::/48",
             "100::/64",

@@ -96,7 +96,8 @@ def real_sandbox():
     started, ended, found = threading.Event(), asyncio.Event(), {}
 
     async def run() -> None:
-        async with SandboxServer(demo_config(hint="curl -d @message.json localhost")) as server:
+        async with SandboxServer(demo_config()) as server:
+            server.sandbox.hint = "curl -d @message.json localhost"
             found.update(url=server.url, loop=asyncio.get_running_loop())
             started.set()
             await ended.wait()
@@ -134,7 +135,7 @@ def test_four_phones_of_the_first_person_stand_in_order(visit):
     page = seen.open(person="")
     names = [f"{name}-style preview" for name in ("WhatsApp", "Telegram", "LINE", "Messenger")]
     expect(page.locator(".stage-head h2")).to_have_text(names)
-    expect(page.get_by_label("Person", exact=True)).to_have_value("Sari")
+    expect(page.get_by_role("combobox", name="Person")).to_have_value("Sari")
     expect(page.get_by_text("Not affiliated with")).to_be_visible()
     assert page.locator("html").get_attribute("lang") == "en"
     lefts = [one.bounding_box()["x"] for one in page.locator(".stage").all()]
@@ -180,7 +181,7 @@ def test_the_ledger_tells_the_truth_of_each_channel(visit):
         ledger = stage(page, channel).locator(".ledger")
         expect(ledger.get_by_text("final on this channel")).to_have_count(2)
         expect(ledger.get_by_role("button").first).to_have_accessible_name(re.compile(r"^Sent, status 1"))
-    page.get_by_label("Person", exact=True).select_option("Budi")
+    page.get_by_role("combobox", name="Person").select_option("Budi")
     expect(whatsapp.get_by_role("button", name=re.compile("^Undelivered, status −2"))).to_have_count(1)
     failed = whatsapp.locator('.entry[data-tick="failed"]')
     expect(failed).to_contain_text("131026")
@@ -400,7 +401,7 @@ def test_a_lost_stream_is_said_and_caught_up(visit, sandbox):
 def test_reset_empties_the_phones_and_shows_how_to_begin(visit, sandbox):
     seen = visit()
     page = seen.open()
-    page.get_by_label("Person", exact=True).select_option("Sari")
+    page.get_by_role("combobox", name="Person").select_option("Sari")
     page.get_by_role("button", name="Reset").click()
     expect(page.get_by_role("heading", name="Send the first message")).to_be_visible()
     expect(page.locator("#first-code")).to_have_text(CURL)
@@ -417,7 +418,7 @@ def test_messages_of_another_person_are_one_press_away(visit, sandbox):
     page = visit().open(person="")
     expect(page.get_by_text("Sari's phones are empty. Messages arrived for Budi.")).to_be_visible()
     page.get_by_role("button", name="Show Budi's phones").click()
-    expect(page.get_by_label("Person", exact=True)).to_have_value("Budi")
+    expect(page.get_by_role("combobox", name="Person")).to_have_value("Budi")
     expect(stage(page, "line").get_by_text("Jalan Senja 8, Jakarta")).to_be_visible()
 
 

@@ -119,7 +119,9 @@ async def test_racing_requests_with_two_contents_let_one_win(store):
 
 
 async def test_an_accept_that_fails_fails_no_stranger(store):
-    bad = new_message(recipient="\ud800")  # a lone surrogate has no UTF-8: the edge refuses it, the store cannot keep it
+    bad = new_message(
+        recipient="\ud800"
+    )  # a lone surrogate has no UTF-8: the edge refuses it, the store cannot keep it
     good = [new_message() for _ in range(40)]
     taken = new_message()
     await store.accept(taken)

@@ -1,5 +1,7 @@
 """Properties of every store: whatever comes in whatever order, statuses follow the rules and the books agree."""
 
+import itertools
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +27,7 @@ def _check(record):
     moves = _moves(record)
     assert [event.previous for event in record.history] == moves[:-1]
     assert record.status == moves[-1]
-    for before, after in zip(moves, moves[1:], strict=False):
+    for before, after in itertools.pairwise(moves):
         assert before != after
         forward = advance(before, after, proof_of_sending=True) == after
         corrected = before < Status.PENDING < after  # a part's failure was, and the least of all parts counts again
@@ -59,7 +61,9 @@ async def test_receipts_in_any_order_end_in_the_maximum(store, news, total, chan
             following = mark(message, what + 1, total) if what < total else None
             await store.record(result(message, sent(f"{message.tid}-{what}"), what, next_mark=following))
     record = await store.message(CLIENT, message.tid)
-    reached = [max([Status.SENT, *(status for number, status in news if number == part)]) for part in range(1, total + 1)]
+    reached = [
+        max([Status.SENT, *(status for number, status in news if number == part)]) for part in range(1, total + 1)
+    ]
     assert record.status == min(reached)
     assert not record.queued
     assert [part.status for part in record.parts] == reached

@@ -197,7 +197,13 @@ async def test_purge_takes_the_oldest_first_and_not_more_than_it_may(store):
         await store.record(result(message, sent(f"p{seconds}"), at=at(seconds)))
         messages.append(message)
     assert await store.purge(at(60), 2) == 2
-    assert [await store.message(CLIENT, message.tid) is None for message in messages] == [True, True, False, False, False]
+    assert [await store.message(CLIENT, message.tid) is None for message in messages] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 async def test_a_key_outlives_its_message_by_a_week(store):

@@ -341,11 +341,13 @@ async def test_scorecard_17_shuffled_doubled_and_early_receipts_reach_the_maximu
     """Scorecard row 17 on the store: 10,000 receipts, five times each status, shuffled, half of them before the send."""
     seed = 17
     chance = random.Random(seed)
-    messages = [await _marked(store) for _ in range(667)]
+    messages = [await _marked(store) for _ in range(720)]
     known = [Status.SENT, Status.DELIVERED, Status.READ]
     reached = {message.tid: known[: chance.randint(1, 3)] for message in messages}
     receipts = [
-        receipt(status, f"p-{tid}", event_id=f"{tid}-{int(status)}") for tid, found in reached.items() for status in found * 7
+        receipt(status, f"p-{tid}", event_id=f"{tid}-{int(status)}")
+        for tid, found in reached.items()
+        for status in found * 7
     ]
     chance.shuffle(receipts)
     half = len(receipts) // 2

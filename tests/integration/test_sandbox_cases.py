@@ -1,4 +1,4 @@
-"""Every request that the cases pin is taken by the emulated platforms: two independent readings of one platform agree."""
+"""Every request that the cases pin is taken by the emulated platforms: two independent readings agree."""
 
 import json
 import re

@@ -133,10 +133,10 @@ async def test_a_deeply_nested_body_is_refused_and_breaks_nothing(depth):
     nested = "[" * depth + "]" * depth
     config = demo_config()
     token = {"Authorization": f"Bearer {config.whatsapp.access_token}", "Content-Type": "application/json"}
-    body = '{"messaging_product": "whatsapp", "to": "628xxxxxxxx", "type": "interactive", "interactive": {"type": "flow", "x": %s}}'
+    envelope = '{"messaging_product": "whatsapp", "to": "628xxxxxxxx", "type": "interactive", "interactive": %s}'
     async with running() as world:
         path = f"/graph/v26.0/{config.whatsapp.phone_number_id}/messages"
-        status, _ = await world.call("POST", path, data=body % nested, headers=token)
+        status, _ = await world.call("POST", path, data=envelope % f'{{"type": "flow", "x": {nested}}}', headers=token)
         assert status == 400
         assert (await world.telegram("sendMessage", text="x", reply_markup=nested))[0] == 400
         assert (await world.call("GET", "/sandbox/phones"))[0] == 200
@@ -199,6 +199,8 @@ async def test_the_page_comes_with_a_strict_policy():
         assert "frame-ancestors 'none'; base-uri 'none'; form-action 'none'" in policy
         assert (await world.call("GET", "/phones/static/phones.js"))[0] == 200
         assert (await world.call("GET", "/sandbox/hint"))[0] == 404
+        world.server.sandbox.hint = "curl …"
+        assert await world.call("GET", "/sandbox/hint") == (200, {"data": {"curl": "curl …"}})
 
 
 async def test_the_same_seed_gives_the_same_ids_and_none_gives_new_ones():

@@ -71,3 +71,70 @@ def _owner(given: Body, pointer: str) -> tuple[Any, Any]:
     for step in steps:
         owner = owner[int(step)] if isinstance(owner, list) else owner[step]
     return owner, int(last) if isinstance(owner, list) else last
+
+
+def full(kind: str) -> dict[str, Any]:
+    """Return a body of *kind* with every field that its type uses."""
+    given_body = body(kind, id="same", reply_id="r", reply_token="t", account="a", expires_in=60, priority="high")
+    given_body |= {"send_at": "2026-11-22T09:00:00+07:00", "strict": True}
+    given_body["fallback"] = {
+        "when": "window_closed",
+        "template": {"name": "n", "language": "id", "parameters": {"a": 1}},
+    }
+    if kind in MEDIA:
+        given_body["body"]["media"]["name"] = "file"
+    if kind != "text":
+        given_body["body"]["text"] = "words"
+    if kind in ("button", "list"):
+        given_body |= {"header": {"type": "text", "text": "H"}, "footer": {"title": "T", "text": "F"}}
+    return given_body
+
+
+_ALWAYS = [
+    "/id",
+    "/recipient",
+    "/reply_id",
+    "/reply_token",
+    "/account",
+    "/expires_in",
+    "/priority",
+    "/send_at",
+    "/strict",
+]
+_ALWAYS += ["/fallback/template/name", "/fallback/template/language", "/fallback/template/parameters"]
+_AROUND = ["/header/text", "/footer/title", "/footer/text"]
+_OTHERS = {
+    "/recipient": "6281234567890",
+    "/expires_in": 61,
+    "/priority": "bulk",
+    "/send_at": "2026-11-22T09:00:01+07:00",
+    "/strict": False,
+    "/fallback/template/parameters": {"a": 2},
+    "/body/media/url": "https://media.sandbox.invalid/other.jpg",
+    "/body/location/latitude": 1.5,
+    "/body/location/longitude": -1,
+}
+
+#: Type → the fields of :func:`full` that count when two messages are compared.
+COUNTED = {
+    "text": ["/body/text"],
+    **dict.fromkeys(MEDIA, ["/body/text", "/body/media/url", "/body/media/name"]),
+    "location": ["/body/text", "/body/location/latitude", "/body/location/longitude"],
+    "button": ["/body/text", "/body/button/0/key", "/body/button/0/title"],
+    "list": [
+        "/body/text",
+        "/body/list/title",
+        "/body/list/sections/0/title",
+        "/body/list/sections/0/description",
+        "/body/list/sections/0/actions/0/key",
+        "/body/list/sections/0/actions/0/title",
+        "/body/list/sections/0/actions/0/description",
+    ],
+}
+for _kind, _fields in COUNTED.items():
+    COUNTED[_kind] = _fields + _ALWAYS + (_AROUND if _kind in ("button", "list") else [])
+
+
+def other_value(pointer: str) -> Any:
+    """Return a valid value for a field of :func:`full` that is not the one it has."""
+    return _OTHERS.get(pointer, "another")

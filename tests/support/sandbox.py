@@ -156,7 +156,7 @@ def summary(block: dict[str, Any]) -> dict[str, Any]:
 
 def junk_variants(value: Any) -> list[Any]:
     """Return copies of *value* in each of which one member, however deep, is something else than it should be."""
-    junk = (None, 1, "", "x" * 6000, [None], {"type": {}})
+    junk = (None, 1, "", [None], {"type": {}})
     if isinstance(value, dict):
         return [value | {name: other} for name in value for other in [*junk, *junk_variants(value[name])]]
     if isinstance(value, list):

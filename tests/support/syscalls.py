@@ -70,4 +70,6 @@ def judge(trace: str, answer: re.Pattern[str], log: str = "-wal") -> Verdict:
 
 
 def _covered(row: int | None, syncs: list[_Sync], answer: int) -> bool:
-    return row is not None and any(sync.began > row and sync.ended is not None and sync.ended < answer for sync in syncs)
+    return row is not None and any(
+        sync.began > row and sync.ended is not None and sync.ended < answer for sync in syncs
+    )

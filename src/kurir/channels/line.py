@@ -125,6 +125,7 @@ LIMITS: Final[Sequence[Limit]] = (
 )
 
 ERRORS: Final = line_errors.ERRORS
+PLATFORM_CODES: Final = line_errors.PLATFORM_CODES
 
 #: The namespace of our retry keys. It must never change: a repeat after an update has to carry the same key.
 _RETRY_KEYS: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://api.line.me/v2/bot/message/push")

@@ -39,7 +39,7 @@ from kurir.channels.messenger_content import (
     Draft,
     write,
 )
-from kurir.channels.messenger_errors import ERRORS, classify
+from kurir.channels.messenger_errors import ERRORS, PLATFORM_CODES, classify
 from kurir.channels.text import utf16
 from kurir.domain import channel
 from kurir.domain.account import Account, MessengerSettings, Rate
@@ -54,6 +54,7 @@ __all__ = [
     "ERRORS",
     "LIMITS",
     "NAME",
+    "PLATFORM_CODES",
     "RATES",
     "SETTINGS",
     "classify",

@@ -195,6 +195,12 @@ ERRORS: Final[Mapping[tuple[int, int], Meaning]] = {
     (100, 2018164): _SETUP,
 }
 
+#: The platform's codes as its pages print them, each with our code, for the error registry's page.
+PLATFORM_CODES: Final = tuple(
+    (f"{'*' if code == ANY else code}{f'/{subcode}' if subcode else ''}", meaning.code)
+    for (code, subcode), meaning in ERRORS.items()
+)
+
 
 def classify(call: Call, answer: Answer | NoAnswer) -> Outcome:
     """Return what an answer means. Total: every status and body, and every way of not answering, has an outcome."""

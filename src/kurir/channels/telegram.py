@@ -36,7 +36,7 @@ from kurir.channels.base import (
     WebhookUnreadable,
 )
 from kurir.channels.keys import Keys
-from kurir.channels.telegram_errors import ERRORS, classify
+from kurir.channels.telegram_errors import ERRORS, PLATFORM_CODES, classify
 from kurir.channels.telegram_text import Styled, shows
 from kurir.channels.text import utf8
 from kurir.domain import channel
@@ -52,6 +52,7 @@ __all__ = (
     "ERRORS",
     "LIMITS",
     "NAME",
+    "PLATFORM_CODES",
     "RATES",
     "SETTINGS",
     "classify",

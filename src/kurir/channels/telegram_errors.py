@@ -166,6 +166,9 @@ ERRORS: Final[tuple[ErrorRow, ...]] = (
     *_rows(504, Kind.TRANSIENT, "platform_unavailable", ""),
 )
 
+#: The platform's codes, each with the words that tell it from others and with our code, for the error registry's page.
+PLATFORM_CODES: Final = tuple((f"{row.error_code} {row.text}".strip(), row.code) for row in ERRORS)
+
 #: The parameters that carry a file: where the call has one, a body too large means the file.
 FILE_FIELDS: Final = ("photo", "video", "audio", "voice", "document")
 

@@ -63,7 +63,7 @@ from kurir.channels.whatsapp_content import (
     Draft,
     extension_of,
 )
-from kurir.channels.whatsapp_errors import ERRORS, ErrorRow, Kind, row_of
+from kurir.channels.whatsapp_errors import ERRORS, PLATFORM_CODES, ErrorRow, Kind, row_of
 from kurir.channels.whatsapp_webhooks import first, parse, string
 from kurir.domain.account import Account, Rate, WhatsAppSettings
 from kurir.domain.channel import WHATSAPP
@@ -78,6 +78,7 @@ __all__ = [
     "ERRORS",
     "LIMITS",
     "NAME",
+    "PLATFORM_CODES",
     "RATES",
     "SETTINGS",
     "classify",

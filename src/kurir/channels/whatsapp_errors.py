@@ -140,6 +140,9 @@ ERRORS: Final[Mapping[int, ErrorRow]] = {
     2494100: _transient("the number is in maintenance", Scope.ACCOUNT, after=60),
 }
 
+#: The platform's codes as its pages print them, each with our code, for the error registry's page.
+PLATFORM_CODES: Final = tuple((str(code), row.code) for code, row in ERRORS.items())
+
 #: (Graph code, subcode) → what it means where the subcode changes the meaning.
 SUBCODES: Final[Mapping[tuple[int, int], ErrorRow]] = {(100, 33): ERRORS[33]}
 

@@ -6,7 +6,7 @@ sees the very same facts, so that its parts are the same parts.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from kurir.channels.base import Again, Channel, Facts, MediaFacts, ReplyTarget, ReplyToken
@@ -18,20 +18,30 @@ from kurir.intake.identity import Resolved
 from kurir.store.base import PartRecord, Store
 
 
-async def gather(
-    store: Store, egress: Egress, clock: Clock, channel: Channel, account: Account, message: Message, tid: str, to: Resolved
-) -> Facts:
-    """Return the facts of *message*, asking the store and, where the channel needs it, the file's host."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a rendering is wanted of: this message, by this account, to this address."""
+
+    channel: Channel
+    account: Account
+    message: Message
+    tid: str
+    to: Resolved
+
+
+async def gather(store: Store, egress: Egress, clock: Clock, asked: Question) -> Facts:
+    """Return the facts of a message, asking the store and, where the channel needs it, the file's host."""
+    account, contact = asked.account, asked.to.contact
     reply = None
-    if message.reply_id:
-        found = await store.reply_target(account.client_id, account.id, message.reply_id)
+    if asked.message.reply_id:
+        found = await store.reply_target(account.client_id, account.id, asked.message.reply_id)
         if found is not None:
             reply = ReplyTarget(found.platform_id, found.address, found.quote_token)
     age = None
-    if to.contact is not None and to.contact.last_inbound_at is not None:
-        age = max(0.0, (clock.now() - to.contact.last_inbound_at).total_seconds())
-    media = {url: await egress.probe(url) for url in channel.needs(message, account).probe}
-    return Facts(tid=tid, address=to.address, last_inbound_seconds=age, reply=reply, media=media)
+    if contact is not None and contact.last_inbound_at is not None:
+        age = max(0.0, (clock.now() - contact.last_inbound_at).total_seconds())
+    media = {url: await egress.probe(url) for url in asked.channel.needs(asked.message, account).probe}
+    return Facts(tid=asked.tid, address=asked.to.address, last_inbound_seconds=age, reply=reply, media=media)
 
 
 def freeze(facts: Facts) -> bytes:

@@ -90,7 +90,7 @@ class Lanes:
 
         False: it would need one lane more than there may be, and nothing was noted.
         """
-        lane = self._lanes.get(key)
+        lane = self._homes.get(message.lane) or self._lanes.get(key)
         if message.seq in self._gone or (lane is not None and message.seq in lane.known):
             return True
         if lane is None:

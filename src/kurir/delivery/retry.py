@@ -19,6 +19,8 @@ class Backoff:
 
 
 DEFAULT: Final = Backoff()
+#: The longest wait before a part is sent again of which nobody knows whether it left: each time may be one too many.
+UNKNOWN_MAXIMUM: Final = 3600.0
 
 
 def wait_seconds(attempt: int, named: float | None, rng: Random, backoff: Backoff = DEFAULT) -> float:

@@ -3,11 +3,14 @@
 A part is durably marked in flight before its call, and the mark of part n+1 shares the commit of part n's outcome. So a
 process that dies on any line leaves either a part that was never begun, or one marked whose outcome is unknown; it never
 leaves an outcome that nobody wrote down and everybody believes.
+
+What a part has been through is read from its attempts when it is tried again: whether an earlier one ended unknown, and
+how many were faults (throttling uses up age, not attempts).
 """
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -21,7 +24,6 @@ from kurir.channels.base import (
     Answer,
     Call,
     Facts,
-    NoAnswer,
     Outcome,
     Rejected,
     Rendering,
@@ -33,13 +35,14 @@ from kurir.channels.base import (
 from kurir.clock import Clock
 from kurir.delivery import facts as gathering
 from kurir.delivery import retry
+from kurir.delivery.retry import Backoff
 from kurir.directory import Entry
 from kurir.domain import recipient as recipients
 from kurir.domain.account import UnknownOutcome
 from kurir.domain.message import Message
 from kurir.domain.recipient import Recipient
 from kurir.domain.status import Status
-from kurir.egress import Egress, Exchange
+from kurir.egress import Egress, Exchange, NoFile, mask
 from kurir.intake import identity, wire
 from kurir.store.base import (
     AttemptRecord,
@@ -65,21 +68,32 @@ MAXIMUM_KEPT_BODY: Final = 16 * 1024
 PROBE_SECONDS: Final = 60.0
 #: How long to wait before an outcome that the store did not take is offered to it again.
 RECORD_SECONDS: Final = 1.0
+#: How often a file is fetched that its host could not give: platforms that fetch by URL try once.
+FILE_ATTEMPTS: Final = 8
+#: The code of every rate limit, by which attempts that were throttled are told from those that failed.
+THROTTLED: Final = "rate_limited"
+_CRASHED: Final = "the process stopped in the middle of the call"
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The message has left the queue: every part is answered, or it ended. *called*: the platform answered just now."""
+    """The message has left the queue: every part is answered, or it ended.
 
-    called: bool = True
+    *worked*: the platform took or refused a part just now, so the account works. *pause*: for so many seconds the
+    platform wants nothing of the account.
+    """
+
+    worked: bool = False
+    pause: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The message waits *seconds* for its next try; *scope* says whom that holds back."""
+    """The message waits *seconds* for its next try; *scope* says whom that holds back. *worked* as above."""
 
     seconds: float
     scope: Scope = Scope.PART
+    worked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +107,14 @@ Progress = Finished | Waiting | Stopped
 
 
 @dataclass(slots=True)
+class _Past:
+    """What the attempts of a part came to so far: how many were faults, and how many ended unknown."""
+
+    faults: int = 0
+    unknown: int = 0
+
+
+@dataclass(slots=True)
 class _Run:
     """A message on its way: what does not change over its parts, and the parts as they stand."""
 
@@ -102,48 +124,83 @@ class _Run:
     facts: Facts
     rendering: Rendering
     parts: dict[int, PartRecord]
+    pasts: dict[int, _Past]
     stored: bool
-    sent_any: bool = False
+    worked: bool = False
+
+    def past(self, number: int) -> _Past:
+        """Return what part *number* has been through."""
+        return self.pasts.setdefault(number, _Past())
 
 
 class Sender:
     """Sends messages. *region_of* gives a client's default region."""
 
     def __init__(
-        self, store: Store, egress: Egress, clock: Clock, rng: Random, region_of: Callable[[str], str]
+        self,
+        store: Store,
+        egress: Egress,
+        clock: Clock,
+        rng: Random,
+        region_of: Callable[[str], str],
+        backoff: Backoff = retry.DEFAULT,
     ) -> None:
         self._store = store
         self._egress = egress
         self._clock = clock
         self._rng = rng
         self._region_of = region_of
+        self._backoff = backoff
+        self._draining = False
+
+    def drain(self) -> None:
+        """Begin no part from now on; those that are marked end as they would."""
+        self._draining = True
 
     async def send(self, queued: QueuedMessage, entry: Entry) -> Progress:
         """Take *queued* as far as it goes now. Raises StoreError when the store fails: nothing is lost by that."""
-        begun = bool(queued.parts)
+        if self._draining:
+            return Waiting(0.0)
+        pasts = await self._pasts(queued)
         if self._clock.now() >= queued.expires_at:
-            return await self._expire(queued, begun=begun)
+            return await self._expire(queued, pasts)
         message = wire.restore(queued.body)
-        run = await self._prepare(queued, message, entry)
+        run = await self._prepare(queued, message, entry, pasts)
         if isinstance(run, ErrorRecord):
             await self._store.finish(queued.tid, queued.run, Status.UNSENT, run, self._clock.now())
-            return Finished(called=False)
+            return Finished()
         return await self._parts(run)
 
-    async def _expire(self, queued: QueuedMessage, *, begun: bool) -> Progress:
+    async def _pasts(self, queued: QueuedMessage) -> dict[int, _Past]:
+        """Return what the parts that are tried again have been through."""
+        again = {part.number: part for part in queued.parts if part.attempts and part.phase is Phase.WAITING}
+        if not again:
+            return {}
+        known = await self._store.message(queued.client_id, queued.tid)
+        attempts = known.attempts if known is not None else ()
+        return {
+            number: _past([one for one in attempts if one.part == number][-part.attempts :], cures=len(part.again))
+            for number, part in again.items()
+        }
+
+    async def _expire(self, queued: QueuedMessage, pasts: dict[int, _Past]) -> Progress:
         now = self._clock.now()
         error = ErrorRecord("expired", f"it was not sent before {queued.expires_at.isoformat(timespec='seconds')}")
-        if not begun:
+        if not queued.parts:
             await self._store.finish(queued.tid, queued.run, Status.UNSENT, error, now)
-            return Finished(called=False)
+            return Finished()
         open_part = next((part for part in queued.parts if part.phase is not Phase.ANSWERED), None)
         number = open_part.number if open_part else len(queued.parts) + 1
-        attempt = AttemptRecord(number, now, 0, "", 0, "{}", b"", "expired", error.code, error.detail)
+        in_flight = open_part is not None and open_part.phase is Phase.IN_FLIGHT
+        if in_flight or pasts.get(number, _Past()).unknown:
+            error = ErrorRecord("outcome_unknown", f"no readable answer came, and {error.detail}")
         verdict = PartFailed(Status.FAILED, error)
-        await self._store.record(Result(queued.tid, queued.run, number, now, attempt, verdict))
-        return Finished(called=False)
+        result = Result(queued.tid, queued.run, number, now, _no_call(number, now, "expired", error), verdict)
+        return _after_end(await self._store.record(result))
 
-    async def _prepare(self, queued: QueuedMessage, message: Message, entry: Entry) -> _Run | ErrorRecord:
+    async def _prepare(
+        self, queued: QueuedMessage, message: Message, entry: Entry, pasts: dict[int, _Past]
+    ) -> _Run | ErrorRecord:
         if queued.facts is not None:
             facts = gathering.thaw(queued.facts, queued.tid)
         else:
@@ -153,13 +210,12 @@ class Sender:
             found = await identity.resolve(self._store, entry.account, read)
             if isinstance(found, ErrorRecord):
                 return found
-            facts = await gathering.gather(
-                self._store, self._egress, self._clock, entry.channel, entry.account, message, queued.tid, found
-            )
+            asked = gathering.Question(entry.channel, entry.account, message, queued.tid, found)
+            facts = await gathering.gather(self._store, self._egress, self._clock, asked)
         parts = {part.number: part for part in queued.parts}
         facts = gathering.with_cures(facts, parts)
         rendering = entry.channel.render(message, entry.account, facts)
-        return _Run(queued, message, entry, facts, rendering, parts, stored=queued.facts is not None)
+        return _Run(queued, message, entry, facts, rendering, parts, pasts, stored=queued.facts is not None)
 
     async def _parts(self, run: _Run) -> Progress:
         number = 1
@@ -169,19 +225,49 @@ class Sender:
             if part is not None and part.phase is Phase.ANSWERED:
                 number += 1
                 continue
-            after_unknown = part is not None and part.phase is Phase.IN_FLIGHT and not marked
-            if after_unknown and not self._may_repeat(run, number):
-                return await self._hold(run, number)
-            if not marked and not await self._store.mark(self._mark(run, number)):
-                return Finished(called=False)
-            progress, marked = await self._call(run, number, after_unknown=after_unknown)
+            if not marked:
+                if self._draining:
+                    return Waiting(0.0, worked=run.worked)
+                doubt = await self._doubt(run, number)
+                if doubt is not None:
+                    return doubt
+                if not await self._store.mark(self._mark(run, number)):
+                    return Waiting(0.0, worked=run.worked)  # it moved under us: to be read anew
+            progress, marked = await self._call(run, number)
             if progress is not None:
                 return progress
             if marked:
                 number += 1
-        return Finished()
+        return Finished(worked=run.worked)
 
     # --- one part -----------------------------------------------------------------------------------------------------
+
+    async def _doubt(self, run: _Run, number: int) -> Progress | None:
+        """Decide on a part that may have left already. None: it may be called (again)."""
+        part, past = run.parts.get(number), run.past(number)
+        crashed = part is not None and part.phase is Phase.IN_FLIGHT
+        if run.rendering.calls[number - 1].repeatable or not (crashed or past.unknown):
+            past.unknown += crashed
+            return None
+        account = run.entry.account
+        if part is not None and crashed and part.marked_at is not None and run.entry.channel.CAPABILITIES.receipts:
+            until = part.marked_at + timedelta(seconds=account.unknown_wait_seconds)
+            left = (until - self._clock.now()).total_seconds()
+            if left > 0:  # a receipt may still tell
+                reason = ErrorRecord("no_answer", f"{_CRASHED}; a receipt may tell what became of it")
+                await self._store.wait(run.queued.tid, run.queued.run, until, reason)
+                return Waiting(left, worked=run.worked)
+        past.unknown += crashed
+        if account.unknown_outcome is UnknownOutcome.HOLD:
+            why = _CRASHED if crashed else "no readable answer came"
+            return await self._hold(run, number, why)
+        return None
+
+    async def _hold(self, run: _Run, number: int, why: str) -> Progress:
+        error = ErrorRecord("outcome_unknown", f"{why}; the account's policy is to hold")
+        attempt = _no_call(number, self._clock.now(), "unknown", error)
+        recorded = await self._record(run, number, attempt, PartFailed(Status.FAILED, error))
+        return _after_end(recorded, worked=run.worked)
 
     def _mark(self, run: _Run, number: int) -> Mark:
         queued, part = run.queued, run.parts.get(number)
@@ -200,113 +286,125 @@ class Sender:
         tokens = tuple((token.token, token.key) for token in run.rendering.tokens)
         return replace(mark, facts=gathering.freeze(run.facts), losses=run.rendering.losses, tokens=tokens)
 
-    async def _call(self, run: _Run, number: int, *, after_unknown: bool) -> tuple[Progress | None, bool]:
+    async def _call(self, run: _Run, number: int) -> tuple[Progress | None, bool]:
         """Make the call of a marked part. Returns (how the message goes on, None to go on now; next part is marked)."""
-        account = run.entry.account
-        call = replace(run.rendering.calls[number - 1], after_unknown=after_unknown)
+        past, secrets = run.past(number), run.entry.account.settings.secrets()
+        call = replace(run.rendering.calls[number - 1], after_unknown=past.unknown > 0)
         began = self._clock.now()
-        exchange = await self._egress.send(call, account.settings.secrets())
-        outcome = run.entry.channel.classify(call, exchange.answer)
-        attempts = (run.parts[number].attempts if number in run.parts else 0) + 1
-        attempt = _attempt(number, began, exchange, outcome, maybe_duplicate=after_unknown and not call.repeatable)
-        self._note(run, number, attempts)
-        if isinstance(outcome, Sent):
-            return await self._taken(run, number, attempt, outcome)
-        if isinstance(outcome, Rejected):
-            error = ErrorRecord(outcome.code, outcome.reason, outcome.provider_code)
-            await self._record(run, number, attempt, PartFailed(outcome.status, error))
-            return Finished(), False
-        if isinstance(outcome, Retry):
-            return await self._again(run, number, attempt, outcome, attempts)
-        error = ErrorRecord(outcome.code, outcome.reason, outcome.provider_code)
-        if isinstance(outcome, AccountDown):
-            until = self._clock.now() + timedelta(seconds=PROBE_SECONDS)
-            await self._record(run, number, attempt, PartWaiting(until, error))
-            return Stopped(error), False
-        return await self._unknown(run, number, attempt, call, error, attempts)
-
-    def _note(self, run: _Run, number: int, attempts: int) -> None:
-        """Keep in memory what the store now knows of the part."""
+        exchange = await self._egress.send(call, secrets)
+        outcome = _masked(_outcome(run.entry, call, exchange), secrets)
+        attempt = _attempt(_Made(number, began, call), exchange, outcome, secrets)
         known = run.parts.get(number)
-        again = known.again if known else ()
-        run.parts[number] = PartRecord(number, Phase.WAITING, attempts=attempts, again=again)
+        run.parts[number] = PartRecord(
+            number, Phase.WAITING, attempts=known.attempts + 1 if known else 1, again=known.again if known else ()
+        )
+        if isinstance(outcome, Sent | Rejected) and isinstance(exchange.answer, Answer):
+            run.worked = True
+        match outcome:
+            case Sent():
+                return await self._taken(run, number, attempt, outcome)
+            case Rejected():
+                error = ErrorRecord(outcome.code, outcome.reason, outcome.provider_code)
+                return await self._failed(run, number, attempt, outcome.status, error)
+            case Retry():
+                return await self._again(run, number, attempt, outcome)
+            case AccountDown():
+                error = ErrorRecord(outcome.code, outcome.reason, outcome.provider_code)
+                until = self._clock.now() + timedelta(seconds=PROBE_SECONDS)
+                await self._record(run, number, attempt, PartWaiting(until, error))
+                return Stopped(error), False
+            case Unknown():
+                error = ErrorRecord(outcome.code, outcome.reason, outcome.provider_code)
+                return await self._unknown(run, number, attempt, error, repeatable=call.repeatable)
 
     async def _taken(
         self, run: _Run, number: int, attempt: AttemptRecord, outcome: Sent
     ) -> tuple[Progress | None, bool]:
         following = number + 1 if number < len(run.rendering.calls) else None
         known = run.parts.get(following) if following else None
-        marks_next = following is not None and (known is None or known.phase is Phase.WAITING)
+        marks_next = known is None or known.phase is Phase.WAITING
+        next_mark = None
+        if following is not None and marks_next and not self._draining and not run.past(following).unknown:
+            next_mark = self._mark(run, following)
         verdict = PartAnswered(outcome.platform_ids, outcome.status, outcome.learned.quote_tokens)
-        next_mark = self._mark(run, following) if following is not None and marks_next else None
         recorded = await self._record(run, number, attempt, verdict, next_mark)
         run.parts[number] = PartRecord(number, Phase.ANSWERED, platform_ids=outcome.platform_ids)
-        if following is None or not recorded.queued:
-            return Finished(), False
+        if not recorded.queued:
+            return Finished(worked=True), False
         if next_mark is not None and not recorded.marked:
-            return Finished(), False
+            return Waiting(0.0, worked=True), False  # it moved under us: to be read anew
         return None, recorded.marked
 
     async def _again(
-        self, run: _Run, number: int, attempt: AttemptRecord, outcome: Retry, attempts: int
+        self, run: _Run, number: int, attempt: AttemptRecord, outcome: Retry
     ) -> tuple[Progress | None, bool]:
-        cure = outcome.again
-        part = run.parts[number]
-        now = self._clock.now()
+        cure, part, past = outcome.again, run.parts[number], run.past(number)
         reason = ErrorRecord(outcome.code, outcome.reason, outcome.provider_code)
         if cure is not None and cure.value not in part.again:
-            await self._record(run, number, attempt, PartWaiting(now, reason))
-            if cure is Again.NEW_ADDRESS and outcome.learned.moved_to:
-                run.facts = replace(run.facts, address=outcome.learned.moved_to)
-                run.stored = False  # the new address is part of the frozen facts
-            run.parts[number] = replace(part, again=(*part.again, cure.value))
-            run.facts = gathering.with_cures(run.facts, run.parts)
-            run.rendering = run.entry.channel.render(run.message, run.entry.account, run.facts)
+            await self._record(run, number, attempt, PartWaiting(self._clock.now(), reason))
+            self._cure(run, number, cure, outcome.learned.moved_to)
             return None, False
         if cure is not None:  # the cure was taken, and the platform says the same again
             status = Status.UNDELIVERED if reason.code.startswith("recipient_") else Status.FAILED
-            await self._record(run, number, attempt, PartFailed(status, reason))
-            return Finished(), False
-        if outcome.attempts and attempts >= outcome.attempts:
-            await self._record(run, number, attempt, PartFailed(Status.FAILED, _exhausted(reason, attempts)))
-            return Finished(), False
-        seconds = retry.wait_seconds(attempts, outcome.after, self._rng)
-        if now + timedelta(seconds=seconds) >= run.queued.expires_at:
-            await self._record(run, number, attempt, PartFailed(Status.FAILED, _exhausted(reason, attempts)))
-            return Finished(), False
-        await self._record(run, number, attempt, PartWaiting(now + timedelta(seconds=seconds), reason))
-        return Waiting(seconds, outcome.scope), False
+            return await self._failed(run, number, attempt, status, reason)
+        past.faults += not outcome.throttled
+        seconds = retry.wait_seconds(part.attempts, outcome.after, self._rng, self._backoff)
+        until = self._clock.now() + timedelta(seconds=seconds)
+        spent = bool(outcome.attempts) and past.faults >= outcome.attempts and not outcome.throttled
+        if spent or until >= run.queued.expires_at:
+            pause = seconds if outcome.scope is Scope.ACCOUNT else 0.0
+            error = _exhausted(reason, part.attempts, unsure=past.unknown > 0)
+            return await self._failed(run, number, attempt, Status.FAILED, error, pause)
+        await self._record(run, number, attempt, PartWaiting(until, reason))
+        return Waiting(seconds, outcome.scope, worked=run.worked), False
+
+    @staticmethod
+    def _cure(run: _Run, number: int, cure: Again, moved_to: str) -> None:
+        """Render anew, with *cure* taken for part *number*. What is frozen and what is lost may be other than before."""
+        part = run.parts[number]
+        run.parts[number] = replace(part, again=(*part.again, cure.value))
+        if cure is Again.NEW_ADDRESS and moved_to:
+            run.facts = replace(run.facts, address=moved_to)
+        run.facts = gathering.with_cures(run.facts, run.parts)
+        run.rendering = run.entry.channel.render(run.message, run.entry.account, run.facts)
+        run.stored = False
 
     async def _unknown(
-        self, run: _Run, number: int, attempt: AttemptRecord, call: Call, error: ErrorRecord, attempts: int
+        self, run: _Run, number: int, attempt: AttemptRecord, error: ErrorRecord, *, repeatable: bool
     ) -> tuple[Progress | None, bool]:
-        """Nobody knows whether the part left. What the platform makes harmless is repeated, else the policy decides."""
-        account = run.entry.account
-        if not call.repeatable and account.unknown_outcome is UnknownOutcome.HOLD:
-            held = ErrorRecord("outcome_unknown", f"{error.detail}; the account's policy is to hold", error.provider_code)
-            await self._record(run, number, attempt, PartFailed(Status.FAILED, held))
-            return Finished(), False
-        seconds = retry.wait_seconds(attempts, None, self._rng)
-        if not call.repeatable and run.entry.channel.CAPABILITIES.receipts:
-            seconds = max(seconds, account.unknown_wait_seconds)  # a receipt may still tell
-        now = self._clock.now()
-        if now + timedelta(seconds=seconds) >= run.queued.expires_at:
-            await self._record(run, number, attempt, PartFailed(Status.FAILED, _exhausted(error, attempts)))
-            return Finished(), False
-        await self._record(run, number, attempt, PartWaiting(now + timedelta(seconds=seconds), error))
-        return Waiting(seconds), False
+        """Nobody knows whether the part left. What the platform makes harmless is repeated, else the policy decides.
 
-    def _may_repeat(self, run: _Run, number: int) -> bool:
-        """Return whether a part that a dead process had marked may be called again."""
-        repeatable = run.rendering.calls[number - 1].repeatable
-        return repeatable or run.entry.account.unknown_outcome is UnknownOutcome.RESEND
+        Where receipts may still tell, the policy is asked when they have had their time.
+        """
+        account, past = run.entry.account, run.past(number)
+        past.unknown += 1
+        receipts = bool(run.entry.channel.CAPABILITIES.receipts)
+        if not repeatable and not receipts and account.unknown_outcome is UnknownOutcome.HOLD:
+            held = f"{error.detail}; the account's policy is to hold"
+            error = ErrorRecord("outcome_unknown", held, error.provider_code)
+            return await self._failed(run, number, attempt, Status.FAILED, error)
+        backoff = self._backoff if repeatable else replace(self._backoff, maximum=retry.UNKNOWN_MAXIMUM)
+        seconds = retry.wait_seconds(run.parts[number].attempts, None, self._rng, backoff)
+        if receipts and not repeatable:
+            seconds = max(seconds, account.unknown_wait_seconds)
+        until = self._clock.now() + timedelta(seconds=seconds)
+        if until >= run.queued.expires_at:
+            error = _exhausted(error, run.parts[number].attempts, unsure=True)
+            return await self._failed(run, number, attempt, Status.FAILED, error)
+        await self._record(run, number, attempt, PartWaiting(until, error))
+        return Waiting(seconds, worked=run.worked), False
 
-    async def _hold(self, run: _Run, number: int) -> Progress:
-        now = self._clock.now()
-        error = ErrorRecord("outcome_unknown", "the process stopped in the middle of the call; the policy is to hold")
-        attempt = AttemptRecord(number, now, 0, "", 0, "{}", b"", "unknown", error.code, error.detail)
-        await self._record(run, number, attempt, PartFailed(Status.FAILED, error))
-        return Finished()
+    async def _failed(
+        self,
+        run: _Run,
+        number: int,
+        attempt: AttemptRecord,
+        status: Status,
+        error: ErrorRecord,
+        pause: float = 0.0,
+    ) -> tuple[Progress, bool]:
+        recorded = await self._record(run, number, attempt, PartFailed(status, error))
+        return _after_end(recorded, worked=run.worked, pause=pause), False
 
     async def _record(
         self, run: _Run, number: int, attempt: AttemptRecord, verdict: Verdict, next_mark: Mark | None = None
@@ -318,51 +416,99 @@ class Sender:
             try:
                 return await self._store.record(result)
             except StoreUnavailable as error:
-                log.error("outcome_not_recorded", tid=queued.tid, part=number, error=str(error))
+                log.error("outcome_not_recorded", tid=queued.tid, part=number, error=str(error))  # noqa: TRY400 - a stack tells no more
                 await asyncio.sleep(RECORD_SECONDS)
 
 
-def _exhausted(reason: ErrorRecord, attempts: int) -> ErrorRecord:
-    return ErrorRecord("attempts_exhausted", f"{attempts} attempts failed; the last: {reason.detail}", reason.provider_code)
+def _after_end(recorded: Recorded, *, worked: bool = False, pause: float = 0.0) -> Progress:
+    """Return how a message goes on that was to end: a receipt may have settled the part meanwhile."""
+    return Waiting(0.0, worked=worked) if recorded.queued else Finished(worked=worked, pause=pause)
 
 
-def _attempt(
-    number: int, began: datetime, exchange: Exchange, outcome: Outcome, *, maybe_duplicate: bool
-) -> AttemptRecord:
+def _past(attempts: Sequence[AttemptRecord], cures: int) -> _Past:
+    faults = sum(one.outcome == _NAMES[Retry] and one.code != THROTTLED for one in attempts)
+    return _Past(max(0, faults - cures), sum(one.outcome == _NAMES[Unknown] for one in attempts))
+
+
+def _exhausted(reason: ErrorRecord, attempts: int, *, unsure: bool) -> ErrorRecord:
+    """Return why no attempt is left. Where one of them may have left, proof that it did can still correct it."""
+    code = "outcome_unknown" if unsure else "attempts_exhausted"
+    return ErrorRecord(code, f"{attempts} attempts failed; the last: {reason.detail}", reason.provider_code)
+
+
+def _outcome(entry: Entry, call: Call, exchange: Exchange) -> Outcome:
+    """Return what came of a call. A fault of the channel's own makes it unknown, never another call at once."""
+    answer = exchange.answer
+    if isinstance(answer, NoFile):
+        reason = f"the file could not be fetched: {answer.reason}"
+        if answer.final:
+            return Rejected(Status.FAILED, "media_refused", reason)
+        return Retry("media_refused", reason, attempts=FILE_ATTEMPTS)
+    try:
+        return entry.channel.classify(call, answer)
+    except Exception as error:
+        log.exception("answer_not_classified", account=entry.account.id)
+        return Unknown(
+            "ambiguous_error", f"the answer could not be read: a fault of the gateway ({type(error).__name__})"
+        )
+
+
+def _masked(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
+    """Return *outcome* with secrets masked, since a platform may quote the token that it refuses, and fit to be stored."""
+    if isinstance(outcome, Sent):
+        return outcome
+    reason = mask(outcome.reason, secrets).encode("utf-8", "replace").decode()
+    return replace(outcome, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A call that was made."""
+
+    part: int
+    at: datetime
+    call: Call
+
+
+def _attempt(made: _Made, exchange: Exchange, outcome: Outcome, secrets: Sequence[str]) -> AttemptRecord:
     answer = exchange.answer
     code = "" if isinstance(outcome, Sent) else outcome.code
     reason = "" if isinstance(outcome, Sent) else outcome.reason
-    if maybe_duplicate:
+    if made.call.after_unknown and not made.call.repeatable:
         code = code or "maybe_duplicate"
         reason = (reason + " (sent again after an unknown outcome)").strip()
-    if isinstance(answer, NoAnswer):
-        return AttemptRecord(
-            number, began, exchange.duration_ms, exchange.request, 0, "{}", answer.reason.encode(), _name(outcome), code, reason
-        )
+    if isinstance(answer, Answer):
+        status, headers, body = answer.status, json.dumps(dict(answer.headers), ensure_ascii=False), answer.body
+    else:
+        status, headers, body = 0, "{}", answer.reason.encode("utf-8", "replace")
     return AttemptRecord(
-        number,
-        began,
-        exchange.duration_ms,
-        exchange.request,
-        answer.status,
-        _headers(answer),
-        answer.body[:MAXIMUM_KEPT_BODY],
-        _name(outcome),
-        code,
-        reason,
+        part=made.part,
+        at=made.at,
+        duration_ms=exchange.duration_ms,
+        request=exchange.request,
+        status=status,
+        headers=mask(headers, secrets),
+        body=_masked_body(body[:MAXIMUM_KEPT_BODY], secrets),
+        outcome=_NAMES[type(outcome)],
+        code=code,
+        reason=reason,
     )
 
 
-def _headers(answer: Answer) -> str:
-    return json.dumps(dict(answer.headers), ensure_ascii=False)
+def _no_call(number: int, at: datetime, outcome: str, error: ErrorRecord) -> AttemptRecord:
+    """Return the record of a decision that was taken without a call."""
+    return AttemptRecord(number, at, 0, "", 0, "{}", b"", outcome, error.code, error.detail)
 
 
-def _name(outcome: Outcome) -> str:
-    names: dict[type[Outcome], str] = {
-        Sent: "sent",
-        Retry: "retry",
-        Rejected: "rejected",
-        Unknown: "unknown",
-        AccountDown: "account_down",
-    }
-    return names[type(outcome)]
+def _masked_body(body: bytes, secrets: Sequence[str]) -> bytes:
+    """Return *body* with secrets masked; bytes that are no text stay as they are."""
+    return mask(body.decode("utf-8", "surrogateescape"), secrets).encode("utf-8", "surrogateescape")
+
+
+_NAMES: Final[Mapping[type[Outcome], str]] = {
+    Sent: "sent",
+    Retry: "retry",
+    Rejected: "rejected",
+    Unknown: "unknown",
+    AccountDown: "account_down",
+}

@@ -110,7 +110,9 @@ def _phone(channel_name: str, given: str, default_region: str) -> Recipient | Pr
             if national is None:
                 return _problem(f"«{given[:40]}» is no phone number of the region {default_region}")
             digits = national
-    if _PHONE.fullmatch(digits) or (_MASKED.fullmatch(digits) and "x" in digits):
+    # A minus is a separator between digits; before them it makes the id of a Telegram group, which is nobody's phone.
+    group = given.startswith("-")
+    if not group and (_PHONE.fullmatch(digits) or (_MASKED.fullmatch(digits) and "x" in digits)):
         return Recipient(Form.PHONE, digits)
     return _problem(
         f"a phone has 7 to 15 digits with its country code (628…, + optional); or give {_WANTED.get(channel_name, '')}"

@@ -10,7 +10,7 @@ import structlog
 
 from kurir.channels.base import Handshake, Ignored, Receipt, WebhookRequest, WebhookUnreadable
 from kurir.clock import Clock
-from kurir.directory import Directory, Entry, same_app
+from kurir.directory import Directory, Entry, owner_of, same_app
 from kurir.store.base import ErrorRecord, ReceiptRecord, Store
 
 log = structlog.get_logger(__name__)
@@ -55,8 +55,8 @@ class Receiver:
         return Stored(len(receipts), len(events) - len(receipts))
 
     def _record(self, entry: Entry, receipt: Receipt) -> ReceiptRecord | None:
-        owner = self._directory.owner(entry.account.channel, receipt.owner) if receipt.owner else entry
-        if owner is None or not (owner.account.id == entry.account.id or same_app(owner.account, entry.account)):
+        owner = self._owner(entry, receipt.owner)
+        if owner is None:
             log.warning("webhook_of_another_account", account=entry.account.id, owner=receipt.owner)
             return None
         error = receipt.error
@@ -71,3 +71,13 @@ class Receiver:
             reference=receipt.reference,
             error=ErrorRecord(error.code, error.reason, error.provider_code) if error else None,
         )
+
+    def _owner(self, entry: Entry, number: str) -> Entry | None:
+        """Return the account that the platform's *number* belongs to, if the secret of *entry* vouches for it.
+
+        A number that two accounts share is meant for the one that was called.
+        """
+        if number in ("", owner_of(entry.account)):
+            return entry
+        owner = self._directory.owner(entry.account.channel, number)
+        return owner if owner is not None and same_app(owner.account, entry.account) else None

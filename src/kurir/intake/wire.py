@@ -132,7 +132,7 @@ class _Decoder:
             self.recipient(recipient)
         kind = self.kind(body)
         content = self.content(body)
-        parts = self.parts(content, kind) if kind is not None else {}
+        parts = self.parts(content, kind) if kind is not None and not self.problems_at("/body") else {}
         header, footer = self.around(body, content, kind)
         extensions = self.extensions(body)
         reply_id, reply_token = self.optional_text(body, "reply_id"), self.optional_text(body, "reply_token")

@@ -227,9 +227,9 @@ class _Control:
         return JSONResponse({"data": None})
 
     async def _hint(self, _: Request) -> Response:
-        if not self._sandbox.config.hint:
+        if not self._sandbox.hint:
             return _problem(404, "No command is known that would send a first message.")
-        return JSONResponse({"data": {"curl": self._sandbox.config.hint}})
+        return JSONResponse({"data": {"curl": self._sandbox.hint}})
 
     async def _events(self, _: Request) -> Response:
         return StreamingResponse(self._stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

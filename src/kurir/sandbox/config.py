@@ -89,8 +89,7 @@ class SandboxConfig:
 
     *webhooks* maps a channel to the gateway's webhook URL; a channel without one posts no receipts. *retries* are the
     waits in seconds before a webhook is posted again that was not answered 2xx. With a *seed* the same requests get the
-    same platform ids; without one the ids are new at every start, as a gateway that keeps its database needs them. *hint*
-    is the command that sends a first message, which the page shows while the phones are empty.
+    same platform ids; without one the ids are new at every start, as a gateway that keeps its database needs them.
     """
 
     whatsapp: WhatsAppNumber
@@ -103,7 +102,6 @@ class SandboxConfig:
     delays: Delays = Delays()
     retries: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
     seed: int | None = None
-    hint: str = ""
 
 
 DEMO_WHATSAPP = WhatsAppNumber(
@@ -145,7 +143,6 @@ def demo_config(
     webhooks: Mapping[str, str] | None = None,
     delays: Delays | None = None,
     seed: int | None = None,
-    hint: str = "",
 ) -> SandboxConfig:
     """Return the demo sandbox: the demo accounts, Ani and Budi, receipts to *webhooks*."""
     return SandboxConfig(
@@ -157,5 +154,4 @@ def demo_config(
         webhooks=dict(webhooks or {}),
         delays=delays or Delays(),
         seed=seed,
-        hint=hint,
     )

@@ -15,6 +15,8 @@ class Sandbox:
 
     def __init__(self, config: SandboxConfig, clock: Clock | None = None) -> None:
         self.config = config
+        #: The command that sends a first message, which the page shows while its phones are empty.
+        self.hint = ""
         self.clock = clock or SystemClock()
         self.ids = Ids(config.seed)
         self.phones = Phones(config)

@@ -137,7 +137,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PartRecord:
-    """A part of a message. ``status`` is None before the platform's answer. ``again`` are the cures taken (words)."""
+    """A part of a message. ``status`` is None before the platform's answer. ``again`` are the cures taken (words).
+
+    ``attempts`` counts its marks, so that a call that a crash cut short counts too.
+    """
 
     number: int
     phase: Phase
@@ -469,8 +472,9 @@ class Store(Protocol):
     async def mark(self, mark: Mark) -> bool:
         """Mark a part in flight. On True the mark is durable and the call may start.
 
-        False: the message is no longer queued, or its run is another (cancelled, retried, ended), and nothing changed.
-        The first mark stores total, address, facts, losses and tokens too.
+        False: the message is no longer queued, its run is another (cancelled, retried, ended), or a receipt told that
+        the platform has the part; nothing changed. The first mark stores total, address, facts, losses and tokens too; a
+        later one that carries facts replaces facts and losses (a rendering with a new address).
         """
         ...
 
@@ -480,6 +484,11 @@ class Store(Protocol):
         Adds the attempt; sets the part; stores its platform ids; applies receipts and watermarks that came earlier;
         recomputes the message's status and adds an event when it changed. The message leaves the queue when every part
         is answered or one failed. A result of an older run is kept as an attempt and changes nothing else.
+
+        A part that a receipt told of (by its reference) before this call has left for certain: of its result only an
+        answer is still applied, and a wait or a failure is kept as an attempt. A part that was never marked may fail when
+        another part was marked. A failed message stays as it first failed until all its parts stand better than failed
+        and were sent. Raises StoreError for a message that is not there.
         """
         ...
 
@@ -496,15 +505,20 @@ class Store(Protocol):
     async def receive(self, receipts: Sequence[ReceiptRecord], at: datetime) -> Received:
         """Apply receipts. On return each is durable: applied, a known duplicate, or kept until its send is recorded.
 
-        Statuses only move forward (``kurir.domain.status``). A watermark covers every part of the account's messages to
-        the address that was answered at or before it (one second of tolerance), now and when recorded later.
+        A part is found by platform id, else by ``reference`` (``tid:part``; a bare tid is part 1): then it remembers the
+        platform id too, and if it was still waiting for its answer it is answered. Statuses only move forward
+        (``kurir.domain.status``). A watermark covers every part of the account's messages to the address that was
+        answered at or before it (one second of tolerance), now and when recorded later.
         """
         ...
 
     # contacts
 
     async def put_contact(self, contact: ContactRecord, at: datetime) -> ContactRecord:
-        """Link or rename a contact. A phone already linked in the account moves: the newest wins. Returns it as stored."""
+        """Link or rename a contact; what is given empty stays as it is, and so does ``blocked`` of a known contact.
+
+        A phone already linked in the account moves: the newest wins. Returns it as stored.
+        """
         ...
 
     async def contact(self, account_id: str, address: str) -> ContactRecord | None:
@@ -532,7 +546,10 @@ class Store(Protocol):
         ...
 
     async def reply_target(self, client_id: str, account_id: str, reply_id: str) -> ReplyRecord | None:
-        """Return the message of ours that *reply_id* names: the client's own id, a tid, or a platform id."""
+        """Return the message of ours that *reply_id* names: the client's own id, a tid, or a platform id.
+
+        Of a message with several platform ids, one named by id or tid is represented by its first.
+        """
         ...
 
     async def key_of(self, client_id: str, token: str) -> str | None:
@@ -546,7 +563,9 @@ class Store(Protocol):
     async def purge(self, before: datetime, limit: int) -> int:
         """Delete up to *limit* messages that ended before *before*, with parts, attempts and events. Returns how many.
 
-        Idempotency keys go with their message, but not before seven days after its end; platform ids and tokens stay.
+        An ended message has left the queue with a status other than 0; its end is its last change. Idempotency keys go
+        when *before* is seven days after their message's end, until then answering with its last status. Platform ids and
+        tokens stay; early receipts go a day, the dedupe of webhook events seven days, before *before*.
         """
         ...
 

@@ -48,9 +48,11 @@ class Reader:
         self._thread: threading.Thread | None = None
         self._db: apsw.Connection | None = None
         self._deadline = 0.0
+        self._stopping = False
 
     def start(self) -> None:
         """Begin, on the running loop."""
+        self._stopping = False
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._main, name=self._name, daemon=True)
         self._thread.start()
@@ -69,8 +71,9 @@ class Reader:
         return await future
 
     async def stop(self) -> None:
-        """Answer what was asked for, close the connection and end the thread."""
+        """Answer what was asked for, close the connection and end the thread. A long read is broken off."""
         self._accepting = False
+        self._stopping = True
         thread, self._thread = self._thread, None
         if thread is not None:
             self._jobs.put(None)
@@ -105,7 +108,8 @@ class Reader:
                 if db.in_transaction:
                     db.execute("COMMIT")
         except apsw.InterruptError:
-            return None, StoreUnavailable(f"the read took too long (more than {job.seconds:g} s)")
+            why = "the store is closing" if self._stopping else f"the read took too long (more than {job.seconds:g} s)"
+            return None, StoreUnavailable(why)
         except Exception as error:  # noqa: BLE001 -- the thread must live on, and the waiter must be told
             if isinstance(error, apsw.Error):
                 self._close()  # the next read begins with a fresh connection
@@ -118,7 +122,7 @@ class Reader:
         return self._db
 
     def _too_late(self) -> bool:
-        return time.monotonic() > self._deadline
+        return self._stopping or time.monotonic() > self._deadline
 
     def _close(self) -> None:
         if self._db is not None:

@@ -14,6 +14,7 @@ import apsw
 from kurir.store import migrations
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import StoreUnusable
+from kurir.store.writer import BUSY_MILLISECONDS
 
 #: Up to 3.51.2 SQLite could lose committed writes when a WAL was reset (fixed on 2026-03-13).
 OLDEST_SQLITE: Final = (3, 51, 3)
@@ -21,7 +22,6 @@ OLDEST_SQLITE: Final = (3, 51, 3)
 APPLICATION_ID: Final = 0x6B757269
 SYNCHRONOUS: Final = ("EXTRA", "FULL", "NORMAL", "OFF")
 
-_BUSY_MILLISECONDS: Final = 5_000
 _WAL_BYTES: Final = 64 * 1024 * 1024
 
 _VERSIONS: Final = """
@@ -84,7 +84,7 @@ def connect_writer(path: Path, synchronous: str, vfs: str | None) -> apsw.Connec
     """Return a connection that may write."""
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     db = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=200)
-    db.set_busy_timeout(_BUSY_MILLISECONDS)
+    db.set_busy_timeout(BUSY_MILLISECONDS)
     db.pragma("mmap_size", 0)
     db.pragma("journal_mode", "WAL")
     db.pragma("synchronous", synchronous)
@@ -98,7 +98,7 @@ def connect_writer(path: Path, synchronous: str, vfs: str | None) -> apsw.Connec
 def connect_reader(path: Path, vfs: str | None) -> apsw.Connection:
     """Return a connection that can only read."""
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=vfs, statementcachesize=200)
-    db.set_busy_timeout(_BUSY_MILLISECONDS)
+    db.set_busy_timeout(BUSY_MILLISECONDS)
     db.pragma("mmap_size", 0)
     db.pragma("query_only", value=True)
     db.pragma("cache_size", -16_000)
@@ -124,7 +124,7 @@ def migrate(db: apsw.Connection, path: Path, at: datetime) -> None:
         db.execute("BEGIN IMMEDIATE")
         try:
             db.execute(_VERSIONS)
-            db.execute(step.sql)
+            list(db.execute(step.sql))  # a statement that gives a row would stop the ones after it
             db.execute(_APPLIED, (step.version, step.name, rows.micros(at)))
             db.execute("COMMIT")
         except BaseException:

@@ -20,7 +20,12 @@ _LOSSES: Final = "SELECT losses, render_losses FROM message WHERE seq = ?"
 
 _LIST: Final = rows.MESSAGE + "WHERE client_id = ?"
 _OF_CHANNEL: Final = " AND channel = ?"
-_WITH_ID: Final = " AND tid IN (SELECT tid FROM idempotency WHERE client_id = ? AND message_id = ?)"
+# + keeps the planner from walking through all of the client's messages for the order's sake.
+_LIST_WITH_ID: Final = rows.MESSAGE + "WHERE +client_id = ?"
+_WITH_ID: Final = """ AND seq IN (
+    SELECT message.seq FROM idempotency JOIN message ON message.tid = idempotency.tid
+    WHERE idempotency.client_id = ? AND idempotency.message_id = ?)
+"""
 _TO: Final = " AND recipient = ?"
 _AT: Final = " AND status = ?"
 _BEFORE: Final = " AND seq < ?"
@@ -92,6 +97,7 @@ def messages(db: apsw.Connection, client_id: str, wanted: MessageFilter, limit: 
     if wanted.channel is not None:
         clauses.append((_OF_CHANNEL, (wanted.channel,)))
     if wanted.message_id is not None:
+        statement = _LIST_WITH_ID
         clauses.append((_WITH_ID, (client_id, wanted.message_id)))
     if wanted.recipient is not None:
         clauses.append((_TO, (wanted.recipient,)))

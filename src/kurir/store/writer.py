@@ -35,8 +35,12 @@ BATCH: Final = 256
 QUEUE: Final = 10_000
 #: After so many new pages in the WAL it is copied into the database, by and by.
 CHECKPOINT_PAGES: Final = 2_000
-#: From so many pages on, the writer waits for its readers, so that the WAL can begin anew.
+#: From so many pages on, the writer waits for its readers, so that the WAL can begin anew …
 RESTART_PAGES: Final = 16_000
+#: … for so long: nothing is accepted meanwhile.
+READER_MILLISECONDS: Final = 200
+#: For anything else. No other process has a business in the file, so this is for a backup that is just being made.
+BUSY_MILLISECONDS: Final = 5_000
 
 #: What the machine does to us, as opposed to what an operation did wrong.
 MACHINE_ERRORS: Final = (
@@ -284,6 +288,7 @@ class Writer:
         long = self._wal_pages >= RESTART_PAGES
         mode = apsw.SQLITE_CHECKPOINT_RESTART if long else apsw.SQLITE_CHECKPOINT_PASSIVE
         try:
+            self._db.set_busy_timeout(READER_MILLISECONDS)
             self._db.wal_checkpoint(mode=mode)
             self._checkpointed_pages = self._wal_pages
         except apsw.BusyError:
@@ -292,3 +297,5 @@ class Writer:
             self._suspect(error)
             self._checkpointed_pages = self._wal_pages
             self._mend()
+        finally:
+            self._db.set_busy_timeout(BUSY_MILLISECONDS)

@@ -17,12 +17,15 @@ const select = /** @type {HTMLSelectElement} */ (byId("person"));
 const phones = new Map();
 /** @type {Map<string, PhoneView>} */
 const views = new Map();
-let person = decodeURIComponent(location.hash.replace(/^#person=/, ""));
+/** Whom the address or the person at the keyboard asked for, and who is shown: the same, if that one has phones. */
+let wanted = new URLSearchParams(location.hash.slice(1)).get("person") ?? "";
+let person = "";
+let loaded = false;
 
 /** Draw all of it; cheap when little changed. */
 function render() {
   const names = people(phones.values());
-  if (!names.includes(person)) person = names[0] ?? "";
+  person = names.includes(wanted) ? wanted : (names[0] ?? "");
   renderPeople(names);
   const shown = inOrder([...phones.values()].filter((phone) => phone.person === person));
   const keys = shown.map(keyOf);
@@ -63,8 +66,8 @@ const messagesOf = (name) => [...phones.values()].reduce((sum, phone) => sum + (
 
 /** @param {string} name */
 function show(name) {
-  person = name;
-  history.replaceState(null, "", `#person=${encodeURIComponent(name)}`);
+  wanted = name;
+  history.replaceState(null, "", `#${new URLSearchParams({ person: name })}`);
   strip.scrollTo({ left: 0 });
   render();
 }
@@ -141,7 +144,7 @@ const told = new Set();
 function take(phone) {
   told.add(keyOf(phone));
   phones.set(keyOf(phone), phone);
-  render();
+  if (loaded) render(); // until all are known, one alone would look like all
 }
 
 async function load() {
@@ -151,6 +154,7 @@ async function load() {
     phones.clear();
     for (const phone of fetched) phones.set(keyOf(phone), phone);
     byId("problem").hidden = true;
+    loaded = true;
     render();
   } catch (error) {
     byId("problem").textContent = `The phones could not be loaded. ${message(error)}`;

@@ -1,0 +1,68 @@
+"""What a client sees when the store cannot write: 503 with Retry-After, nothing half-written, and work again afterwards."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+from support.disks import FailingDisk, full, io_error
+from support.servers import running
+
+from kurir import demo
+from kurir.store.sqlite import SqliteStore
+
+
+@pytest.fixture
+def disk() -> Iterator[FailingDisk]:
+    made = FailingDisk()
+    yield made
+    made.unregister()
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(full, id="the disk is full"),
+        pytest.param(lambda: apsw.exception_for(apsw.SQLITE_READONLY), id="the file is read-only"),
+        pytest.param(lambda: io_error(apsw.SQLITE_IOERR_WRITE), id="a write fails"),
+        pytest.param(lambda: io_error(apsw.SQLITE_IOERR_FSYNC), id="a sync fails"),
+    ],
+)
+async def test_a_store_that_cannot_write_answers_503_keeps_nothing_and_heals(
+    tmp_path: Path, disk: FailingDisk, failure
+) -> None:
+    store = SqliteStore(tmp_path / "kurir.db", vfs=disk.name)
+    async with running(tmp_path, store=store) as up:
+        status, _, answer = await up.send("telegram", demo.example("text", "before"))
+        assert status == 200
+        await up.until(answer["data"]["tid"], 1)
+        disk.broken = lambda operation, path: failure() if operation in ("write", "sync") and "wal" in path else None
+        bodies = [demo.example("text", f"during-{number}") for number in range(20)]
+        answers = await asyncio.gather(*(up.send("telegram", body) for body in bodies))
+        for status, headers, answer in answers:
+            assert status == 503, answer
+            assert int(headers["Retry-After"]) >= 1
+            assert answer["meta"] == {
+                "status": False,
+                "code": 503,
+                "message": "Service Unavailable",
+                "errors": answer["meta"]["errors"],
+            }
+            assert answer["code"] == "not_durable"
+            assert answer["data"] is None
+        assert (await up.message((await listed(up))[0]["tid"]))["status"] == 1, "reading works while writing does not"
+        assert [message["id"] for message in await listed(up)] == ["before"]
+        disk.broken = lambda _operation, _path: None
+        again = await asyncio.gather(*(up.send("telegram", body) for body in bodies))
+        assert [status for status, _, _ in again] == [200] * 20
+        for _, headers, answer in again:
+            assert "Idempotent-Replayed" not in headers
+            await up.until(answer["data"]["tid"], 1)
+        assert len(await listed(up)) == 21
+
+
+async def listed(up) -> list:
+    async with up.session.get(f"{up.url}/v1/messages?limit=200") as response:
+        assert response.status == 200
+        return (await response.json())["data"]

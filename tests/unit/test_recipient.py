@@ -1,0 +1,154 @@
+"""Who a request names, by the form of its recipient alone: every form of the contract, and what is refused."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kurir.domain.problem import Problem
+from kurir.domain.recipient import PREFIX_OF, PREFIXES, Form, Recipient, read
+
+USER = "U" + "0a" * 16
+PSID = "24312345678907001"
+
+
+@pytest.mark.parametrize(
+    ("channel", "text", "address"),
+    [
+        ("telegram", "tg:1001", "1001"),
+        ("telegram", "TG:1001", "1001"),
+        ("telegram", " tg:1001 ", "1001"),
+        ("telegram", "tg:-1001234567890", "-1001234567890"),
+        ("telegram", "tg:@some_channel", "@some_channel"),
+        ("telegram", "tg:6281234567890", "6281234567890"),
+        ("telegram", "@some_channel", "@some_channel"),
+        ("telegram", "-1001234567890", "-1001234567890"),
+        ("telegram", "-5", "-5"),
+        ("line", USER, USER),
+        ("line", "line:" + USER, USER),
+        ("line", "C" + "1b" * 16, "C" + "1b" * 16),
+        ("line", "R" + "2c" * 16, "R" + "2c" * 16),
+        ("messenger", PSID, PSID),
+        ("messenger", "fb:" + PSID, PSID),
+        ("messenger", "psid:" + PSID, PSID),
+        ("messenger", "FB:12345", "12345"),
+        ("messenger", "1" * 16, "1" * 16),
+        ("messenger", "9" * 20, "9" * 20),
+        ("whatsapp", "wa:6281234567890", "6281234567890"),
+        ("whatsapp", "wa:+62 812-3456-7890", "6281234567890"),
+        ("whatsapp", "US.13491208655302741918", "US.13491208655302741918"),
+        ("whatsapp", "wa:US.13491208655302741918", "US.13491208655302741918"),
+        ("whatsapp", "ID.ENT.aB9", "ID.ENT.aB9"),
+    ],
+)
+def test_an_explicit_or_unmistakable_form_is_an_address(channel, text, address):
+    assert read(channel, text) == Recipient(Form.ADDRESS, address)
+
+
+@pytest.mark.parametrize("channel", ["whatsapp", "telegram", "line", "messenger"])
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [
+        ("6281234567890", "6281234567890"),
+        ("+6281234567890", "6281234567890"),
+        ("+62 812-3456-7890", "6281234567890"),
+        ("(62) 812.3456/7890", "6281234567890"),
+        ("62\u00a0812\u20113456\u20137890", "6281234567890"),
+        ("628xxxxxxxx", "628xxxxxxxx"),
+        ("+628xxxxxxxx", "628xxxxxxxx"),
+        ("1234567", "1234567"),
+        ("123456789012345", "123456789012345"),
+        ("+1 (555) 078-3881", "15550783881"),
+    ],
+)
+def test_anything_else_is_a_phone_with_its_separators_dropped(channel, text, digits):
+    assert read(channel, text) == Recipient(Form.PHONE, digits)
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "digits"),
+    [
+        ("081234567890", "ID", "6281234567890"),
+        ("0812-3456-7890", "ID", "6281234567890"),
+        ("040 1234567", "FI", "358401234567"),
+        ("020 7946 0958", "GB", "442079460958"),
+        ("006281234567890", "DE", "6281234567890"),
+        ("6281234567890", "FI", "6281234567890"),
+    ],
+)
+def test_a_leading_zero_is_read_with_the_clients_region(text, region, digits):
+    assert read("whatsapp", text, region) == Recipient(Form.PHONE, digits)
+
+
+@pytest.mark.parametrize(
+    ("channel", "text", "region"),
+    [
+        ("whatsapp", "081234567890", ""),
+        ("whatsapp", "006281234567890", ""),
+        ("whatsapp", "+081234567890", "ID"),
+        ("whatsapp", "0812", "ID"),
+        ("whatsapp", "0" * 12, "ID"),
+        ("whatsapp", "123456", ""),
+        ("whatsapp", "1234567890123456", ""),
+        ("whatsapp", "++6281234567890", ""),
+        ("whatsapp", "62812345678a", ""),
+        ("whatsapp", "xxxxxxxxxx", ""),
+        ("whatsapp", "٦٢٨١٢٣٤٥٦٧٨٩٠", ""),
+        ("whatsapp", "６２８１２３４５６７８９０", ""),
+        ("whatsapp", "us.13491208655302741918", ""),
+        ("whatsapp", "wa:", ""),
+        ("whatsapp", "wa:abc", ""),
+        ("whatsapp", USER, ""),
+        ("whatsapp", "@name", ""),
+        ("whatsapp", PSID, ""),
+        ("telegram", "@ab", ""),
+        ("telegram", "@1name", ""),
+        ("telegram", "@näme", ""),
+        ("telegram", "1001", ""),
+        ("telegram", "-0", ""),
+        ("telegram", "tg:0", ""),
+        ("telegram", "tg:", ""),
+        ("telegram", "tg:one", ""),
+        ("telegram", USER, ""),
+        ("line", "U" + "0a" * 15, ""),
+        ("line", "U" + "0A" * 16, ""),
+        ("line", "X" + "0a" * 16, ""),
+        ("line", "line:6281234567890", ""),
+        ("line", "@name", ""),
+        ("messenger", "1" * 21, ""),
+        ("messenger", "fb:abc", ""),
+        ("messenger", "-1001234567890", ""),
+        ("telegram", "phone:6281234567890", ""),
+        ("telegram", "https://t.me/name", ""),
+        ("telegram", ":", ""),
+        ("telegram", "a\nb", ""),
+        ("telegram", "x" * 100_000, ""),
+        ("whatsapp", "0" * 100_000, "ID"),
+    ],
+)
+def test_what_is_neither_is_a_problem_of_the_recipient(channel, text, region):
+    problem = read(channel, text, region)
+    assert isinstance(problem, Problem)
+    assert (problem.pointer, problem.code) == ("/recipient", "invalid_recipient")
+    assert 20 < len(problem.detail) < 300
+
+
+@pytest.mark.parametrize("prefix", list(PREFIXES))
+@pytest.mark.parametrize("channel", list(PREFIX_OF))
+def test_the_prefix_of_another_channel_is_a_problem_that_names_both(prefix, channel):
+    address = {"tg": "1001", "line": USER, "fb": PSID, "psid": PSID, "wa": "6281234567890"}[prefix]
+    found = read(channel, f"{prefix}:{address}")
+    if PREFIXES[prefix] == channel:
+        assert found == Recipient(Form.ADDRESS, address)
+    else:
+        assert isinstance(found, Problem)
+        assert PREFIXES[prefix] in found.detail
+        assert channel in found.detail
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(list(PREFIX_OF)), st.text(max_size=40), st.sampled_from(["", "ID", "FI"]))
+def test_every_text_is_read_or_refused_and_an_address_reads_as_itself(channel, text, region):
+    found = read(channel, text, region)
+    if isinstance(found, Recipient) and found.form is Form.ADDRESS:
+        assert read(channel, f"{PREFIX_OF[channel]}:{found.value}") == found
+    elif isinstance(found, Recipient):
+        assert read(channel, found.value) == found

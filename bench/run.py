@@ -20,6 +20,7 @@ def main() -> None:
     if unknown:
         sys.exit(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}, {platform.system()}")
+    sys.argv[1:] = []  # the names are ours; a benchmark run by itself has options of its own
     for name in names:
         print(f"\n== {name} ==", flush=True)
         importlib.import_module(name).main()

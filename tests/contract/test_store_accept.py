@@ -89,6 +89,7 @@ async def test_a_failed_message_keeps_its_id(store):
     assert await store.accept(replace(message, tid=uuid7())) == Accepted(message.tid, Status.FAILED, replayed=True)
 
 
+@pytest.mark.scorecard(4)
 async def test_scorecard_4_fifty_racing_requests_get_one_row_and_one_answer(store):
     """Scorecard row 4: the same id fifty times at once, for 200 ids."""
     keys = [f"race-{number}" for number in range(200)]

@@ -60,6 +60,7 @@ def _run(folder: Path, synchronous: str) -> Verdict:
 
 
 @pytest.mark.slow
+@pytest.mark.scorecard(2)
 def test_scorecard_2_no_answer_leaves_before_its_row_is_synced(tmp_path):
     if shutil.which("strace") is None:
         pytest.skip("SKIPPED scorecard row 2: strace is not installed (apt-get install strace)")

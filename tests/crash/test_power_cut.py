@@ -146,6 +146,7 @@ def _cut(synchronous: str, *, torn: bool, cuts: int) -> Tally:
 
 
 @pytest.mark.slow
+@pytest.mark.scorecard(3)
 def test_scorecard_3_a_power_cut_loses_nothing_that_was_acknowledged(monkeypatch):
     monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 60)
     monkeypatch.setattr(writer, "RESTART_PAGES", 200)

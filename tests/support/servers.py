@@ -14,6 +14,7 @@ from kurir.configuration.file import parse
 from kurir.gateway import Gateway, Options
 from kurir.sandbox.config import demo_config
 from kurir.sandbox.server import SandboxServer
+from support.sweeps import sweep
 
 PASSWORD = "correct horse battery staple"
 
@@ -82,9 +83,8 @@ async def running(
         try:
             async with aiohttp.ClientSession(headers=headers) as session:
                 yield Running(gateway, sandbox, session)
-            broken = await gateway.store.broken_invariants()
+            await sweep(gateway.store)
         finally:
             await gateway.stop()
-        assert broken == [], broken
     finally:
         await sandbox.stop()

@@ -79,7 +79,7 @@ ERRORS: Final = (
 
 #: The platform's statuses, each with the words or the field that tell it from others and with our code, for the error
 #: registry's page.
-PLATFORM_CODES: Final = tuple((f"{row.status} {row.says or row.field}".strip(), row.code) for row in ERRORS)
+PLATFORM_CODES: Final = tuple((f"{row.status} {row.says or row.field}".strip(), row.code) for row in ERRORS if row.code)
 
 #: A refusal in LINE's own JSON whose status the table does not have.
 OTHER: Final = ErrorRow(0, Kind.CONTENT, "content_refused")

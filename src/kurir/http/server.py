@@ -5,6 +5,7 @@ import contextlib
 import socket
 from typing import Any, Final
 
+import httptools
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -28,6 +29,10 @@ async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:  # no
 
 
 _OVERLOADED: Final = edge.RequestIds(_overloaded)
+
+
+#: The headers, and tokens of ``Connection``, by which a client offers another protocol (RFC 9110, 7.8; RFC 7540, 3.2.1).
+_OFFER: Final = frozenset({b"upgrade", b"http2-settings"})
 
 
 class Protocol(HttpToolsProtocol):
@@ -56,7 +61,8 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse *data*; what is still incomplete afterwards has a deadline, and its head a size."""
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if not self._arriving:
             self._disarm()
             return
@@ -66,6 +72,43 @@ class Protocol(HttpToolsProtocol):
                 self.send_400_response(f"the request's head has more than {MAXIMUM_HEAD // 1024} KiB")
         if self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(REQUEST_SECONDS, self._close)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse *data*; an offer to speak another protocol is passed over, as RFC 9110 (7.8) lets a server do.
+
+        The parser stops behind the head of a request with ``Upgrade``, and uvicorn drops its body: Java's HttpClient, which
+        offers h2c with every request by default, could send nothing. So such a request is parsed again without the offer.
+        """
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stopped:
+                if self.parser.get_method() == b"CONNECT":
+                    self.send_400_response("CONNECT is for proxies")
+                    return
+                data = self._head_without_offer() + data[stopped.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            except httptools.HttpParserError:
+                self.send_400_response("it cannot be parsed")
+                return
+            else:
+                return
+
+    def _should_upgrade(self) -> bool:
+        """Let uvicorn wait with a request that offers another protocol, until it is parsed without the offer."""
+        return True
+
+    def _head_without_offer(self) -> bytes:
+        head = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                tokens = [token for token in value.split(b",") if token.strip().lower() not in _OFFER]
+                if tokens:
+                    head.append(b"connection: " + b",".join(tokens))
+            elif name not in _OFFER:
+                head.append(name + b": " + value)
+        return b"\r\n".join([*head, b"", b""])
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -91,7 +134,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be parsed as HTTP, and close."""
-        failed = RequestFailed("invalid_parameters", f"this is not HTTP/1.1: {msg}")
+        failed = RequestFailed("invalid_parameters", f"this is no HTTP/1.1 request: {msg}")
         failed.status = 400
         body = answers.failure(failed, "", envelope=True)
         head = (

@@ -181,13 +181,14 @@ class Egress:
             )
 
     async def _form(self, call: Call) -> aiohttp.FormData:
-        form = aiohttp.FormData()
+        form = aiohttp.FormData(quote_fields=False)  # a phone shows the file's name as it is sent
         if call.upload is None:
             return form
         for name, value in call.json.items():
             form.add_field(name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         content, content_type = await self.fetch(call.upload.source_url, MAXIMUM_UPLOAD)
-        form.add_field(call.upload.field, content, filename=call.upload.filename, content_type=content_type or None)
+        filename = "".join(sign if sign.isprintable() else "_" for sign in call.upload.filename)
+        form.add_field(call.upload.field, content, filename=filename, content_type=content_type or None)
         return form
 
     async def fetch(self, url: str, maximum: int) -> tuple[bytes, str]:
@@ -260,6 +261,8 @@ class Egress:
             raise EgressRefused(f"{_shown(str(url.with_user(None)))} holds a user name")
         stand_in = self._settings.reserved.get(host)
         if stand_in is not None:
+            if "/" in url.name:  # it was written as %2F
+                raise EgressRefused(f"{shown} names no file")
             return self._platforms, URL(stand_in) / url.name
         if url.port == 0:
             raise EgressRefused(f"{shown} names port 0")
@@ -332,9 +335,15 @@ def mask(text: str, secrets: Iterable[str]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):  # one may begin as another does
         if len(secret) < 4:
             continue
-        for form in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret, ""), secret):
+        for form in _forms(secret):
             text = text.replace(form, MASK)
     return text
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    """Return how JSON, a query and a path write *secret*, and how it stands by itself."""
+    on_path = URL.build(path="/" + secret).raw_path[1:]
+    return json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret, ""), on_path, secret
 
 
 async def _note_writing(session: aiohttp.ClientSession, context: object, parameters: object) -> None:  # noqa: ARG001 - aiohttp's signature

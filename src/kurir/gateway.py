@@ -21,12 +21,14 @@ from kurir.domain.account import Account
 from kurir.egress import Egress, EgressSettings
 from kurir.http.app import Parts, create_app
 from kurir.http.edge import Edge
+from kurir.http.hot import HotPath
 from kurir.http.server import HttpServer
 from kurir.intake.accept import Acceptor
 from kurir.intake.receive import Receiver
 from kurir.secretbox import SecretBox, open_box
 from kurir.store.base import AccountRecord, ContactRecord, Store, StoreError
 from kurir.store.sqlite import SqliteStore
+from kurir.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
 
@@ -73,9 +75,10 @@ class Gateway:
         self._box: SecretBox | None = None
         self._egress: Egress | None = None
         self._dispatcher: Dispatcher | None = None
+        self._upkeep = Upkeep(self.store, self.clock, settings.retention)
         self.directory = Directory(self.channels, self._open_account)
         self.app = self._create_app()
-        self.server = HttpServer(self.app, settings.listen.host, settings.listen.port)
+        self.server = HttpServer(HotPath(self.app), settings.listen.host, settings.listen.port)
 
     async def start(self) -> None:
         """Open the store, bring it in line with the configuration, and serve.
@@ -90,6 +93,7 @@ class Gateway:
             self._egress = Egress(EgressSettings(self.configuration.settings.allow_networks, self._options.reserved))
             self._dispatcher = Dispatcher(self.store, self.directory, self._egress, self.clock)
             await self._dispatcher.start()
+            self._upkeep.start()
             await self.server.start()
         except BaseException:
             await self.stop()
@@ -107,6 +111,7 @@ class Gateway:
                 stack.push_async_callback(self._egress.close)
             if self._dispatcher is not None:
                 stack.push_async_callback(self._dispatcher.stop)
+            stack.push_async_callback(self._upkeep.stop)
             stack.push_async_callback(self.server.stop)
 
     async def _close_store(self) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 from uuid import UUID
 
 import aiohttp
-import kurir
 import pytest
 import pytest_asyncio
+
+import kurir
 from kurir import demo
 from kurir.domain.errors import ERRORS
 from support.bodies import COUNTED, MEDIA, TYPES, body, changed, full, new_id, other_value, without
@@ -65,13 +66,7 @@ def sent_with(gateway: Running, words: str) -> int:
     return sum(words in json.dumps(bubble.payload, ensure_ascii=False) for bubble in bubbles)
 
 
-async def until_sent(gateway: Running, words: str, count: int = 1) -> None:
-    async with asyncio.timeout(20):
-        while sent_with(gateway, words) < count:
-            await asyncio.sleep(0.02)
-
-
-# --- the sample ---------------------------------------------------------------------------------------------------------
+# --- the sample -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -101,7 +96,7 @@ async def test_the_sample_reaches_the_phone_as_it_stands(gateway, channel, kind)
     assert {"/body/button", "/body/list"} - {f"/body/{kind}"} <= {loss["pointer"] for loss in message["losses"]}
 
 
-# --- what is taken and what is refused ------------------------------------------------------------------------------------
+# --- what is taken and what is refused --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -222,7 +217,7 @@ async def test_a_message_for_later_waits_and_says_until_when(gateway):
     assert message["expires_at"].startswith("8999-12-31T17:00:59")
 
 
-# --- the answer -----------------------------------------------------------------------------------------------------------
+# --- the answer -------------------------------------------------------------------------------------------------------
 
 
 async def test_the_answer_is_the_published_envelope_and_nothing_else(gateway):
@@ -350,7 +345,7 @@ async def test_every_code_of_a_channels_tables_is_in_the_registry():
         assert {code for _, code in channel.PLATFORM_CODES if code not in ERRORS} == set()
 
 
-# --- the order of the checks ----------------------------------------------------------------------------------------------
+# --- the order of the checks ------------------------------------------------------------------------------------------
 
 ORDER = [
     ("channel", 404),
@@ -402,7 +397,7 @@ async def test_a_405_names_the_methods_there_are(gateway):
         assert (status, headers["Allow"], answer["code"]) == (405, "POST", "method_not_allowed")
 
 
-# --- who is asking --------------------------------------------------------------------------------------------------------
+# --- who is asking ----------------------------------------------------------------------------------------------------
 
 
 def basic(username: str, password: str) -> str:
@@ -464,7 +459,7 @@ async def test_another_clients_id_gets_the_same_403_whether_it_exists_or_not(gat
     assert (answers[0][0], answers[0][1]["code"]) == (403, "forbidden")
 
 
-# --- idempotency ----------------------------------------------------------------------------------------------------------
+# --- idempotency ------------------------------------------------------------------------------------------------------
 
 
 async def test_the_same_content_again_gets_the_same_tid_todays_status_and_sends_nothing(gateway):
@@ -490,8 +485,9 @@ async def test_one_id_on_two_channels_and_of_two_clients_is_several_messages(gat
 
 
 @pytest.mark.slow
+@pytest.mark.scorecard(4)
 async def test_fifty_at_once_with_one_id_are_one_message_and_one_send(gateway):
-    """Scorecard row 4: forty ids, each by fifty requests at once."""
+    """Forty ids, each by fifty requests at once, over HTTP."""
     words = new_id("race")
     bodies = [changed(body(), "/body/text", f"{words}-{number}.") for number in range(40)]
     connector = aiohttp.TCPConnector(limit=64)
@@ -522,6 +518,7 @@ def plain(kind: str) -> dict[str, Any]:
     return given
 
 
+@pytest.mark.scorecard(5)
 @pytest.mark.parametrize("kind", TYPES)
 async def test_other_content_under_a_used_id_is_refused_and_changes_nothing(gateway, kind):
     given = changed(plain(kind), "/recipient", "tg:7001")

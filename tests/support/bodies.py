@@ -118,7 +118,7 @@ _OTHERS = {
 #: Type → the fields of :func:`full` that count when two messages are compared.
 COUNTED = {
     "text": ["/body/text"],
-    **dict.fromkeys(MEDIA, ["/body/text", "/body/media/url", "/body/media/name"]),
+    **{kind: ["/body/text", "/body/media/url", "/body/media/name"] for kind in MEDIA},
     "location": ["/body/text", "/body/location/latitude", "/body/location/longitude"],
     "button": ["/body/text", "/body/button/0/key", "/body/button/0/title"],
     "list": [

@@ -7,6 +7,7 @@ async with delivering(folder) as world:
 """
 
 import asyncio
+import inspect
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -24,7 +25,14 @@ from kurir.clock import Clock, SystemClock
 from kurir.delivery.dispatcher import Dispatcher
 from kurir.delivery.retry import Backoff
 from kurir.directory import Directory
-from kurir.domain.account import Account, LineSettings, MessengerSettings, TelegramSettings, WhatsAppSettings
+from kurir.domain.account import (
+    Account,
+    LineSettings,
+    MessengerSettings,
+    TelegramSettings,
+    UnknownOutcome,
+    WhatsAppSettings,
+)
 from kurir.egress import Egress, EgressSettings
 from kurir.intake.accept import Acceptor, Taken
 from kurir.networks import ip_network
@@ -66,6 +74,15 @@ class Request:
         return body["text"]["body"] if isinstance(body.get("text"), dict) else body.get("text", "")
 
     @property
+    def channel(self) -> str:
+        """Which of the four it came to."""
+        if self.path.startswith("/bot"):
+            return "telegram"
+        if self.path.startswith("/v2/bot"):
+            return "line"
+        return "messenger" if "message" in self.json else "whatsapp"
+
+    @property
     def to(self) -> str:
         """Who it is for."""
         body = self.json
@@ -79,13 +96,13 @@ Answers = Callable[[Request], web.StreamResponse | Awaitable[web.StreamResponse]
 def taken(request: Request) -> web.Response:
     """Answer as the platform does that takes a message."""
     number = request.number
-    if "/bot" in request.path:
+    if request.channel == "telegram":
         to = request.to
         chat = int(to) if to.lstrip("-").isdigit() else 777
         return web.json_response({"ok": True, "result": {"message_id": number, "chat": {"id": chat}}})
-    if request.path.startswith("/v2/bot"):
+    if request.channel == "line":
         return web.json_response({"sentMessages": [{"id": str(number)}]})
-    if "message" in request.json:
+    if request.channel == "messenger":
         return web.json_response({"recipient_id": request.to, "message_id": f"m_{number}"})
     wa_id = request.to.lstrip("+")
     contacts = [{"input": request.to, "wa_id": wa_id}]
@@ -110,12 +127,24 @@ def line_error(status: int, message: str, **more: Any) -> web.Response:
     return web.json_response({"message": message, **more}, status=status)
 
 
+async def eventually(condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
+    """Return as soon as *condition*, which may be a coroutine function, holds. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = condition()
+            if inspect.isawaitable(found):
+                found = await found
+            if found:
+                return
+            await asyncio.sleep(0.005)
+
+
 class Platform:
     """All four platforms, on loopback. ``answers`` may return None for «taken»; ``cut`` in it breaks the connection."""
 
     def __init__(self) -> None:
         self.calls: list[Request] = []
-        self.answers: Answers = lambda request: None
+        self.answers: Answers = lambda _: None
         self.at_once = 0
         self.most_at_once = 0
         self.changed = asyncio.Condition()
@@ -168,6 +197,10 @@ class Platform:
         finally:
             self.at_once -= 1
 
+    def of(self, channel: str) -> list[Request]:
+        """The calls of one of the four."""
+        return [call for call in self.calls if call.channel == channel]
+
     async def called(self, times: int, seconds: float = PATIENCE) -> list[Request]:
         """Return the calls as soon as there are so many."""
         async with asyncio.timeout(seconds), self.changed:
@@ -182,6 +215,8 @@ CUT = web.Response()
 def open_account(record: AccountRecord) -> Account:
     """The account of a record that :func:`records` made."""
     options = json.loads(record.options)
+    if "unknown_outcome" in options:
+        options["unknown_outcome"] = UnknownOutcome(options["unknown_outcome"])
     account = Account(record.id, record.client_id, record.channel, record.api_base, SETTINGS[record.channel])
     return replace(account, **options)
 
@@ -206,8 +241,11 @@ class World:
         self.directory = Directory(known, open_account)
         self.egress = Egress(EgressSettings((ip_network("127.0.0.0/8"),)))
         self.dispatcher = self.new_dispatcher()
-        self.acceptor = Acceptor(store, self.directory, known, clock, lambda account: self.dispatcher.wake(account))
+        self.acceptor = Acceptor(store, self.directory, known, clock, self._wake)
         self._ids = count(1)
+
+    def _wake(self, account_id: str) -> None:
+        self.dispatcher.wake(account_id)
 
     def new_dispatcher(self) -> Dispatcher:
         return Dispatcher(self.store, self.directory, self.egress, self.clock, Random(7), QUICK)
@@ -237,14 +275,18 @@ class World:
         self, tid: str, condition: Callable[[MessageRecord], object], seconds: float = PATIENCE
     ) -> MessageRecord:
         """Return the message as soon as *condition* holds for it."""
-        message = None
+        seen: list[MessageRecord] = []
+
+        async def now() -> object:
+            seen[:] = [await self.message(tid)]
+            return condition(seen[0])
+
         try:
-            async with asyncio.timeout(seconds):
-                while not condition(message := await self.message(tid)):
-                    await asyncio.sleep(0.005)
+            await eventually(now, seconds)
         except TimeoutError:
-            raise AssertionError(f"never came to be: {message}") from None
-        return message
+            message = replace(seen[0], attempts=seen[0].attempts[-2:])
+            raise AssertionError(f"it never came to that: {message}") from None
+        return seen[0]
 
     async def ended(self, tid: str) -> MessageRecord:
         """Return the message when delivery is through with it."""
@@ -260,9 +302,11 @@ class World:
 
     async def idle(self, seconds: float = PATIENCE) -> None:
         """Wait until nothing is queued."""
-        async with asyncio.timeout(seconds):
-            while await self.store.depths():
-                await asyncio.sleep(0.01)
+
+        async def empty() -> bool:
+            return not await self.store.depths()
+
+        await eventually(empty, seconds)
 
     def wake(self) -> None:
         """Let every worker look now: the time was moved."""

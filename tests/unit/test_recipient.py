@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from kurir.domain.problem import Problem
 from kurir.domain.recipient import PREFIX_OF, PREFIXES, Form, Recipient, read
 

@@ -5,6 +5,7 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kurir.domain.status import Status, advance, of_parts
 
 ALL = list(Status)

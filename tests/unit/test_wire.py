@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from kurir.domain.message import HeaderType, Message, MessageType
 from kurir.domain.problem import Problem
 from kurir.http.models import SAMPLE, SendRequest
 from kurir.intake import wire
-from pydantic import ValidationError
 from support.bodies import COUNTED, MEDIA, TYPES, body, changed, full, other_value, without
 from support.messages import RECIPIENTS, seed_bodies
 from support.seed_sample import PLAIN, sample
@@ -30,7 +31,7 @@ def problems(given_body: Any, channel: str = "whatsapp") -> set[tuple[str, str]]
     return {(problem.pointer, problem.code) for problem in found}
 
 
-# --- the sample ---------------------------------------------------------------------------------------------------------
+# --- the sample -------------------------------------------------------------------------------------------------------
 
 
 def test_the_models_sample_is_the_published_one():
@@ -61,7 +62,7 @@ def test_the_samples_filled_in_buttons_and_list_are_losses_of_a_text():
     ]
 
 
-# --- mandatory fields ---------------------------------------------------------------------------------------------------
+# --- mandatory fields -------------------------------------------------------------------------------------------------
 
 WRONG = {
     "string": [5, True, [], {}, 1.5],
@@ -208,7 +209,7 @@ def test_every_problem_says_what_is_wrong_in_a_sentence_that_names_the_field():
         assert len(problem.detail.split()) > 3
 
 
-# --- what is taken ------------------------------------------------------------------------------------------------------
+# --- what is taken ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -362,7 +363,7 @@ def test_buttons_and_lists_need_words_on_every_channel(channel, kind, text, head
         assert problems(given_body, channel) == {("/body/text", "no_words")}
 
 
-# --- extensions ---------------------------------------------------------------------------------------------------------
+# --- extensions -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -421,7 +422,7 @@ def test_extensions_are_read():
     assert message.send_at.isoformat() == "2026-11-22T09:00:00+07:00"
 
 
-# --- the same content ---------------------------------------------------------------------------------------------------
+# --- the same content -------------------------------------------------------------------------------------------------
 
 
 def print_of(given_body: Any, channel: str = "whatsapp") -> bytes:
@@ -477,7 +478,7 @@ def test_what_is_stored_is_the_message_again(channel, data):
     assert (restored.text, restored.buttons, restored.list) == (message.text, message.buttons, message.list)
 
 
-# --- the schema and the decoder agree --------------------------------------------------------------------------------------
+# --- the schema and the decoder agree ---------------------------------------------------------------------------------
 
 USED: dict[str, list[str]] = {
     kind: ["/times", "/timestamp", "/type", "/body", *(at for at in COUNTED[kind] if not at.startswith("/fallback"))]

@@ -167,7 +167,7 @@ ERRORS: Final[tuple[ErrorRow, ...]] = (
 )
 
 #: The platform's codes, each with the words that tell it from others and with our code, for the error registry's page.
-PLATFORM_CODES: Final = tuple((f"{row.error_code} {row.text}".strip(), row.code) for row in ERRORS)
+PLATFORM_CODES: Final = tuple((f"{row.error_code} {row.text}".strip(), row.code) for row in ERRORS if row.code)
 
 #: The parameters that carry a file: where the call has one, a body too large means the file.
 FILE_FIELDS: Final = ("photo", "video", "audio", "voice", "document")

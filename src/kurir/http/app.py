@@ -17,7 +17,7 @@ from kurir.clock import Clock
 from kurir.directory import Directory
 from kurir.domain import channel as channels
 from kurir.domain.problem import Problem, pointer
-from kurir.http import edge, native, operations, send, webhooks
+from kurir.http import answers, edge, native, operations, send, webhooks
 from kurir.http.answers import RequestFailed
 from kurir.http.edge import Edge
 from kurir.intake.accept import Acceptor
@@ -156,8 +156,20 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         if base:
             schema["servers"] = [{"url": base}]
         for path, methods in schema["paths"].items():
-            if path.startswith("/v1/") or "/{client_id}" in path:
-                for operation in methods.values():
+            for operation in methods.values():
+                if path.startswith("/v1/") or "/{client_id}" in path:
                     operation["security"] = [{"username": [], "password": []}, {"basic": []}]
+                _describe_errors(operation["responses"], native=path.startswith("/v1/"))
+        for name in ("HTTPValidationError", "ValidationError"):
+            schema["components"]["schemas"].pop(name, None)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _describe_errors(responses: dict[str, Any], *, native: bool) -> None:
+    """Describe errors as they are: none has FastAPI's own shape, and those of the native API are RFC 9457 alone."""
+    if "HTTPValidationError" in str(responses.get("422")):
+        del responses["422"]
+    for status, response in responses.items():
+        if native and int(status) >= 400:
+            response["content"] = {answers.PROBLEM_JSON.decode(): response["content"]["application/json"]}

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
 
@@ -28,7 +28,21 @@ from kurir.store.base import (
     Store,
 )
 
-router = APIRouter(prefix="/v1", route_class=NativeRoute)
+_FAILURES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": models.ProblemAnswer, "description": text}
+    for status, text in {
+        400: "Not JSON, not UTF-8, nested too deep",
+        401: "Credentials missing or wrong",
+        404: "Nothing of this client is there",
+        413: "More than 256 KiB",
+        415: "Not JSON",
+        422: "Invalid parameters: all of them at once",
+        429: "Too many requests",
+        503: "The store does not answer",
+    }.items()
+}
+
+router = APIRouter(prefix="/v1", route_class=NativeRoute, responses=_FAILURES)
 
 Shown = dict[str, Any]
 

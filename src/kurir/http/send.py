@@ -4,7 +4,7 @@ The order of the checks is the contract's: 404 path or channel · 405 · 401 · 
 409 · 503. The router answers the first two.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path
 from pydantic_core import to_json
@@ -21,7 +21,7 @@ ChannelName = Literal["whatsapp", "telegram", "line", "messenger", "facebook"]
 ChannelPath = Annotated[ChannelName, Path(description="whatsapp, telegram, line or messenger; facebook is an alias")]
 ClientPath = Annotated[str, Path(description="The clientID that the credentials belong to")]
 
-_FAILURES: Final = {
+_FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": models.SendFailure, "description": text}
     for status, text in {
         400: "Not JSON, not UTF-8, nested too deep",
@@ -36,6 +36,22 @@ _FAILURES: Final = {
         429: "Too many requests",
         503: "Not made durable: nothing was kept",
     }.items()
+}
+
+
+_TAKEN: Final = {
+    "headers": {
+        name: {"description": text, "schema": {"type": kind}}
+        for name, kind, text in (
+            (
+                "Kurir-Losses",
+                "integer",
+                "How many things the channel shows in another way than asked; absent when none.",
+            ),
+            ("Idempotent-Replayed", "string", "true when this id was accepted before with the same content."),
+            ("Request-Id", "string", "The id of this request, for the log."),
+        )
+    }
 }
 
 
@@ -87,7 +103,7 @@ router = APIRouter(route_class=RawRoute, tags=["Send"])
 @router.post(
     "/{channel}/send/{client_id}",
     response_model=models.SendAnswer,
-    responses=_FAILURES,  # type: ignore[arg-type] # FastAPI's type wants dict[int | str, …], and dict is invariant
+    responses={200: _TAKEN, **_FAILURES},
     summary="Send a message",
 )
 @raw(guarded(_send))
@@ -101,7 +117,7 @@ async def send_message(channel: ChannelPath, client_id: ClientPath, message: mod
 @router.post(
     "/{channel}/preview/{client_id}",
     response_model=models.PreviewAnswer,
-    responses=_FAILURES,  # type: ignore[arg-type] # as above
+    responses=_FAILURES,
     summary="Show what would be sent",
 )
 @raw(guarded(_preview))

@@ -5,12 +5,12 @@ very same content again is answered with the first message, other content is ref
 commit.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from kurir.channels.base import Channel, Facts, Rendering, ReplyTarget
+from kurir.channels.base import Channel, Facts, MediaFacts, Rendering, ReplyTarget
 from kurir.clock import Clock, uuid7
 from kurir.directory import Directory, Entry
 from kurir.domain import recipient as recipients
@@ -71,7 +71,10 @@ class _Checked:
 
 
 class Acceptor:
-    """Takes sends. *on_accepted* is told the account of each message that was written, after the commit."""
+    """Takes sends. *on_accepted* is told the account of each message that was written, after the commit.
+
+    *probe* looks at a file, so that a preview shows what its facts decide; without it they stay unknown there.
+    """
 
     def __init__(
         self,
@@ -80,12 +83,14 @@ class Acceptor:
         channels: Mapping[str, Channel],
         clock: Clock,
         on_accepted: Callable[[str], None],
+        probe: Callable[[str], Awaitable[MediaFacts]] | None = None,
     ) -> None:
         self._store = store
         self._directory = directory
         self._channels = channels
         self._clock = clock
         self._on_accepted = on_accepted
+        self._probe = probe
 
     async def accept(self, client_id: str, channel_name: str, body: object) -> Taken | Refused | IdReused:
         """Accept the message in *body*. Raises StoreUnavailable when it could not be made durable."""
@@ -120,7 +125,10 @@ class Acceptor:
             address = found.address
             if found.contact is not None and found.contact.last_inbound_at is not None:
                 age = max(0.0, (self._clock.now() - found.contact.last_inbound_at).total_seconds())
-        facts = Facts(tid=PREVIEW_TID, address=address, last_inbound_seconds=age, reply=checked.reply)
+        media: dict[str, MediaFacts] = {}
+        if self._probe is not None:
+            media = {url: await self._probe(url) for url in entry.channel.needs(message, entry.account).probe}
+        facts = Facts(tid=PREVIEW_TID, address=address, last_inbound_seconds=age, reply=checked.reply, media=media)
         rendering = entry.channel.render(message, entry.account, facts)
         return Preview(rendering, (*message.ignored, *rendering.losses, *extra), entry)
 

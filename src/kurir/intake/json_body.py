@@ -14,7 +14,8 @@ from pydantic_core import from_json
 MAXIMUM_DEPTH: Final = 100
 
 #: What a number has that a float cannot hold: an exponent of three digits, or some two hundred digits.
-_LARGE_NUMBER: Final = re.compile(rb"[0-9][eE]\+?0*[1-9][0-9]{2}|[0-9]{200}")
+_LARGE_EXPONENT: Final = re.compile(rb"[eE]\+?0*[1-9][0-9]{2}")
+_MANY_DIGITS: Final = re.compile(rb"[0-9]{200}")
 
 
 class UnreadableBody(Exception):
@@ -40,7 +41,7 @@ def read(body: bytes) -> object:
         _check_depth(value)
     if b"\\u0000" in body and _has_nul(value):
         raise UnreadableBody("invalid_json", "a string holds the NUL character (\\u0000), which cannot be kept")
-    if _LARGE_NUMBER.search(body) and _has_infinity(value):
+    if (_LARGE_EXPONENT.search(body) or _MANY_DIGITS.search(body)) and _has_infinity(value):
         raise UnreadableBody("invalid_json", "a number is too large to be kept (it would become infinite)")
     return value
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import aiohttp
 import typer
@@ -12,14 +12,21 @@ import typer
 from kurir.cli import running
 from kurir.clock import uuid7
 
-_MEDIA = ("image", "video", "audio", "voice", "document")
+_ENDINGS: Final = {
+    "image": ("jpg", "jpeg", "png", "gif", "webp"),
+    "video": ("mp4", "3gp", "mov", "webm"),
+    "audio": ("mp3", "m4a", "aac", "amr", "wav"),
+    "voice": ("ogg", "opus", "oga"),
+}
 
 
 def send(
     channel: Annotated[str, typer.Argument(help="whatsapp, telegram, line or messenger.")],
-    recipient: Annotated[str, typer.Argument(help="A phone with country code, or tg:…, line:…, fb:…, wa:….")],
+    recipient: Annotated[str, typer.Argument(help="A phone with country code, or tg:…, line:…, fb:…, wa:….")] = "",
     text: Annotated[str, typer.Argument(help="The text, or the caption.")] = "",
-    kind: Annotated[str, typer.Option("--type", help="The type; else told by the other options.")] = "",
+    kind: Annotated[
+        str, typer.Option("--type", help="The type; else told by the other options and the file's name.")
+    ] = "",
     media: Annotated[str, typer.Option(help="The URL of an image, video, audio, voice note or document.")] = "",
     name: Annotated[str, typer.Option(help="The display name of the file.")] = "",
     latitude: Annotated[float | None, typer.Option(help="Degrees, for a location.")] = None,
@@ -57,6 +64,8 @@ def send(
         content: Any = json.loads(
             typer.get_text_stream("stdin").read() if str(body) == "-" else body.read_text("utf-8")
         )
+    elif not recipient:
+        raise typer.BadParameter("name a recipient, or give the whole message with --body")
     else:
         content = {
             "id": identifier or uuid7(),
@@ -103,8 +112,14 @@ def _content(
         content["button"] = [dict(zip(("key", "title"), _pair(one, "--button"), strict=True)) for one in buttons]
     if rows:
         content["list"] = {"title": list_title, "sections": _sections(rows)}
-    told = "image" if media else "location" if point else "button" if buttons else "list" if rows else "text"
+    told = _type_of(media) if media else "location" if point else "button" if buttons else "list" if rows else "text"
     return {"type": kind or told, "body": content}
+
+
+def _type_of(url: str) -> str:
+    """Return the type that the file's name tells; a file of an unknown kind is a document."""
+    ending = url.partition("?")[0].rpartition(".")[2].lower()
+    return next((kind for kind, endings in _ENDINGS.items() if ending in endings), "document")
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

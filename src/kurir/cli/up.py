@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import shlex
+import shutil
+import sys
 import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +30,7 @@ def up(
     ),
     open_browser: Annotated[bool, typer.Option("--open", help="Open the phones in the browser.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON with URLs and credentials.")] = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "error",
 ) -> None:
     """Run the gateway with four emulated platforms and a demo client: nothing leaves this machine."""
     logs.set_up(log_level)
@@ -125,4 +127,7 @@ def _print_screen(facts: dict[str, Any]) -> None:
     for kind in demo.TYPES:
         console.print(f"[dim]# {kind}[/]")
         console.print(_curl(facts, "whatsapp", demo.example(kind)), markup=False)
-    console.print("\nThe short form:  kurir send telegram 628xxxxxxxx 'Hello'\n", markup=False)
+    command = Path(sys.argv[0]).name if shutil.which("kurir") else sys.argv[0]
+    console.print("\nOr in short, from another terminal in this folder:", markup=False)
+    console.print(f"  {command} send telegram 628xxxxxxxx 'Hello'", markup=False)
+    console.print(f"\nNow look at the phones: [bold]{facts['phones']}[/]\n")

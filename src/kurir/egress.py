@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -340,6 +341,7 @@ def mask(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
+@lru_cache(maxsize=256)
 def _forms(secret: str) -> tuple[str, ...]:
     """Return how JSON, a query and a path write *secret*, and how it stands by itself."""
     on_path = URL.build(path="/" + secret).raw_path[1:]

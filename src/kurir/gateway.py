@@ -15,6 +15,7 @@ from kurir.channels.base import Channel
 from kurir.clock import Clock, SystemClock
 from kurir.configuration.declared import declared, existing_records, open_account
 from kurir.configuration.model import Configuration
+from kurir.configuration.pending import without_effect
 from kurir.delivery.dispatcher import Dispatcher
 from kurir.directory import Directory
 from kurir.domain.account import Account
@@ -85,6 +86,8 @@ class Gateway:
 
         Raises StoreUnusable, EncryptionKeyError or OSError (port taken); then nothing is left running.
         """
+        for sentence in without_effect(self.configuration, self.channels):
+            log.warning("setting_without_effect", setting=sentence)
         try:
             self.server.bind()
             await self.store.open()

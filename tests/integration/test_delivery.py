@@ -15,6 +15,7 @@ from kurir.channels import telegram
 from kurir.clock import FakeClock, uuid7
 from kurir.delivery.lanes import LANE_MESSAGES, WINDOW_MESSAGES
 from kurir.domain.status import Status
+from kurir.store import sqlite_accept
 from kurir.store.base import ErrorRecord, StoreUnavailable
 from kurir.store.sqlite import SqliteStore
 from support.delivering import (
@@ -53,7 +54,9 @@ async def test_200_lanes_keep_their_order_with_a_fifth_of_the_calls_failing_and_
     taken_texts = defaultdict(list)
 
     def answer(request):
-        if request.to == "9999" or random.random() < 0.2:
+        if request.to == "9999":
+            return refused(429, "Too Many Requests: retry after 3600", retry_after=3600)
+        if random.random() < 0.2:
             return refused(*TRANSIENT)
         taken_texts[request.to].append(request.text)
         return None
@@ -770,22 +773,19 @@ async def fill(world, messages: int, lanes: int) -> None:
     now = world.clock.now()
     checked = await world.acceptor._check(CLIENT, "telegram", world.body("tg:1", "x"))
     base = world.acceptor._new(CLIENT, checked, ())
-    for start in range(0, messages, 2000):
-        await asyncio.gather(
-            *(
-                world.store.accept(
-                    replace(
-                        base,
-                        tid=uuid7(),
-                        message_id=f"m-{number}",
-                        lane=str(1000 + number % lanes),
-                        recipient=f"tg:{1000 + number % lanes}",
-                        accepted_at=now,
-                    )
-                )
-                for number in range(start, min(start + 2000, messages))
+    for start in range(0, messages, 5000):
+        some = [
+            replace(
+                base,
+                tid=uuid7(),
+                message_id=f"m-{number}",
+                lane=str(1000 + number % lanes),
+                recipient=f"tg:{1000 + number % lanes}",
+                accepted_at=now,
             )
-        )
+            for number in range(start, min(start + 5000, messages))
+        ]
+        await world.store._writer.run(lambda db, some=some: [sqlite_accept.accept(db, message) for message in some])
 
 
 @pytest.mark.slow

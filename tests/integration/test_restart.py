@@ -255,14 +255,17 @@ public_url = "http://127.0.0.1:1"
 [clients.acme]
 username = "acme"
 password = "correct horse battery staple"
+"""
+ACCOUNT = """
 [[clients.acme.accounts]]
-id = "acme-tg"
+id = "acme-{policy}"
 channel = "telegram"
 api_base = "{platform}"
 token = "42:telegram-token"
 secret_token = "telegram-secret"
 unknown_outcome = "{policy}"
 """
+POLICIES = ("resend", "hold")
 
 
 @dataclass
@@ -290,23 +293,15 @@ async def serve(folder: Path) -> Serving:
 
 @pytest.mark.scorecard(8)
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", ["resend", "hold"])
-async def test_a_gateway_that_is_killed_in_the_middle_of_its_calls_goes_on_where_it_was(tmp_path, policy):
+async def test_a_gateway_that_is_killed_in_the_middle_of_its_calls_goes_on_where_it_was(tmp_path):
     platform = Platform()
     gate = platform.answers = Gate("in flight")
     login = {"Auth-username": "acme", "Auth-password": "correct horse battery staple"}
     async with platform.running(), aiohttp.ClientSession(headers=login) as session:
 
-        async def send(url, number, to, text):
-            body = {
-                "id": str(number),
-                "times": 0,
-                "timestamp": "2026-01-01T12:00:00Z",
-                "recipient": to,
-                "type": "text",
-                "body": {"text": text},
-            }
-            async with session.post(f"{url}/telegram/send/acme", json=body) as response:
+        async def send(url, identifier, to, text, policy):
+            message = body(f"{policy}-{identifier}", to, text) | {"account": f"acme-{policy}"}
+            async with session.post(f"{url}/telegram/send/acme", json=message) as response:
                 assert response.status == 200, await response.text()
                 return (await response.json())["data"]["tid"]
 
@@ -314,33 +309,39 @@ async def test_a_gateway_that_is_killed_in_the_middle_of_its_calls_goes_on_where
             async with session.get(f"{url}/v1/messages/{tid}") as response:
                 return (await response.json())["data"]
 
-        (tmp_path / "kurir.toml").write_text(CONFIG.format(folder=tmp_path, platform=platform.url, policy=policy))
+        accounts = [ACCOUNT.format(platform=platform.url, policy=policy) for policy in POLICIES]
+        (tmp_path / "kurir.toml").write_text(CONFIG.format(folder=tmp_path) + "".join(accounts))
         first = await serve(tmp_path)
-        before = [await send(first.url, f"b{n}", f"tg:{2000 + n}", "before") for n in range(5)]
+        before = [await send(first.url, f"b{n}", f"tg:{2000 + n}", "before", "hold") for n in range(5)]
         await platform.called(5)
-        flying = await send(first.url, "f", "tg:1001", "in flight")
-        await platform.called(6)
-        behind = [await send(first.url, f"q{n}", "tg:1001", f"behind {n}") for n in range(20)]
+        flying = {policy: await send(first.url, "f", "tg:1001", "in flight", policy) for policy in POLICIES}
+        await platform.called(7)
+        behind = {
+            policy: [await send(first.url, f"q{n}", "tg:1001", f"{policy} {n}", policy) for n in range(20)]
+            for policy in POLICIES
+        }
         first.process.send_signal(signal.SIGKILL)
         await first.process.wait()
-        assert len(platform.calls) == 6
+        assert len(platform.calls) == 7
 
         gate.opened.set()
         second = await serve(tmp_path)
         assert (await message(second.url, before[0]))["status"] == 1
-        assert await send(second.url, "f", "tg:1001", "in flight") == flying
+        assert await send(second.url, "f", "tg:1001", "in flight", "resend") == flying["resend"]
 
         async def through():
-            return (await message(second.url, behind[-1]))["status"] == 1
+            return [(await message(second.url, behind[policy][-1]))["status"] for policy in POLICIES] == [1, 1]
 
         await eventually(through)
-        texts = [call.text for call in platform.calls[6:]]
-        found = await message(second.url, flying)
-        assert texts == ["in flight"] * (policy == "resend") + [f"behind {n}" for n in range(20)]
-        if policy == "resend":
-            assert (found["status"], found["attempts"][-1]["code"]) == (1, "maybe_duplicate")
-        else:
-            assert (found["status"], found["error"]["code"]) == (-3, "outcome_unknown")
+        texts = [call.text for call in platform.calls[7:]]
+        for policy in POLICIES:
+            assert [text for text in texts if text.startswith(policy)] == [f"{policy} {n}" for n in range(20)]
+        assert texts.count("in flight") == 1
+        assert texts.index("in flight") < texts.index("resend 0")
+        found = await message(second.url, flying["resend"])
+        assert (found["status"], found["attempts"][-1]["code"]) == (1, "maybe_duplicate")
+        found = await message(second.url, flying["hold"])
+        assert (found["status"], found["error"]["code"]) == (-3, "outcome_unknown")
         second.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(15):
             assert await second.process.wait() == 0

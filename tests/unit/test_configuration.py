@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from kurir.auth import Hasher
-from kurir.channels import BUILT_IN
+from kurir.channels import BUILT_IN, installed
 from kurir.cli.config import app, summary
 from kurir.configuration.accounts import EVERY_CHANNELS_RATES, channel_keys, documented
 from kurir.configuration.declared import (
@@ -34,6 +34,7 @@ from kurir.configuration.declared import (
 from kurir.configuration.file import load, parse
 from kurir.configuration.keys import ACCOUNT_KEYS, CALLBACK_KEYS, CHANNEL_MEANINGS, CLIENT_KEYS, EVENTS, Key
 from kurir.configuration.model import Configuration
+from kurir.configuration.pending import without_effect
 from kurir.configuration.problems import ConfigError, dotted, kind, shown
 from kurir.configuration.template import TEMPLATE, new_secrets
 from kurir.configuration.values import rate, show_duration, show_rate
@@ -1197,3 +1198,39 @@ def test_every_key_of_a_built_in_channel_has_a_meaning():
     for name, channel in BUILT_IN.items():
         known: dict[str, Any] = {key.name: key for key in channel_keys(name, channel.SETTINGS)}
         assert set(known) == set(CHANNEL_MEANINGS[name])
+
+
+def test_what_has_no_effect_yet_is_said():
+    """A setting that is read and does nothing would be a promise that nobody keeps."""
+    document = {
+        "admin_token": "a token of sixteen",
+        "clients": {
+            "acme": {
+                "username": "acme",
+                "password": "secret",
+                "callbacks": [{"url": "https://crm.example.com/hook", "secret": "whsec_" + "QUFB" * 11}],
+                "accounts": [
+                    {
+                        "id": "acme-tg",
+                        "channel": "telegram",
+                        "token": "1:" + "a" * 35,
+                        "receive": "poll",
+                        "rate": {"account": "1/s"},
+                    },
+                    {"id": "acme-two", "channel": "telegram", "token": "2:" + "a" * 35, "secret_token": "s"},
+                ],
+            }
+        },
+    }
+    channels = installed()
+    said = without_effect(parse(document, {}, channels=channels), channels)
+    assert [sentence.partition(":")[0] for sentence in said] == [
+        "admin_token",
+        "clients.acme.callbacks",
+        "clients.acme.accounts[0].rate",
+        "clients.acme.accounts[0].receive",
+    ]
+    del document["admin_token"]
+    document["clients"]["acme"]["callbacks"] = []
+    document["clients"]["acme"]["accounts"].pop(0)
+    assert without_effect(parse(document, {}, channels=channels), channels) == []

@@ -9,6 +9,7 @@ import typer
 from kurir.channels import installed
 from kurir.configuration.file import DEFAULT_FILE, load
 from kurir.configuration.model import Configuration
+from kurir.configuration.pending import without_effect
 from kurir.configuration.problems import ConfigError
 from kurir.configuration.template import TEMPLATE, new_secrets
 from kurir.settings import CONFIG_VARIABLE
@@ -45,11 +46,14 @@ def check(
     ] = None,
 ) -> None:
     """Check a configuration file with everything that it refers to. Exit code 0 when it is fine, else 1."""
+    channels = installed()
     try:
-        configuration = load(config or DEFAULT_FILE, os.environ, channels=installed())
+        configuration = load(config or DEFAULT_FILE, os.environ, channels=channels)
     except ConfigError as error:
         _fail(str(error))
     typer.echo(summary(configuration))
+    for sentence in without_effect(configuration, channels):
+        typer.echo(f"  not yet: {sentence}", err=True)
 
 
 def summary(configuration: Configuration) -> str:

@@ -22,7 +22,8 @@ REFUSED = words("""
 :: ::1 0:0:0:0:0:0:0:1 ::ffff:0.0.0.0 ::ffff:10.0.0.1 ::ffff:127.0.0.1 ::ffff:7f00:1 ::ffff:169.254.169.254
 ::ffff:a9fe:a9fe ::ffff:192.168.1.1 64:ff9b::10.0.0.1 64:ff9b::7f00:1 64:ff9b::169.254.169.254 64:ff9b:1::1 100::1
 2001::1 2001:0:a9fe:a9fe::1 2001:10::1 2001:20::1 2001:db8::1 2002:7f00:1:: 2002:a9fe:a9fe::1 2002:c0a8:101::1 3fff::1
-::10.0.0.1 ::169.254.169.254 ::ffff:0:10.0.0.1 5f00::1 fc00::1 fd00::1 fd00:ec2::254 fdff:ffff::1 fe80::1 fe80::1%eth0 febf::1 fec0::1 ff02::1 ff0e::1
+5f00::1 fc00::1 fd00::1 fd00:ec2::254 fdff:ffff::1 fe80::1 fe80::1%eth0 febf::1 fec0::1 ff02::1 ff0e::1
+::10.0.0.1 ::169.254.169.254 ::ffff:0:10.0.0.1
 """)
 
 #: What a name server or a URL may hold that looks like an address to some program, and is none.

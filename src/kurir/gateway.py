@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from kurir import channels as channel_registry
 from kurir.auth import Authenticator
-from kurir.channels.base import Channel
+from kurir.channels.base import Channel, MediaFacts
 from kurir.clock import Clock, SystemClock
 from kurir.configuration.declared import declared, existing_records, open_account
 from kurir.configuration.model import Configuration
@@ -140,7 +140,7 @@ class Gateway:
     def _create_app(self) -> FastAPI:
         settings = self.configuration.settings
         edge = Edge(self._authenticator, base=urlsplit(settings.public_url).path.rstrip("/"))
-        acceptor = Acceptor(self.store, self.directory, self.channels, self.clock, self._wake)
+        acceptor = Acceptor(self.store, self.directory, self.channels, self.clock, self._wake, self._probe)
         return create_app(
             Parts(
                 edge=edge,
@@ -158,6 +158,9 @@ class Gateway:
     def _wake(self, account_id: str) -> None:
         if self._dispatcher is not None:
             self._dispatcher.wake(account_id)
+
+    async def _probe(self, url: str) -> MediaFacts:
+        return MediaFacts() if self._egress is None else await self._egress.probe(url)
 
     async def _readiness(self) -> list[str]:
         wrong: list[str] = []

@@ -463,7 +463,7 @@ async def test_bytes_that_are_no_http_get_a_400_in_the_envelope_and_the_connecti
     status, answer = parsed(await answered(gateway, NO_HTTP[name]))
     assert status == 400
     assert is_an_error(status, answer, is_native=False)
-    assert (answer["meta"]["message"], answer["code"]) == ("Bad Request", "invalid_parameters")
+    assert (answer["meta"]["message"], answer["code"]) == ("Bad Request", "malformed_request")
     assert await kept(gateway) == 0
 
 

@@ -83,6 +83,13 @@ ERRORS: Final = _registry(
         400,
     ),
     ErrorEntry(
+        "malformed_request",
+        "This is no HTTP request",
+        "What came over the connection cannot be read as HTTP/1.1, or its head is too large.",
+        "Use an HTTP library; the detail says what is wrong.",
+        400,
+    ),
+    ErrorEntry(
         "json_comments",
         "The body still has // comments",
         "The published sample is annotated with comments, which JSON does not have.",

@@ -134,8 +134,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be parsed as HTTP, and close."""
-        failed = RequestFailed("invalid_parameters", f"this is no HTTP/1.1 request: {msg}")
-        failed.status = 400
+        failed = RequestFailed("malformed_request", f"this is no HTTP/1.1 request: {msg}")
         body = answers.failure(failed, "", envelope=True)
         head = (
             b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: "

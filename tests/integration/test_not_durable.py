@@ -6,11 +6,11 @@ from pathlib import Path
 
 import apsw
 import pytest
-from support.disks import FailingDisk, full, io_error
-from support.servers import running
 
 from kurir import demo
 from kurir.store.sqlite import SqliteStore
+from support.disks import FailingDisk, full, io_error
+from support.servers import running
 
 
 @pytest.fixture

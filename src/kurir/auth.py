@@ -258,10 +258,11 @@ class _Buckets:
 
 
 class FailureLimiter:
-    """Bounds failed attempts per user name and per remote address.
+    """Bounds failed attempts per user name from one network, and per network.
 
-    An attempt is taken before the work and given back on success, so that a thousand at once cannot all slip through.
-    Keys are hashed, so that a long user name costs no more memory than a short one.
+    A user name's attempts are counted for each network apart: counted together, anybody could keep a client out by failing
+    in its name. An attempt is taken before the work and given back on success, so that a thousand at once cannot all slip
+    through. Keys are hashed, so that a long user name costs no more memory than a short one.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -289,9 +290,10 @@ class FailureLimiter:
 
 
 def _limiter_keys(username: bytes, remote: str) -> tuple[bytes, bytes]:
+    network = _network(remote).encode(errors="surrogateescape")
     return (
-        hashlib.blake2b(username, digest_size=16).digest(),
-        hashlib.blake2b(_network(remote).encode(errors="surrogateescape"), digest_size=16).digest(),
+        hashlib.blake2b(username + b"\0" + network, digest_size=16).digest(),
+        hashlib.blake2b(network, digest_size=16).digest(),
     )
 
 

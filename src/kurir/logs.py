@@ -7,6 +7,7 @@ logged. What remains is Telegram's token, which stands in URLs and so in other l
 import logging
 import re
 import sys
+from enum import StrEnum
 from typing import Any, Final
 
 import structlog
@@ -23,7 +24,16 @@ def without_tokens(logger: Any, name: str, event: dict[str, Any]) -> dict[str, A
     return event
 
 
-def set_up(level: str = "info") -> None:
+class Level(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def set_up(level: Level = Level.INFO) -> None:
     """Send structlog and the libraries' warnings to standard error."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     terminal = sys.stderr.isatty()

@@ -14,7 +14,17 @@ Network = IPv4Network | IPv6Network
 
 #: Never reachable, whatever the operator allows.
 NEVER: Final = tuple(
-    map(ip_network, ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32", "192.0.0.192/32"))
+    map(
+        ip_network,
+        (
+            "169.254.0.0/16",
+            "fe80::/10",
+            "fd00:ec2::254/128",  # AWS by IPv6
+            "100.100.100.200/32",  # Alibaba
+            "168.63.129.16/32",  # Azure: a public address that answers inside its machines only
+            "192.0.0.192/32",  # Oracle
+        ),
+    )
 )
 
 #: Reachable only where the operator allows the network.

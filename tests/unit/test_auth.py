@@ -305,16 +305,22 @@ async def test_a_wrong_password_is_not_remembered(gate):
 # --- what is bounded --------------------------------------------------------------------------------------------------
 
 
-async def test_failures_for_one_user_name_are_limited_from_everywhere(gate, clock, hasher):
+async def test_failures_for_one_user_name_from_one_network_are_limited(gate, clock, hasher):
     burst, seconds = auth.USERNAME_FAILURES
     for number in range(burst):
-        assert await gate.authenticate(headers(password=f"wrong {number}"), f"198.51.100.{number}") == Denied()
+        assert await gate.authenticate(headers(password=f"wrong {number}"), HERE) == Denied()
     hasher.slow.clear()
-    assert await gate.authenticate(headers(password="one more"), "203.0.113.9") == Limited(int(seconds))
+    assert await gate.authenticate(headers(password="one more"), HERE) == Limited(int(seconds))
     assert hasher.slow == []
-    assert await gate.authenticate(headers("nobody", "x"), "203.0.113.9") == Denied()
+    assert await gate.authenticate(headers("nobody", "x"), HERE) == Denied()
     clock.move(seconds)
-    assert await gate.authenticate(headers(password="one more"), "203.0.113.9") == Denied()
+    assert await gate.authenticate(headers(password="one more"), HERE) == Denied()
+
+
+async def test_failures_in_a_clients_name_from_elsewhere_do_not_keep_it_out(gate):
+    for number in range(100):
+        await gate.authenticate(headers(password=f"wrong {number}"), f"198.51.100.{number}")
+    assert await gate.authenticate(headers(), "203.0.113.9") == Authenticated("acme-id")
 
 
 async def test_failures_from_one_address_are_limited_whatever_the_name(gate, clock):
@@ -328,7 +334,7 @@ async def test_failures_from_one_address_are_limited_whatever_the_name(gate, clo
 async def test_an_unknown_user_name_is_limited_like_a_known_one(gate):
     burst, seconds = auth.USERNAME_FAILURES
     for number in range(burst):
-        await gate.authenticate(headers("nobody", f"{number}"), f"198.51.100.{number}")
+        await gate.authenticate(headers("nobody", f"{number}"), HERE)
     assert await gate.authenticate(headers("nobody", "x"), HERE) == Limited(int(seconds))
 
 

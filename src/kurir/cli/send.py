@@ -165,8 +165,10 @@ async def _post(where: dict[str, str], channel: str, content: Any, *, preview: b
                     raise typer.Exit(1)
             if wait > 0 and not preview:
                 await _wait(session, where["url"], answer["data"]["tid"], wait)
-    except aiohttp.ClientError as error:
-        running.fail(f"the gateway at {where['url']} was not reached: {error}")
+    except (aiohttp.ClientError, TimeoutError) as error:
+        running.fail(f"the gateway at {where['url']} was not reached: {error or type(error).__name__}")
+    except ValueError:
+        running.fail(f"what answers at {where['url']} is no kurir: the answer is not JSON")
 
 
 async def _wait(session: aiohttp.ClientSession, url: str, tid: str, seconds: float) -> None:

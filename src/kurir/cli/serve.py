@@ -23,7 +23,7 @@ def serve(
     public_url: Annotated[str | None, typer.Option(help="What platforms call.")] = None,
     allow_networks: Annotated[str | None, typer.Option(help="Private networks that media may come from.")] = None,
     retention: Annotated[str | None, typer.Option(help="How long finished messages are kept, such as 90d.")] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[logs.Level, typer.Option(help="How much is logged.")] = logs.Level.INFO,
 ) -> None:
     """Run the gateway."""
     logs.set_up(log_level)

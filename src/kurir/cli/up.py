@@ -30,7 +30,7 @@ def up(
     ),
     open_browser: Annotated[bool, typer.Option("--open", help="Open the phones in the browser.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON with URLs and credentials.")] = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "error",
+    log_level: Annotated[logs.Level, typer.Option(help="How much is logged.")] = logs.Level.ERROR,
 ) -> None:
     """Run the gateway with four emulated platforms and a demo client: nothing leaves this machine."""
     logs.set_up(log_level)
@@ -42,10 +42,10 @@ def up(
         # learns where receipts go when the gateway has its port.
         sandbox = SandboxServer(demo_config(), host, sandbox_port)
         await sandbox.start()
-        where = demo.Addresses("", sandbox.url)
-        listen = f"{host}:{port}"
+        # What platforms call is what the sandbox calls: this machine, whatever address the servers listen on.
+        where = demo.Addresses(f"http://127.0.0.1:{port or 1}", sandbox.url)
+        listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         document = demo.document(sandbox.sandbox.config, where, listen, data.resolve(), word)
-        document["public_url"] = f"http://{host}:{port or 1}"
         configuration = parse(document, {}, channels=channels.installed())
         options = Options({demo.MEDIA_HOST: f"{sandbox.url}/sandbox/media"}, demo.contacts(sandbox.sandbox.config))
         gateway = Gateway(configuration, options)
@@ -77,7 +77,7 @@ def sandbox(
     ] = "",
 ) -> None:
     """Run the four emulated platforms and their phones alone."""
-    logs.set_up("warning")
+    logs.set_up(logs.Level.WARNING)
 
     async def work(stopping: asyncio.Event) -> None:
         webhooks = demo.webhooks(gateway.rstrip("/")) if gateway else {}

@@ -113,6 +113,7 @@ class AccountWorker:
         self._clock = clock
         self._lanes = Lanes()
         self._cursor = 0
+        self._read_to = 0
         self._more = True
         self._looked_at = -math.inf
         self._pass_began = 0.0
@@ -332,6 +333,7 @@ class AccountWorker:
                 self._more = True
                 return
             self._cursor = message.seq
+            self._read_to = max(self._read_to, message.seq)
         if len(batch) == BATCH:
             self._more = True
         elif self._rescan_at == math.inf:  # the end of a pass over the whole queue
@@ -366,14 +368,18 @@ class AccountWorker:
                 self._schedule(seq, now + LOOK_SECONDS)
 
     async def _refill(self, lane: Lane) -> None:
+        """Fetch more of *lane*, but nothing that the queue was not read to yet.
+
+        What lies before it may belong to the same lane by another name: an address by its phone.
+        """
         fetched: dict[int, QueuedMessage] = {}
         beyond: dict[str, int] = {}
         self._lanes.reading()
         for name, after in list(lane.left.items()):
             rows = await self._store.queued(self._account_id, after_seq=after, lane=name, limit=LANE_BATCH)
-            if len(rows) == LANE_BATCH:
+            if len(rows) == LANE_BATCH and rows[-1].seq < self._read_to:
                 beyond[name] = rows[-1].seq
-            fetched.update((row.seq, row) for row in rows)
+            fetched.update((row.seq, row) for row in rows if row.seq <= self._read_to)
         if lane.head is not None and lane.head[1] not in fetched:
             name, seq = lane.head
             rows = await self._store.queued(self._account_id, after_seq=seq - 1, lane=name, limit=1)

@@ -858,3 +858,10 @@ def test_nothing_else_leaves_a_webhook(body, secret):
             assert isinstance(event, Ignored)
             event.event_id.encode()
             event.why.encode()
+
+
+def test_a_reply_is_no_loss_while_the_chat_is_not_known_yet():
+    """At accept the recipient is not resolved: a false alarm would stay with the message for ever."""
+    message = seed("text", {"text": "Yes"}, reply_id="mine")
+    assert kinds(render(message, "", reply=ReplyTarget("1001:55", "1001"))) == []
+    assert kinds(render(message, "1002", reply=ReplyTarget("1001:55", "1001"))) == ["reply_id_not_found"]

@@ -423,7 +423,9 @@ def _reply(message: Message, facts: Facts, losses: list[Loss]) -> JsonObject | N
     else:
         at, kind, target, same_chat = "/reply_token", "reply_token_not_used", message.reply_token, False
     found = _MESSAGE_OF_CHAT.fullmatch(target.strip())
-    if found and int(found.group(2)) > 0 and (same_chat or found.group(1) == facts.address):
+    # Before the recipient is resolved nobody knows the chat: what may well be right is not called a loss yet.
+    same_chat = same_chat or facts.address in ("", found.group(1) if found else "")
+    if found and int(found.group(2)) > 0 and same_chat:
         if not facts.takes(1, Again.WITHOUT_QUOTE):
             return {"message_id": int(found.group(2)), "allow_sending_without_reply": True}
         detail = "Telegram no longer has the message that is replied to: it is sent without the reply"

@@ -511,6 +511,14 @@ async def test_a_large_declared_body_is_refused_without_being_read(gateway):
     assert status == b"413"
 
 
+async def test_a_list_of_nothing_but_mistakes_gets_a_small_answer(gateway):
+    for kind, at in (("list", "/body/list/sections"), ("button", "/body/button")):
+        for count in (60_000, 1000):
+            status, _, answer = await gateway.send("whatsapp", changed(body(kind), at, [{}] * count))
+            assert (status, answer["code"]) == (422, "invalid_message")
+            assert len(json.dumps(answer)) < 50_000
+
+
 async def test_a_large_body_in_chunks_is_refused_as_soon_as_it_is_too_large(gateway):
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.gateway.server.port)

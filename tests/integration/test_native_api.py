@@ -151,7 +151,6 @@ async def test_a_message_that_comes_meanwhile_does_not_shift_the_pages(gateway, 
         ("&id=stored-0&channel=telegram", lambda one: (one["id"], one["channel"]) == ("stored-0", "telegram")),
         (f"&recipient={BUDI}&channel=whatsapp", lambda one: (one["recipient"], one["channel"]) == (BUDI, "whatsapp")),
         ("&id=nothing", lambda _: False),
-        ("&channel=pigeon", lambda _: False),
     ],
 )
 async def test_a_filter_keeps_what_it_names_over_every_page(gateway, stored, query, keeps):
@@ -196,6 +195,31 @@ async def test_a_list_shows_the_same_as_the_message_without_its_parts_and_attemp
 async def test_a_wrong_query_is_named(gateway, query, expected):
     status, answer = await get(gateway, f"/v1/messages?{query}")
     assert (status, answer["code"], problems(answer)) == (422, "invalid_parameters", {expected})
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/contacts"])
+async def test_a_list_of_a_channel_that_is_none_is_not_found(gateway, path):
+    status, answer = await get(gateway, f"{path}?channel=pigeon")
+    assert (status, answer["code"]) == (404, "unknown_channel")
+
+
+def without_line(document: dict[str, Any]) -> None:
+    """Take the LINE account out of the configuration."""
+    accounts = document["clients"]["demo"]["accounts"]
+    accounts[:] = [account for account in accounts if account["id"] != "demo-line"]
+
+
+async def test_a_message_whose_account_left_the_configuration_says_so(tmp_path):
+    async with running(tmp_path) as before:
+        _, _, answer = await before.send("line", body(send_at="8999-12-31T23:59:59Z"))
+        tid = answer["data"]["tid"]
+        assert (await before.message(tid))["reason"]["code"] == "scheduled"
+    async with running(tmp_path, edit=without_line) as after:
+        message = await after.message(tid)
+        assert (message["status"], message["reason"]["code"]) == (0, "account_disabled")
+        assert "demo-line" in message["reason"]["detail"]
+        _, listed = await get(after, "/v1/messages")
+        assert [one["reason"] for one in listed["data"]] == [message["reason"]]
 
 
 async def test_another_clients_message_is_not_there(gateway, stored):

@@ -17,6 +17,9 @@ import pytest_asyncio
 import kurir
 from kurir import demo
 from kurir.domain.errors import ERRORS
+from kurir.domain.problem import Problem
+from kurir.http import answers
+from kurir.http.answers import RequestFailed
 from support.bodies import COUNTED, MEDIA, TYPES, body, changed, full, new_id, other_value, without
 from support.seed_sample import ANNOTATED, PLAIN, sample
 from support.servers import PASSWORD, Running, running
@@ -133,6 +136,48 @@ async def test_what_the_channel_cannot_send_is_reported_with_the_other_problems(
     many = changed(body("button", times=None), "/body/button", [{"key": str(n), "title": "T"} for n in range(101)])
     status, _, answer = await gateway.send("telegram", many)
     assert (status, problems(answer)) == (422, {("/times", "missing"), ("/body/button", "too_many")})
+
+
+async def test_an_account_that_is_not_there_is_reported_whatever_is_wrong_with_the_content(gateway):
+    for kind, at in (("text", "/body/text"), ("image", "/body/media/url"), ("button", "/body/button/0/key")):
+        given = changed(body(kind, account="nobody"), at, 5)
+        status, _, answer = await gateway.send("whatsapp", given)
+        assert (status, problems(answer)) == (422, {(at, "wrong_type"), ("/account", "unknown_account")})
+    status, _, answer = await gateway.send("whatsapp", body("button", account="nobody", header=5))
+    assert (status, problems(answer)) == (422, {("/header", "wrong_type"), ("/account", "unknown_account")})
+    status, _, answer = await gateway.send("whatsapp", body("sticker", account=5))
+    assert (status, problems(answer)) == (422, {("/type", "unsupported_value"), ("/account", "wrong_type")})
+    other = {"Auth-username": "other", "Auth-password": OTHER_PASSWORD}
+    raw = json.dumps(changed(body(), "/body/text", "")).encode()
+    status, _, answer = await post(gateway, "/whatsapp/send/other", raw, other)
+    assert (status, problems(answer)) == (422, {("/body/text", "blank"), ("/account", "unknown_account")})
+
+
+async def test_a_message_of_too_many_platform_calls_is_refused_by_send_and_preview(gateway):
+    buttons = [{"key": str(number), "title": f"Title {number}"} for number in range(600)]
+    many = changed(body("button"), "/body/button", buttons)
+    for call in ("send", "preview"):
+        status, _, answer = await post(gateway, f"/whatsapp/{call}/demo", json.dumps(many).encode())
+        assert (status, problems(answer)) == (422, {("/body", "too_many")})
+        assert re.search(r"would take \d+ platform calls.* at most 50", answer["errors"][0]["detail"])
+    status, _, answer = await gateway.send("whatsapp", {**many, "strict": True})
+    assert {("/body", "too_many"), ("/body/button", "would_lose")} <= problems(answer)
+    assert len(answer["errors"]) <= 201
+    fewer = changed(many, "/body/button", buttons[:200])
+    status, _, answer = await post(gateway, "/whatsapp/preview/demo", json.dumps(fewer).encode())
+    assert status == 200
+    assert 1 < len(answer["data"]["parts"]) <= 50
+
+
+async def test_an_error_lists_so_many_problems_and_says_how_many_more_there_are():
+    many = [Problem(f"/body/button/{number}", "would_lose", "it is cut") for number in range(1000)]
+    answer = json.loads(answers.failure(RequestFailed("invalid_message", problems=many), "req_x", envelope=True))
+    assert len(answer["errors"]) == 201
+    assert (answer["errors"][-1]["pointer"], answer["errors"][-1]["code"]) == ("", "more_problems")
+    assert "800 more" in answer["errors"][-1]["detail"]
+    assert answer["meta"]["errors"].endswith("; and 980 more")
+    few = json.loads(answers.failure(RequestFailed("invalid_message", problems=many[:200]), "req_x", envelope=True))
+    assert len(few["errors"]) == 200
 
 
 async def test_a_problem_of_the_channel_with_a_header_inside_the_body_points_there(gateway):

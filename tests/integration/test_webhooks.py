@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import itertools
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from kurir import demo
+from kurir.http import webhooks
 from kurir.sandbox.config import DEMO_LINE, DEMO_MESSENGER, DEMO_TELEGRAM, DEMO_WHATSAPP
 from kurir.sandbox.receipts import encode, sign
 from support.bodies import body
@@ -203,6 +205,59 @@ async def test_more_than_three_mebibytes_are_refused_and_so_many_are_not(gateway
     raw = raw[: 3 * 1024 * 1024]
     status, _, _ = await post(gateway, "demo-wa", raw, {"X-Hub-Signature-256": sign(DEMO_WHATSAPP.app_secret, raw)})
     assert status == 200
+
+
+async def start(gateway: Running, account: str, size: int, sent: int, method: str = "POST") -> Any:
+    """Begin a request with a body of *size* bytes, of which *sent* come; return its (reader, writer)."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.gateway.server.port)
+    writer.write(f"{method} /webhooks/{account} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+    writer.write(b" " * sent)
+    await writer.drain()
+    return reader, writer
+
+
+async def in_flight(gateway: Running, wanted: Callable[[int], bool]) -> None:
+    """Wait until the bytes of bodies in memory are as *wanted*."""
+    async with asyncio.timeout(5):
+        while True:
+            if wanted(gateway.gateway.app.state.webhook_bytes.size):
+                return
+            await asyncio.sleep(0.01)
+
+
+async def head_of(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(5):
+        return await reader.readuntil(b"\r\n\r\n")
+
+
+async def test_an_unknown_account_is_answered_before_its_body_is_there(gateway):
+    """And the connection is good for the next request, once the rest has come."""
+    for method, account, status in (("POST", "nobody", b"401"), ("GET", "nobody", b"403"), ("GET", "demo-wa", b"403")):
+        for sent in (0, 1000, 2_000_000):
+            reader, writer = await start(gateway, account, 3_000_000, sent, method)
+            assert (await head_of(reader)).split()[1] == status
+            writer.write(b" " * (3_000_000 - sent))
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await head_of(reader)).split()[1] == b"200"
+            writer.close()
+
+
+async def test_the_bodies_of_all_webhooks_together_have_a_bound(gateway, monkeypatch):
+    monkeypatch.setattr(webhooks, "MAXIMUM_IN_FLIGHT", 1_000_000)
+    raw = encode(receipts()) + b" " * 200_000
+    headers = {"X-Hub-Signature-256": sign(DEMO_WHATSAPP.app_secret, raw)}
+    halves = [await start(gateway, account, 900_000, 450_000) for account in ("demo-wa", "demo-line")]
+    await in_flight(gateway, lambda size: size > 850_000)
+    status, answered, content = await post(gateway, "demo-wa", raw, headers)
+    assert (status, answered["Retry-After"], content) == (503, "5", b"")
+    # A usual webhook is small, and is let in all the same.
+    await meta(gateway, "demo-wa", receipts())
+    for _, writer in halves:
+        writer.close()
+    await in_flight(gateway, lambda size: size == 0)
+    status, _, _ = await post(gateway, "demo-wa", raw, headers)
+    assert status == 200
+    await in_flight(gateway, lambda size: size == 0)
 
 
 UNREADABLE = [

@@ -201,6 +201,68 @@ def test_all_problems_are_reported_at_once():
     }
 
 
+@pytest.mark.parametrize("item", [{}, 5, {"key": "a"}])
+@pytest.mark.parametrize("count", [150, 1000])
+def test_of_many_wrong_items_a_hundred_problems_are_enough(item, count):
+    for given_body in (
+        changed(body("button"), "/body/button", [item] * count),
+        changed(body("list"), "/body/list/sections", [item] * count),
+        changed(body("list"), "/body/list/sections/0/actions", [item] * count),
+    ):
+        found = wire.decode(without(given_body, "/id"), "whatsapp")
+        assert isinstance(found, list)
+        assert found[0].pointer == "/id"
+        last = found[-1]
+        assert (last.pointer, last.code) == ("/body", "more_problems")
+        assert "more items were not looked at" in last.detail
+        assert wire.ENOUGH_PROBLEMS <= len(found) <= wire.ENOUGH_PROBLEMS + 5
+
+
+def test_the_items_that_were_not_looked_at_are_counted_through_the_sections():
+    section = {"title": "T", "description": "", "actions": [5] * 60}
+    found = wire.decode(changed(body("list"), "/body/list/sections", [section] * 5), "whatsapp")
+    assert isinstance(found, list)
+    assert len(found) == wire.ENOUGH_PROBLEMS + 1
+    assert "23 more items" in found[-1].detail, "20 actions and 3 sections"
+
+
+@pytest.mark.parametrize(
+    ("kind", "at", "value"),
+    [
+        ("button", "/body/button", {"key": "k", "title": "T"}),
+        ("button", "/body/button", {}),
+        ("list", "/body/list/sections", {}),
+        ("list", "/body/list/sections/0/actions", 5),
+    ],
+)
+def test_more_items_than_any_message_needs_are_one_problem(kind, at, value):
+    found = wire.decode(changed(body(kind), at, [value] * 1001), "line")
+    assert isinstance(found, list)
+    (problem,) = found
+    assert (problem.pointer, problem.code) == (at, "too_many")
+    assert "1001 items" in problem.detail
+    assert "at most 1000" in problem.detail
+
+
+def test_sections_and_actions_are_counted_together():
+    row = {"key": "k", "title": "T", "description": ""}
+    section = {"title": "S", "description": "", "actions": [row] * 9}
+    decoded(changed(body("list"), "/body/list/sections", [section] * 100))
+    many = changed(body("list"), "/body/list/sections", [section] * 100 + [{**section, "actions": [row]}])
+    assert problems(many) == {("/body/list/sections", "too_many")}
+
+
+def test_the_sentence_about_words_names_every_place_for_them():
+    for kind, places in (
+        ("button", "fill in body.text or a text header"),
+        ("list", "fill in body.text, a text header or list.title"),
+    ):
+        blank = changed(body(kind), "/body/text", "")
+        found = wire.decode(changed(blank, "/body/list/title", "") if kind == "list" else blank, "line")
+        assert isinstance(found, list)
+        assert [problem.detail.partition(": ")[2] for problem in found] == [places]
+
+
 def test_every_problem_says_what_is_wrong_in_a_sentence_that_names_the_field():
     found = wire.decode({"type": "button", "body": {"button": [{}]}, "expires_in": -1}, "line")
     assert isinstance(found, list)

@@ -171,6 +171,13 @@ ERRORS: Final = _registry(
     ErrorEntry("out_of_range", "A number is out of range", "The detail names the range.", "Stay within it.", 422),
     ErrorEntry("too_long", "A field is too long", "The detail names the limit and its unit.", "Shorten it.", 422),
     ErrorEntry("too_many", "Too many items", "The detail names the limit.", "Send fewer, or several messages.", 422),
+    ErrorEntry(
+        "more_problems",
+        "There is more than is listed",
+        "So many items have a problem that the rest was not looked at, or is not listed.",
+        "Mend what is listed, and send the request again.",
+        422,
+    ),
     ErrorEntry("too_few", "Too few items", "At least one is needed.", "Add one.", 422),
     ErrorEntry(
         "unsupported_value", "A field has an unknown value", "The detail names the values there are.", "Use one.", 422
@@ -224,6 +231,12 @@ ERRORS: Final = _registry(
     ),
     # --- why a message waits ------------------------------------------------------------------------------------------
     ErrorEntry("queued", "Queued", "The message waits for its turn.", "Nothing to do."),
+    ErrorEntry(
+        "account_disabled",
+        "The account is not enabled",
+        "The message's account, or its client, is no longer in the configuration, or is switched off.",
+        "Put the account back into the configuration, or the message expires.",
+    ),
     ErrorEntry("scheduled", "Scheduled", "The message waits for its send_at.", "Nothing to do."),
     ErrorEntry(
         "awaiting_receipt",

@@ -16,6 +16,9 @@ from kurir.domain.problem import Problem
 JSON: Final = b"application/json"
 PROBLEM_JSON: Final = b"application/problem+json"
 
+#: How many problems an error lists: enough to mend them, and an answer that stays small.
+MAXIMUM_PROBLEMS: Final = 200
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -59,7 +62,8 @@ def failure(failed: RequestFailed, request_id: str, *, envelope: bool, base: str
         "instance": f"{base}/requests/{request_id}",
         "code": failed.code,
         "errors": [
-            {"pointer": problem.pointer, "code": problem.code, "detail": problem.detail} for problem in failed.problems
+            {"pointer": problem.pointer, "code": problem.code, "detail": problem.detail}
+            for problem in _listed(failed.problems)
         ],
         **failed.extra,
     }
@@ -67,6 +71,14 @@ def failure(failed: RequestFailed, request_id: str, *, envelope: bool, base: str
         body["meta"] = {"status": False, "code": failed.status, "message": phrase, "errors": sentence(failed)}
         body["data"] = None
     return to_json(body)
+
+
+def _listed(problems: Sequence[Problem]) -> Sequence[Problem]:
+    """Return the problems that an error lists; the last one tells how many it does not."""
+    more = len(problems) - MAXIMUM_PROBLEMS
+    if more <= 0:
+        return problems
+    return [*problems[:MAXIMUM_PROBLEMS], Problem("", "more_problems", f"{more} more problems are not listed")]
 
 
 def sentence(failed: RequestFailed) -> str:

@@ -75,6 +75,7 @@ def create_app(parts: Parts) -> FastAPI:
     )
     for name in parts.__slots__:
         setattr(app.state, name, getattr(parts, name))
+    app.state.webhook_bytes = webhooks.BytesInFlight()
     app.include_router(send.router)
     app.include_router(native.router)
     app.include_router(webhooks.router)

@@ -101,12 +101,20 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
+def check_length(scope: Scope, maximum: int) -> None:
+    """Refuse a body that is declared to be larger than *maximum*."""
+    declared = header(scope, b"content-length")
+    if declared is not None and declared.isdigit() and int(declared) > maximum:
+        raise _too_large(maximum)
+
+
+def _too_large(maximum: int) -> RequestFailed:
+    return RequestFailed("too_large", f"the body has more than {maximum // 1024} KiB; send media by URL")
+
+
 async def read_body(scope: Scope, receive: Receive, maximum: int = MAXIMUM_BODY) -> bytes:
     """Return the body. Raises RequestFailed beyond *maximum*, without reading what is declared to be larger."""
-    declared = header(scope, b"content-length")
-    too_large = RequestFailed("too_large", f"the body has more than {maximum // 1024} KiB; send media by URL")
-    if declared is not None and declared.isdigit() and int(declared) > maximum:
-        raise too_large
+    check_length(scope, maximum)
     pieces: list[bytes] = []
     size, more = 0, True
     try:
@@ -118,7 +126,7 @@ async def read_body(scope: Scope, receive: Receive, maximum: int = MAXIMUM_BODY)
                 pieces.append(message.get("body", b""))
                 size += len(pieces[-1])
                 if size > maximum:
-                    raise too_large
+                    raise _too_large(maximum)
                 more = message.get("more_body", False)
     except TimeoutError:
         detail = f"the body did not arrive within {BODY_SECONDS:g} s"

@@ -78,7 +78,7 @@ async def list_messages(
     """Return the client's messages, newest first, without their parts and attempts."""
     store, directory, client_id = _parts_of(request)
     wanted = MessageFilter(
-        channel=channels.canonical(channel) if channel else None,
+        channel=_channel(request, channel) if channel else None,
         message_id=id,
         recipient=recipient,
         status=Status(status) if status is not None else None,
@@ -153,7 +153,10 @@ def why_it_waits(record: MessageRecord, directory: Directory) -> ErrorRecord | N
         )
         return ErrorRecord("awaiting_receipt", detail)
     entry = directory.accounts().get(record.account_id)
-    if entry is not None and entry.parked_code:
+    if entry is None:
+        fix = "put it back into the configuration, or the message expires"
+        return ErrorRecord("account_disabled", f"the account is not enabled: «{record.account_id}»; {fix}")
+    if entry.parked_code:
         return ErrorRecord(entry.parked_code, entry.parked_reason)
     if record.reason is not None:
         return record.reason

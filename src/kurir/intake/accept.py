@@ -23,6 +23,8 @@ from kurir.store.base import Conflict, ErrorRecord, NewMessage, Store
 
 #: A tid in a rendering that only looks for losses or is only shown.
 PREVIEW_TID: Final = "00000000-0000-7000-8000-000000000000"
+#: The platform calls of one message. Each takes its turn at the rate limits, and holds up the messages behind it.
+MAXIMUM_CALLS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,13 @@ class Acceptor:
             return checked
         message, entry = checked.message, checked.entry
         facts = Facts(tid=PREVIEW_TID, address="", reply=checked.reply)
-        losses = _known(message, entry.channel.render(message, entry.account, facts).losses)
-        if message.strict and losses:
-            return Refused(tuple(Problem(loss.pointer, "would_lose", loss.detail) for loss in losses))
+        rendering = entry.channel.render(message, entry.account, facts)
+        losses = _known(message, rendering.losses)
+        problems = _too_many(rendering)
+        if message.strict:
+            problems += [Problem(loss.pointer, "would_lose", loss.detail) for loss in losses]
+        if problems:
+            return Refused(tuple(problems))
         new = self._new(client_id, checked, losses)
         answer = await self._store.accept(new)
         if isinstance(answer, Conflict):
@@ -130,36 +136,42 @@ class Acceptor:
             media = {url: await self._probe(url) for url in entry.channel.needs(message, entry.account).probe}
         facts = Facts(tid=PREVIEW_TID, address=address, last_inbound_seconds=age, reply=checked.reply, media=media)
         rendering = entry.channel.render(message, entry.account, facts)
+        problems = _too_many(rendering)
+        if problems:
+            return Refused(tuple(problems))
         return Preview(rendering, (*message.ignored, *rendering.losses, *extra), entry)
 
     async def _check(self, client_id: str, channel_name: str, body: object) -> _Checked | Refused:
         channel = self._channels[channel_name]
         region = self._directory.clients()[client_id].default_region
         message, problems = wire.examine(body, channel_name, region)
-        if message is None:
+        if not isinstance(body, dict):
             return Refused(tuple(problems))
-        for problem in channel.problems(message):
-            problems.append(replace(problem, pointer=wire.placed(body, problem.pointer)))
-        entry = self._entry(client_id, message)
+        if message is not None:
+            for problem in channel.problems(message):
+                problems.append(replace(problem, pointer=wire.placed(body, problem.pointer)))
+        account = body.get("account")
+        entry = self._entry(client_id, channel_name, account if isinstance(account, str) and account.strip() else "")
         if isinstance(entry, Problem):
             return Refused((*problems, entry))
-        if problems:
+        if message is None or problems:
             return Refused(tuple(problems))
         read = recipients.read(channel_name, message.recipient, region)
         assert isinstance(read, Recipient), "decoding has checked the recipient"  # noqa: S101 - narrows the type
         return _Checked(message, entry, read, await self._reply(client_id, entry, message))
 
-    def _entry(self, client_id: str, message: Message) -> Entry | Problem:
-        if message.account:
-            found = self._directory.find(client_id, message.channel, message.account)
+    def _entry(self, client_id: str, channel_name: str, account: str) -> Entry | Problem:
+        """Return the client's *account* on the channel, "" its default, or the problem that there is none."""
+        if account:
+            found = self._directory.find(client_id, channel_name, account)
             if found is not None:
                 return found
-            detail = f"this client has no enabled {message.channel} account «{message.account[:64]}»"
+            detail = f"this client has no enabled {channel_name} account «{account[:64]}»"
             return Problem("/account", "unknown_account", detail)
-        found = self._directory.default(client_id, message.channel)
+        found = self._directory.default(client_id, channel_name)
         if found is not None:
             return found
-        return Problem("/account", "unknown_account", f"this client has no enabled account on {message.channel}")
+        return Problem("/account", "unknown_account", f"this client has no enabled account on {channel_name}")
 
     async def _reply(self, client_id: str, entry: Entry, message: Message) -> ReplyTarget | None:
         if not message.reply_id:
@@ -190,6 +202,16 @@ class Acceptor:
             due_at=due,
             expires_at=due + timedelta(seconds=age),
         )
+
+
+def _too_many(rendering: Rendering) -> list[Problem]:
+    count = len(rendering.calls)
+    if count <= MAXIMUM_CALLS:
+        return []
+    detail = (
+        f"the message would take {count} platform calls, and one takes at most {MAXIMUM_CALLS}: send several messages"
+    )
+    return [Problem("/body", "too_many", detail)]
 
 
 def _known(message: Message, rendered: tuple[Loss, ...]) -> tuple[Loss, ...]:

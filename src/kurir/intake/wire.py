@@ -1,9 +1,10 @@
 """The seed's request body ⇄ :class:`Message`.
 
-Decoding collects every problem of a body instead of stopping at the first, and looks only at what the message's type
-uses: the seed's sample carries every part at once, so an unused part is absent when it is empty or zeroed, and a reported
-loss when it is not. It is written by hand rather than as a pydantic model because which fields are validated depends on
-``type``; the model in ``kurir.http.models`` describes the same body for OpenAPI, and a test holds the two together.
+Decoding collects every problem of a body (of a long list: the first hundred) instead of stopping at the first, and looks
+only at what the message's type uses: the seed's sample carries every part at once, so an unused part is absent when it is
+empty or zeroed, and a reported loss when it is not. It is written by hand rather than as a pydantic model because which
+fields are validated depends on ``type``; the model in ``kurir.http.models`` describes the same body for OpenAPI, and a
+test holds the two together.
 
 ``encode`` writes a message in one canonical form. It is what the store keeps, and its digest is the content's fingerprint
 for idempotency: empties absent, aliases and placements unified, strings untouched, ``times``, ``timestamp``, unknown
@@ -43,6 +44,10 @@ FINGERPRINT_VERSION: Final = 1
 
 MAXIMUM_ID_BYTES: Final = 1024
 MAXIMUM_EXPIRES_IN: Final = 30 * 24 * 3600
+#: The buttons, or sections and actions, of one message: more than any channel shows, and than anybody reads.
+MAXIMUM_ITEMS: Final = 1000
+#: With so many problems no further item is looked at: a small body must not cost a large answer.
+ENOUGH_PROBLEMS: Final = 100
 #: Times beyond this year leave no room for an age to be added to them.
 LATEST_YEAR: Final = 9000
 
@@ -117,6 +122,7 @@ class _Decoder:
         self.channel = channel
         self.default_region = default_region
         self.problems: list[Problem] = []
+        self.skipped = 0
         self.losses: list[Loss] = []
 
     def message(self, body: Json) -> tuple[Message | None, list[Problem]]:
@@ -138,6 +144,9 @@ class _Decoder:
         reply_id, reply_token = self.optional_text(body, "reply_id"), self.optional_text(body, "reply_token")
         if kind in CHOICE_TYPES and not self.problems_at("/body/text", "/header", "/body/header"):
             self.need_words(kind, parts, header)
+        if self.skipped:
+            detail = f"there are {len(self.problems)} problems already: {self.skipped} more items were not looked at"
+            self.problem("/body", "more_problems", detail)
         if kind is None or self.problems_at("/body", "/header", "/footer"):
             return None, self.problems
         message = Message(
@@ -261,14 +270,24 @@ class _Decoder:
             return ()
         if not value:
             self.problem(at, "too_few", f"{self.name(at)} is empty; it needs at least one item")
+        if len(value) > MAXIMUM_ITEMS:
+            self.too_many(at, len(value), "items")
+            return ()
         found: list[_T] = []
         for index, item in enumerate(value):
+            if len(self.problems) >= ENOUGH_PROBLEMS:
+                self.skipped += len(value) - index
+                break
             place = f"{at}/{index}"
             if isinstance(item, dict):
                 found.append(read(item, place))
             else:
                 self.problem(place, "wrong_type", f"{self.name(place)} must be an object, not {_json_name(item)}")
         return tuple(found)
+
+    def too_many(self, at: str, count: int, what: str) -> None:
+        detail = f"{self.name(at)} has {count} {what}; a message takes at most {MAXIMUM_ITEMS}: send several messages"
+        self.problem(at, "too_many", detail)
 
     # --- the envelope ---------------------------------------------------------------------------------------------------
 
@@ -387,7 +406,11 @@ class _Decoder:
         if value is None:
             return None
         title = self.string(value, "title", "/body/list/title") or ""
-        return ListBody(title, self.items(value, "sections", "/body/list/sections", self.section))
+        sections = self.items(value, "sections", "/body/list/sections", self.section)
+        count = len(sections) + sum(len(section.actions) for section in sections)
+        if count > MAXIMUM_ITEMS:
+            self.too_many("/body/list/sections", count, "sections and actions")
+        return ListBody(title, sections)
 
     def section(self, value: Json, at: str) -> ListSection:
         title = self.string(value, "title", at + "/title") or ""
@@ -483,8 +506,8 @@ class _Decoder:
             return
         if kind is MessageType.LIST and (body_list is None or body_list.title.strip()):
             return
-        extra = " or list.title" if kind is MessageType.LIST else ""
-        detail = f"a {kind} message needs words: fill in body.text, a text header{extra}"
+        places = "body.text, a text header or list.title" if kind is MessageType.LIST else "body.text or a text header"
+        detail = f"a {kind} message needs words: fill in {places}"
         self.problem("/body/text", "no_words", detail)
 
     # --- extensions -------------------------------------------------------------------------------------------------------

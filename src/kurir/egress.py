@@ -14,6 +14,7 @@ import io
 import json
 import socket
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,10 +36,16 @@ READ_SECONDS: Final = 60.0
 CALL_SECONDS: Final = 120.0
 UPLOAD_SECONDS: Final = 300.0
 IDLE_SECONDS: Final = 10.0
-MAXIMUM_ANSWER: Final = 64 * 1024
+#: Telegram's answer repeats the message with its reply and its keyboard, six bytes for every letter beyond ASCII.
+MAXIMUM_ANSWER: Final = 1024 * 1024
 MAXIMUM_UPLOAD: Final = 50 * 1024 * 1024
 #: Files that are in memory at once, at most, on their way from their host to a platform.
 UPLOADS: Final = 8
+UPLOADS_OF_ONE: Final = 2
+#: Files that are looked at at once, at most, for messages that are on their way; and for previews.
+PROBES: Final = 16
+PROBES_OF_ONE: Final = 4
+PREVIEW_PROBES: Final = 4
 MAXIMUM_PROBE: Final = 2 * 1024 * 1024
 MEDIA_SECONDS: Final = 60.0
 #: A probe only improves a message, so it does not hold it up for long.
@@ -99,6 +106,20 @@ class EgressSettings:
     reserved: Mapping[str, str] = field(default_factory=dict)
 
 
+class _Slots:
+    """So many at once in all and fewer of one owner, so that the slow hosts of one do not hold up the others."""
+
+    def __init__(self, total: int, of_one: int) -> None:
+        self._total = asyncio.Semaphore(total)
+        self._owners: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(of_one))
+
+    @asynccontextmanager
+    async def of(self, owner: str) -> AsyncIterator[None]:
+        """Hold a slot of *owner*. Who waits for one of their own takes none of the others'."""
+        async with self._owners[owner], self._total:
+            yield
+
+
 class Egress:
     """The HTTP clients of the process. Made and closed inside the running loop.
 
@@ -107,7 +128,9 @@ class Egress:
 
     def __init__(self, settings: EgressSettings | None = None, resolver: AbstractResolver | None = None) -> None:
         self._settings = settings or EgressSettings()
-        self._uploads = asyncio.Semaphore(UPLOADS)
+        self._uploads = _Slots(UPLOADS, UPLOADS_OF_ONE)
+        self._probes = _Slots(PROBES, PROBES_OF_ONE)
+        self._previews = asyncio.Semaphore(PREVIEW_PROBES)
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_note_writing)
         self._platforms = aiohttp.ClientSession(
@@ -134,18 +157,19 @@ class Egress:
         await self._platforms.close()
         await self._media.close()
 
-    async def send(self, call: Call, secrets: Iterable[str] = ()) -> Exchange:
+    async def send(self, call: Call, secrets: Iterable[str] = (), owner: str = "") -> Exchange:
         """Make *call*. Never raises: every way of failing is a NoAnswer or a NoFile.
 
-        *secrets* are masked in the record of the request and in the texts of errors. An upload's file is fetched first.
+        *secrets* are masked in the record of the request and in the texts of errors. An upload's file is fetched first;
+        *owner* is the client whose share of the uploads it counts to.
         """
         secrets = tuple(secrets)
         started = time.monotonic()
         request = masked_request(call, secrets)
         if call.upload is None:
-            answer: Answer | NoAnswer | NoFile = await self._exchange(call, call.body(), secrets, CALL_SECONDS)
+            answer: Answer | NoAnswer | NoFile = await self._exchange(call, None, secrets, CALL_SECONDS)
         else:
-            async with self._uploads:
+            async with self._uploads.of(owner):
                 answer = await self._upload(call, secrets)
         return Exchange(answer, round((time.monotonic() - started) * 1000), request)
 
@@ -156,23 +180,28 @@ class Egress:
             return NoFile(mask(str(refused), secrets), final=True)
         except MediaUnavailable as missing:
             return NoFile(mask(str(missing), secrets), final=missing.final)
+        except Exception as error:  # noqa: BLE001 - whatever the file's host made of it, nothing was sent
+            return NoFile(f"it could not be read: {type(error).__name__}", final=False)
         return await self._exchange(call, form, secrets, UPLOAD_SECONDS)
 
     async def _exchange(
-        self, call: Call, body: bytes | aiohttp.FormData, secrets: Sequence[str], seconds: float
+        self, call: Call, form: aiohttp.FormData | None, secrets: Sequence[str], seconds: float
     ) -> Answer | NoAnswer:
         progress = _Progress()
         headers = dict(call.headers)
-        if isinstance(body, aiohttp.FormData):
+        if form is not None:
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
         try:
+            body = call.body() if form is None else form
             async with (
                 asyncio.timeout(seconds),
                 self._platforms.request(
                     call.method, call.url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=progress
                 ) as response,
             ):
-                content = await _read(response.content, MAXIMUM_ANSWER)
+                content = await _read(response.content, MAXIMUM_ANSWER + 1)
+                if len(content) > MAXIMUM_ANSWER:
+                    return NoAnswer(Stage.AFTER_SEND, f"the answer has more than {MAXIMUM_ANSWER // 1024 // 1024} MiB")
                 return Answer(response.status, _headers(response), content)
         except Exception as error:  # noqa: BLE001 - whatever the far side made of it, it is an outcome
             stage = Stage.AFTER_SEND if progress.writing else Stage.BEFORE_SEND
@@ -188,8 +217,8 @@ class Egress:
         for name, value in call.json.items():
             form.add_field(name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         content, content_type = await self.fetch(call.upload.source_url, MAXIMUM_UPLOAD)
-        filename = "".join(sign if sign.isprintable() else "_" for sign in call.upload.filename)
-        form.add_field(call.upload.field, content, filename=filename, content_type=content_type or None)
+        filename, kind = _filename(call.upload.filename), _storable(content_type) or None
+        form.add_field(call.upload.field, content, filename=filename, content_type=kind)
         return form
 
     async def fetch(self, url: str, maximum: int) -> tuple[bytes, str]:
@@ -210,8 +239,22 @@ class Egress:
                 raise large
             return content, response.content_type
 
-    async def probe(self, url: str) -> MediaFacts:
-        """Return what the first two MiB of the file at *url* tell. Never raises: what is not known stays unknown."""
+    async def probe(self, url: str, owner: str = "") -> MediaFacts:
+        """Return what the first two MiB of the file at *url* tell. Never raises: what is not known stays unknown.
+
+        *owner* is the client whose message is on its way. Without one it is for a preview, which shares a few slots with
+        all others and waits for one no longer than for the file.
+        """
+        if owner:
+            async with self._probes.of(owner):
+                return await self._probe(url)
+        try:
+            async with asyncio.timeout(PROBE_SECONDS), self._previews:
+                return await self._probe(url)
+        except TimeoutError:
+            return MediaFacts()
+
+    async def _probe(self, url: str) -> MediaFacts:
         try:
             async with self._get(url, PROBE_SECONDS) as response:
                 if response.status != 200:
@@ -375,6 +418,12 @@ def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
 def _storable(text: str) -> str:
     """Return *text* without lone surrogates, in which aiohttp keeps bytes that are no UTF-8."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _filename(name: str) -> str:
+    """Return *name* without what could end its quotes or its header: platforms do not agree on how to escape that."""
+    name = name.replace('"', "'").replace("\\", "_")
+    return "".join(sign if sign.isprintable() else "_" for sign in name)
 
 
 def _tells_at_its_head(head: bytes) -> bool:

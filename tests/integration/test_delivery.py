@@ -1,6 +1,7 @@
 """Delivery over a real store and real HTTP: order, isolation, what each outcome leads to, and nothing lost."""
 
 import asyncio
+import json
 from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from kurir import channels
 from kurir.channels import telegram
+from kurir.channels.base import Rejected, Retry
 from kurir.clock import FakeClock, uuid7
 from kurir.delivery.lanes import LANE_MESSAGES, WINDOW_MESSAGES
 from kurir.domain.status import Status
@@ -274,6 +276,18 @@ async def test_a_wait_that_the_platform_names_is_kept(tmp_path):
         assert (await world.ended(tid)).status is Status.SENT
 
 
+async def test_a_wait_beyond_the_calendar_loses_no_outcome(tmp_path):
+    usage = json.dumps({"1": [{"estimated_time_to_regain_access": 10**14}]})
+    error = {"error": {"code": 130429, "message": "slow down"}}
+    async with delivering(tmp_path) as world:
+        world.platform.answers = lambda _: web.json_response(
+            error, status=429, headers={"X-Business-Use-Case-Usage": usage}
+        )
+        message = await world.ended(await world.accept("6281234567890", channel="whatsapp"))
+        assert (message.status, message.error.code) == (Status.FAILED, "attempts_exhausted")
+        assert [(one.outcome, one.status) for one in message.attempts] == [("retry", 429)]
+
+
 async def test_the_platforms_bound_on_attempts_counts_faults_and_not_throttling(tmp_path):
     async with delivering(tmp_path) as world:
         world.platform.answers = lambda request: (
@@ -534,6 +548,97 @@ async def test_a_line_push_is_repeated_with_the_same_key_also_on_hold_and_409_is
         assert "maybe_duplicate" not in codes(message)
 
 
+async def test_no_more_than_three_copies_may_leave_where_a_repeat_is_none(tmp_path):
+    async with delivering(tmp_path) as world:
+        world.platform.answers = lambda request: CUT if request.text == "first" else None
+        message = await world.ended(await world.accept("tg:1001", "first"))
+        assert (message.status, message.error.code) == (Status.FAILED, "outcome_unknown")
+        assert outcomes(message) == ["unknown"] * 3
+        assert "3 copies may have been sent, and no more are" in message.error.detail
+        assert (await world.ended(await world.accept("tg:1001", "second"))).status is Status.SENT
+
+
+async def tried(world, clock, tid, times, step=0.05):
+    """Let time pass, *step* seconds a look, until the message has so many attempts or has ended."""
+
+    def there(message):
+        clock.move(step)
+        world.wake()
+        return len(message.attempts) >= times or not message.queued
+
+    return await world.when(tid, there)
+
+
+async def test_the_third_copy_has_its_time_for_a_receipt_too(tmp_path):
+    clock = FakeClock()
+    async with delivering(tmp_path, clock=clock, unknown_wait_seconds=90.0) as world:
+        world.platform.answers = cut
+        tid = await world.accept("6281234567890", channel="whatsapp")
+        for copies in (1, 2, 3):
+            assert (await tried(world, clock, tid, copies, step=1.0)).queued
+        message = await tried(world, clock, tid, 4, step=1.0)
+        assert (message.status, message.error.code) == (Status.FAILED, "outcome_unknown")
+        assert "3 copies may have been sent, and no more are" in message.error.detail
+        assert len(world.platform.calls) == 3
+
+
+async def a_day_of_line(world, clock, answers):
+    """Send a push that is answered by *answers*: at once, after an hour, just before 23 hours, and just after them."""
+    world.platform.answers = lambda request: answers[request.number - 1] if request.number <= len(answers) else None
+    tid = await world.accept(LINE_USER, channel="line")
+    for times, seconds in enumerate((3600, 21.98 * 3600, 120), 1):
+        await tried(world, clock, tid, times)
+        clock.move(seconds)
+    return await tried(world, clock, tid, 4)
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+@pytest.mark.parametrize("policy", ["resend", "hold"])
+async def test_a_retry_key_is_relied_on_for_23_hours_then_the_policy_decides(tmp_path, policy, forgotten):
+    clock = FakeClock()
+    async with delivering(tmp_path, clock=clock, unknown_outcome=policy) as world:
+        if forgotten:  # as a restart does
+            world.dispatcher._sender._remember = lambda *_: None
+        message = await a_day_of_line(world, clock, [CUT, CUT, line_error(500, "Internal Server Error")])
+        assert outcomes(message)[:3] == ["unknown", "unknown", "retry"]
+        assert "maybe_duplicate" not in codes(message)[:3]
+        if policy == "hold":
+            assert (message.status, message.error.code) == (Status.FAILED, "outcome_unknown")
+            assert len(world.platform.calls) == 3
+        else:
+            assert (message.status, codes(message)[3]) == (Status.SENT, "maybe_duplicate")
+
+
+async def test_a_retry_key_that_line_never_took_does_not_lapse(tmp_path):
+    clock = FakeClock()
+    async with delivering(tmp_path, clock=clock, unknown_outcome="hold") as world:
+        message = await a_day_of_line(world, clock, [line_error(429, "slow down, please") for _ in range(3)])
+        assert (message.status, codes(message)) == (Status.SENT, ["rate_limited"] * 3 + [""])
+
+
+async def test_a_lapsed_retry_key_sends_three_copies_at_most(tmp_path):
+    clock = FakeClock()
+    async with delivering(tmp_path, clock=clock) as world:
+        world.platform.answers = cut
+        tid = await world.accept(LINE_USER, channel="line")
+        await tried(world, clock, tid, 4)
+        clock.move(23 * 3600)
+        message = await tried(world, clock, tid, 100)
+        assert (message.status, message.error.code) == (Status.FAILED, "outcome_unknown")
+        late = [attempt for attempt in message.attempts if "sent again after an unknown" in attempt.reason]
+        assert len(late) == 2
+        assert "3 copies may have been sent" in message.error.detail
+
+
+async def test_a_long_answer_is_read_whole_and_the_message_sent_once(tmp_path):
+    async with delivering(tmp_path) as world:
+        result = {"message_id": 7, "chat": {"id": 1001}, "text": "ü" * 12_500}
+        world.platform.answers = lambda _: web.json_response({"ok": True, "result": result})
+        message = await world.ended(await world.accept("tg:1001"))
+        assert (message.status, outcomes(message)) == (Status.SENT, ["sent"])
+        assert len(message.attempts[0].body) == 16 * 1024
+
+
 async def test_a_doubt_at_the_end_of_its_age_is_told_as_unknown(tmp_path):
     async with delivering(tmp_path) as world:
         world.platform.answers = cut
@@ -698,6 +803,83 @@ async def test_a_fault_of_a_channel_after_the_call_is_an_unknown_outcome(tmp_pat
         message = await world.ended(held)
         assert (message.status, message.error.code) == (Status.FAILED, "outcome_unknown")
         assert [call.text for call in world.platform.calls].count("trap") == 1
+
+
+class Answering:
+    """Telegram's channel with an outcome of the test's own."""
+
+    def __init__(self, outcome) -> None:
+        self.outcome = outcome
+
+    def __getattr__(self, name):
+        return getattr(telegram, name)
+
+    def classify(self, *_):
+        return self.outcome
+
+
+async def test_a_fault_between_an_answer_and_its_record_is_an_unknown_attempt_that_names_it(tmp_path):
+    known = channels.installed() | {"telegram": Answering(Retry("rate_limited", "hush", after="soon"))}
+    async with delivering(tmp_path, known=known) as world:
+        message = await world.ended(await world.accept("tg:1001", "a private word"))
+        assert (message.status, message.error.code) == (Status.FAILED, "outcome_unknown")
+        assert outcomes(message) == ["unknown"] * 3
+        assert "a fault of the gateway (TypeError)" in message.attempts[0].reason
+        assert "private" not in message.attempts[0].reason + message.attempts[0].body.decode()
+        assert TELEGRAM_TOKEN not in repr(message)
+
+
+async def test_an_outcome_that_the_store_cannot_take_is_an_unknown_attempt(tmp_path):
+    class Picky(SqliteStore):
+        async def record(self, result):
+            if result.attempt.outcome == "sent":
+                raise UnicodeEncodeError("utf-8", "a private word", 0, 1, "surrogates not allowed")
+            return await super().record(result)
+
+    async with delivering(tmp_path, store=Picky(tmp_path / "kurir.db"), unknown_outcome="hold") as world:
+        message = await world.ended(await world.accept("tg:1001"))
+        assert (message.status, message.error.code) == (Status.FAILED, "outcome_unknown")
+        assert "UnicodeEncodeError" in message.attempts[0].reason
+        assert "private" not in repr(message.attempts)
+
+
+async def test_a_platforms_code_and_a_body_cut_in_a_secret_show_nothing_of_it(tmp_path):
+    refusal = Rejected(Status.FAILED, "content_refused", "no", f"code {TELEGRAM_TOKEN}")
+    async with delivering(tmp_path, known=channels.installed() | {"telegram": Answering(refusal)}) as world:
+        world.platform.answers = lambda _: web.Response(text="x" * (16 * 1024 - 8) + TELEGRAM_TOKEN)
+        message = await world.ended(await world.accept("tg:1001"))
+        assert message.error.provider_code == "code •••"
+        assert TELEGRAM_TOKEN[:4] not in message.attempts[0].body.decode("utf-8", "ignore")
+        assert len(message.attempts[0].body) <= 16 * 1024
+
+
+class Reading(SqliteStore):
+    """A store that counts how often a message is read with all its attempts."""
+
+    reads = 0
+
+    async def message(self, client_id, tid):
+        self.reads += 1
+        return await super().message(client_id, tid)
+
+
+async def test_attempts_are_not_read_again_at_each_try(tmp_path):
+    store = Reading(tmp_path / "kurir.db")
+    async with delivering(tmp_path, store=store) as world:
+        world.platform.answers = lambda request: refused(*TRANSIENT) if request.number < 8 else None
+        await world.accept("tg:1001")
+        await world.idle()
+        assert (len(world.platform.calls), store.reads) == (8, 0)
+
+
+async def test_what_expires_unbegun_is_ended_without_reading_its_attempts(tmp_path):
+    clock, store = FakeClock(), Reading(tmp_path / "kurir.db")
+    async with delivering(tmp_path, clock=clock, store=store, start=False) as world:
+        await world.accept("tg:1001", expires_in=60)
+        clock.move(61)
+        await world.dispatcher.start()
+        await world.idle()
+        assert store.reads == 0
 
 
 async def test_an_answer_whose_bytes_are_no_text_is_recorded_all_the_same(tmp_path):

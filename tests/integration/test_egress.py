@@ -124,6 +124,13 @@ async def test_a_connection_that_takes_too_long_sends_nothing(monkeypatch):
     assert exchange.answer.stage is Stage.BEFORE_SEND
 
 
+async def test_a_call_whose_body_cannot_be_written_is_no_exception():
+    async with sending() as sender:
+        exchange = await sender.send(Call(1, "POST", "http://127.0.0.1:9/", (), {"text": "\ud800"}))
+    assert isinstance(exchange.answer, NoAnswer)
+    assert exchange.answer.stage is Stage.BEFORE_SEND
+
+
 # --- after it -------------------------------------------------------------------------------------------------------------
 
 
@@ -243,7 +250,7 @@ async def test_a_stale_connection_is_never_used_twice_for_one_call():
 
 
 @pytest.mark.parametrize("declared", [True, False])
-async def test_a_hundred_megabytes_are_an_answer_of_64_kib(declared):
+async def test_of_a_hundred_megabytes_little_is_read_and_they_are_no_answer(declared):
     written = 0
 
     async def huge(reader, writer):
@@ -258,9 +265,18 @@ async def test_a_hundred_megabytes_are_an_answer_of_64_kib(declared):
 
     async with talking(huge) as url, sending() as sender:
         answer = (await sender.send(call_to(url))).answer
-    assert isinstance(answer, Answer)
-    assert answer.body == b"x" * egress.MAXIMUM_ANSWER
+    assert answer == NoAnswer(Stage.AFTER_SEND, "the answer has more than 1 MiB")
     assert written < 50_000_000
+
+
+async def test_an_answer_of_a_mebibyte_is_whole():
+    async def large(request):
+        return web.Response(body=b"x" * 1024 * 1024)
+
+    async with serving({"/send": large}) as url, sending() as sender:
+        answer = (await sender.send(call_to(f"{url}/send"))).answer
+    assert isinstance(answer, Answer)
+    assert len(answer.body) == 1024 * 1024
 
 
 async def test_an_answer_has_names_in_lower_case_and_values_that_can_be_stored():
@@ -332,13 +348,38 @@ async def test_an_upload_is_multipart_with_the_json_members_as_fields():
         sending(allow_networks=(LOOPBACK,)) as sender,
     ):
         headers = (("Authorization", f"Bearer {SECRET}"), ("content-type", "application/json"))
-        upload = Upload("photo", f"{url}/cat.png", 'a "katze" ü.png')
+        upload = Upload("photo", f"{url}/cat.png", "katze räk ü.png")
         body = {"chat_id": 5, "caption": "é", "markup": {"a": ["ü"]}}
         exchange = await sender.send(Call(1, "POST", f"{url}/send", headers, body, upload=upload), [SECRET])
     assert isinstance(exchange.answer, Answer)
-    assert got["photo"] == (b"\x89PNG", 'a "katze" ü.png', "image/png")
+    assert got["photo"] == (b"\x89PNG", "katze räk ü.png", "image/png")
     assert (got["chat_id"][0], got["caption"][0]) == (b"5", "é".encode())
     assert json.loads(got["markup"][0]) == {"a": ["ü"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ('a "cat".png', "a 'cat'.png"),
+        ("a.png\r\nX-Evil: 1\r\n\r\nbody", "a.png__X-Evil: 1____body"),
+        ('a"; name="chat_id', "a'; name='chat_id"),
+        ("a\\", "a_"),
+        ("räk\u2028\x00\x7f\ud800.pdf", "räk____.pdf"),
+    ],
+)
+async def test_a_file_name_cannot_leave_its_header(name, sent):
+    raw = []
+
+    async def take(request):
+        raw.append(await request.read())
+        return web.Response()
+
+    async def picture(request):
+        return web.Response(body=b"x")
+
+    async with serving({"/send": take, "/x": picture}) as url, sending(allow_networks=(LOOPBACK,)) as sender:
+        await sender.send(call_to(f"{url}/send", upload=Upload("photo", f"{url}/x", name)))
+    assert f'name="photo"; filename="{sent}"\r\n'.encode() in raw[0]
 
 
 @pytest.mark.parametrize(
@@ -419,6 +460,35 @@ async def test_files_in_memory_at_once_are_bounded(monkeypatch):
     assert most == 2
 
 
+async def test_the_uploads_of_one_client_from_a_slow_host_do_not_hold_up_anothers():
+    dripping = asyncio.Event()
+
+    async def drip(request):
+        dripping.set()
+        await asyncio.sleep(60)
+
+    async def file(request):
+        return web.Response(body=b"x")
+
+    async def take(request):
+        return web.Response()
+
+    async with (
+        serving({"/send": take, "/drip": drip, "/file": file}) as url,
+        sending(allow_networks=(LOOPBACK,)) as sender,
+    ):
+        slow = call_to(f"{url}/send", upload=Upload("f", f"{url}/drip", "x"))
+        uploads = [asyncio.create_task(sender.send(slow, owner="slow")) for _ in range(24)]
+        await dripping.wait()
+        async with asyncio.timeout(5):
+            quick = call_to(f"{url}/send", upload=Upload("f", f"{url}/file", "x"))
+            exchange = await sender.send(quick, owner="quick")
+        assert isinstance(exchange.answer, Answer)
+        for upload in uploads:
+            upload.cancel()
+        await asyncio.gather(*uploads, return_exceptions=True)
+
+
 # --- probing ----------------------------------------------------------------------------------------------------------------
 
 
@@ -449,6 +519,29 @@ async def test_the_duration_of_a_file_that_was_read_in_part_is_told_only_where_i
     async with serving({"/a.ogg": file}) as url, sending(allow_networks=(LOOPBACK,)) as sender:
         found = await sender.probe(f"{url}/a.ogg")
     assert found == MediaFacts("audio/ogg", len(demo("demo.ogg")), None)
+
+
+async def test_probes_of_previews_and_of_another_client_hold_up_no_message(monkeypatch):
+    dripping = asyncio.Event()
+
+    async def drip(request):
+        dripping.set()
+        await asyncio.sleep(60)
+
+    async def file(request):
+        return web.Response(body=b"x")
+
+    async with serving({"/drip": drip, "/file": file}) as url, sending(allow_networks=(LOOPBACK,)) as sender:
+        slow = [asyncio.create_task(sender.probe(f"{url}/drip")) for _ in range(60)]
+        slow += [asyncio.create_task(sender.probe(f"{url}/drip", "slow")) for _ in range(60)]
+        await dripping.wait()
+        async with asyncio.timeout(5):
+            assert (await sender.probe(f"{url}/file", "quick")).size == 1
+        monkeypatch.setattr(egress, "PROBE_SECONDS", 0.05)
+        assert await sender.probe(f"{url}/file") == MediaFacts()  # a preview waits for a slot only so long
+        for probe in slow:
+            probe.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
 
 
 @pytest.mark.parametrize(

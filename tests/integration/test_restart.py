@@ -150,6 +150,73 @@ async def test_a_crash_in_part_k_repeats_part_k_only_and_says_so(tmp_path, part)
         assert [attempt.part for attempt in message.attempts if attempt.code == "maybe_duplicate"] == [number]
 
 
+async def test_the_doubt_of_a_crash_is_not_forgotten_over_another_failure_and_another_restart(tmp_path):
+    async with delivering_again(tmp_path) as world:
+        gate = world.platform.answers = Gate("hello")
+        tid = await world.accept("tg:1001")
+        await world.platform.called(1)
+        await abandon(world)
+        gate.opened.set()
+        world.platform.answers = lambda _: refused(500, "Internal Server Error: restart")
+        await restart(world)
+        await world.when(tid, lambda message: "retry" in [attempt.outcome for attempt in message.attempts])
+        await world.dispatcher.stop()
+        world.platform.answers = lambda _: None
+        await restart(world)
+        message = await world.ended(tid)
+        attempts = message.attempts
+        assert (attempts[0].outcome, attempts[0].code, attempts[-1].outcome) == ("unknown", "no_answer", "sent")
+        assert attempts[-1].code == "maybe_duplicate"
+        assert "sent again after an unknown outcome" in attempts[1].reason
+
+
+async def test_a_doubt_that_nobody_wrote_down_is_known_by_the_marks(tmp_path):
+    async with delivering_again(tmp_path) as world:
+        world.platform.answers = lambda _: refused(500, "Internal Server Error: restart")
+        tid = await world.accept("tg:1001")
+        await world.platform.called(1)
+        await world.dispatcher.stop()
+        db = apsw.Connection(str(tmp_path / "kurir.db"))
+        db.execute("UPDATE part SET attempts = attempts + 1")
+        db.close()
+        world.platform.answers = lambda _: None
+        await restart(world)
+        assert (await world.ended(tid)).attempts[-1].code == "maybe_duplicate"
+
+
+async def test_three_crashes_in_the_same_call_are_the_last(tmp_path):
+    async with delivering_again(tmp_path) as world:
+        world.platform.answers = Gate("hello")
+        tid = await world.accept("tg:1001")
+        for times in (1, 2, 3):
+            await world.platform.called(times)
+            await abandon(world)
+            await restart(world)
+        message = await world.ended(tid)
+        assert (message.status, message.error.code) == (Status.FAILED, "outcome_unknown")
+        assert "3 copies may have been sent" in message.error.detail
+        assert len(world.platform.calls) == 3
+
+
+@pytest.mark.parametrize("policy", ["resend", "hold"])
+async def test_a_line_push_in_flight_at_a_crash_a_day_ago_is_no_longer_repeatable(tmp_path, policy):
+    clock = FakeClock()
+    async with delivering_again(tmp_path, clock=clock, unknown_outcome=policy) as world:
+        gate = world.platform.answers = Gate("hello")
+        tid = await world.accept(LINE_USER, channel="line")
+        await world.platform.called(1)
+        await abandon(world)
+        gate.opened.set()
+        clock.move(23 * 3600 + 1)
+        await restart(world)
+        message = await world.ended(tid)
+        if policy == "hold":
+            assert (message.status, message.error.code) == (Status.FAILED, "outcome_unknown")
+            assert len(world.platform.calls) == 1
+        else:
+            assert [attempt.code for attempt in message.attempts] == ["no_answer", "maybe_duplicate"]
+
+
 @pytest.mark.scorecard(8)
 async def test_a_crash_on_hold_ends_the_message_as_unknown_and_the_lane_goes_on(tmp_path):
     async with delivering_again(tmp_path, unknown_outcome="hold") as world:

@@ -19,7 +19,7 @@ def test_a_wait_is_between_half_and_the_whole_of_the_doubled_base(attempt, seed,
     assert ceiling / 2 <= wait <= ceiling
 
 
-@given(attempts, seeds, st.floats(0, 1e6))
+@given(attempts, seeds, st.floats(0, 7 * 86_400))
 def test_a_wait_that_the_platform_names_is_kept_with_a_little_jitter_on_top(attempt, seed, named):
     assert named <= wait_seconds(attempt, named, Random(seed)) <= named + 0.25
 
@@ -27,6 +27,11 @@ def test_a_wait_that_the_platform_names_is_kept_with_a_little_jitter_on_top(atte
 @given(st.floats(max_value=0, allow_nan=False), seeds)
 def test_a_wait_named_in_the_past_is_none(named, seed):
     assert 0 <= wait_seconds(1, named, Random(seed)) <= 0.25
+
+
+@given(st.floats(min_value=7 * 86_400) | st.integers(min_value=7 * 86_400) | st.just(10**400), seeds)
+def test_a_named_wait_of_more_than_a_week_is_a_week(named, seed):
+    assert 7 * 86_400 <= wait_seconds(1, named, Random(seed)) <= 7 * 86_400 + 0.25
 
 
 def test_waits_grow_to_the_maximum_and_no_further():

@@ -166,7 +166,7 @@ class Rendering:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A platform's answer. Header names are in lower case; the body is at most 64 KiB."""
+    """A platform's answer. Header names are in lower case; the body is at most 1 MiB."""
 
     status: int
     headers: Mapping[str, str]

@@ -4,6 +4,7 @@ Three facts of LINE shape this module (pages "Messaging API reference" and "Retr
 
 * A push carries ``X-Line-Retry-Key``. With the same key LINE sends once and answers a repeat with 409 and the ids of
   the first success, so a push is safe to repeat. The key is derived from tid and part: a restart cannot change it.
+  LINE forgets a key after 24 h, so the sender relies on it for 23.
 * A reply is free of charge, takes no retry key, and its token works once. So an unknown reply may be tried again on
   ``/reply`` only; «Invalid reply token» then says nothing about the first try.
 * LINE reports neither delivery nor reading. 200 is all there is, also for a person who blocked the account.

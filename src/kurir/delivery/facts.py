@@ -40,7 +40,8 @@ async def gather(store: Store, egress: Egress, clock: Clock, asked: Question) ->
     age = None
     if contact is not None and contact.last_inbound_at is not None:
         age = max(0.0, (clock.now() - contact.last_inbound_at).total_seconds())
-    media = {url: await egress.probe(url) for url in asked.channel.needs(asked.message, account).probe}
+    urls = asked.channel.needs(asked.message, account).probe
+    media = {url: await egress.probe(url, account.client_id) for url in urls}
     return Facts(tid=asked.tid, address=asked.to.address, last_inbound_seconds=age, reply=reply, media=media)
 
 

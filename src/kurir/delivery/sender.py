@@ -4,8 +4,9 @@ A part is durably marked in flight before its call, and the mark of part n+1 sha
 process that dies on any line leaves either a part that was never begun, or one marked whose outcome is unknown; it never
 leaves an outcome that nobody wrote down and everybody believes.
 
-What a part has been through is read from its attempts when it is tried again: whether an earlier one ended unknown, and
-how many were faults (throttling uses up age, not attempts).
+What a part has been through is known from its attempts when it is tried again: whether an earlier one may have left,
+since when, and how many were faults (throttling uses up age, not attempts). A call that a crash cut short gets its
+attempt, an unknown one, before the next call. The attempts are read only after a restart; until then they are remembered.
 """
 
 import asyncio
@@ -24,21 +25,24 @@ from kurir.channels.base import (
     Answer,
     Call,
     Facts,
+    NoAnswer,
     Outcome,
     Rejected,
     Rendering,
     Retry,
     Scope,
     Sent,
+    Stage,
     Unknown,
 )
 from kurir.clock import Clock
 from kurir.delivery import facts as gathering
 from kurir.delivery import retry
+from kurir.delivery.past import Past, past_of
 from kurir.delivery.retry import Backoff
 from kurir.directory import Entry
 from kurir.domain import recipient as recipients
-from kurir.domain.account import UnknownOutcome
+from kurir.domain.account import Account, UnknownOutcome
 from kurir.domain.message import Message
 from kurir.domain.recipient import Recipient
 from kurir.domain.status import Status
@@ -57,6 +61,7 @@ from kurir.store.base import (
     Recorded,
     Result,
     Store,
+    StoreError,
     StoreUnavailable,
     Verdict,
 )
@@ -70,8 +75,10 @@ PROBE_SECONDS: Final = 60.0
 RECORD_SECONDS: Final = 1.0
 #: How often a file is fetched that its host could not give: platforms that fetch by URL try once.
 FILE_ATTEMPTS: Final = 8
-#: The code of every rate limit, by which attempts that were throttled are told from those that failed.
-THROTTLED: Final = "rate_limited"
+#: How often a part is sent, at most, of which nobody knows whether it left: each time may be one too many.
+COPIES: Final = 3
+#: Parts that wait whose past is remembered; that of others is read from the store.
+REMEMBERED: Final = 10_000
 _CRASHED: Final = "the process stopped in the middle of the call"
 
 
@@ -106,12 +113,13 @@ class Stopped:
 Progress = Finished | Waiting | Stopped
 
 
-@dataclass(slots=True)
-class _Past:
-    """What the attempts of a part came to so far: how many were faults, and how many ended unknown."""
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """The past of a part that waits, true while it has so many marks in that run."""
 
-    faults: int = 0
-    unknown: int = 0
+    run: int
+    marks: int
+    past: Past
 
 
 @dataclass(slots=True)
@@ -124,13 +132,23 @@ class _Run:
     facts: Facts
     rendering: Rendering
     parts: dict[int, PartRecord]
-    pasts: dict[int, _Past]
+    pasts: dict[int, Past]
     stored: bool
     worked: bool = False
+    recorded: bool = True
 
-    def past(self, number: int) -> _Past:
+    def past(self, number: int) -> Past:
         """Return what part *number* has been through."""
-        return self.pasts.setdefault(number, _Past())
+        return self.pasts.setdefault(number, Past())
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A call that was made."""
+
+    part: int
+    at: datetime
+    call: Call
 
 
 class Sender:
@@ -152,6 +170,7 @@ class Sender:
         self._region_of = region_of
         self._backoff = backoff
         self._draining = False
+        self._remembered: dict[tuple[str, int], _Remembered] = {}
 
     def drain(self) -> None:
         """Begin no part from now on; those that are marked end as they would."""
@@ -161,29 +180,35 @@ class Sender:
         """Take *queued* as far as it goes now. Raises StoreError when the store fails: nothing is lost by that."""
         if self._draining:
             return Waiting(0.0)
-        pasts = await self._pasts(queued)
         if self._clock.now() >= queued.expires_at:
-            return await self._expire(queued, pasts)
+            return await self._expire(queued)
         message = wire.restore(queued.body)
-        run = await self._prepare(queued, message, entry, pasts)
+        run = await self._prepare(queued, message, entry)
         if isinstance(run, ErrorRecord):
             await self._store.finish(queued.tid, queued.run, Status.UNSENT, run, self._clock.now())
             return Finished()
         return await self._parts(run)
 
-    async def _pasts(self, queued: QueuedMessage) -> dict[int, _Past]:
-        """Return what the parts that are tried again have been through."""
-        again = {part.number: part for part in queued.parts if part.attempts and part.phase is Phase.WAITING}
-        if not again:
-            return {}
+    async def _past(self, queued: QueuedMessage, part: PartRecord) -> Past:
+        """Return what *part* has been through, but for a call that a crash cut short just now."""
+        remembered = self._remembered.pop((queued.tid, part.number), None)
+        calls = part.attempts - (part.phase is Phase.IN_FLIGHT)
+        if calls <= 0:
+            return Past()
+        if remembered is not None and (remembered.run, remembered.marks) == (queued.run, calls):
+            return remembered.past
         known = await self._store.message(queued.client_id, queued.tid)
         attempts = known.attempts if known is not None else ()
-        return {
-            number: _past([one for one in attempts if one.part == number][-part.attempts :], cures=len(part.again))
-            for number, part in again.items()
-        }
+        return past_of([one for one in attempts if one.part == part.number][-calls:], part, calls)
 
-    async def _expire(self, queued: QueuedMessage, pasts: dict[int, _Past]) -> Progress:
+    def _remember(self, run: _Run, number: int) -> None:
+        key = run.queued.tid, number
+        self._remembered.pop(key, None)
+        if len(self._remembered) >= REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[key] = _Remembered(run.queued.run, run.parts[number].attempts, replace(run.past(number)))
+
+    async def _expire(self, queued: QueuedMessage) -> Progress:
         now = self._clock.now()
         error = ErrorRecord("expired", f"it was not sent before {queued.expires_at.isoformat(timespec='seconds')}")
         if not queued.parts:
@@ -192,15 +217,13 @@ class Sender:
         open_part = next((part for part in queued.parts if part.phase is not Phase.ANSWERED), None)
         number = open_part.number if open_part else len(queued.parts) + 1
         in_flight = open_part is not None and open_part.phase is Phase.IN_FLIGHT
-        if in_flight or pasts.get(number, _Past()).unknown:
+        if in_flight or (open_part is not None and (await self._past(queued, open_part)).unknown):
             error = ErrorRecord("outcome_unknown", f"no readable answer came, and {error.detail}")
         verdict = PartFailed(Status.FAILED, error)
         result = Result(queued.tid, queued.run, number, now, _no_call(number, now, "expired", error), verdict)
         return _after_end(await self._store.record(result))
 
-    async def _prepare(
-        self, queued: QueuedMessage, message: Message, entry: Entry, pasts: dict[int, _Past]
-    ) -> _Run | ErrorRecord:
+    async def _prepare(self, queued: QueuedMessage, message: Message, entry: Entry) -> _Run | ErrorRecord:
         if queued.facts is not None:
             facts = gathering.thaw(queued.facts, queued.tid)
         else:
@@ -215,7 +238,7 @@ class Sender:
         parts = {part.number: part for part in queued.parts}
         facts = gathering.with_cures(facts, parts)
         rendering = entry.channel.render(message, entry.account, facts)
-        return _Run(queued, message, entry, facts, rendering, parts, pasts, stored=queued.facts is not None)
+        return _Run(queued, message, entry, facts, rendering, parts, {}, stored=queued.facts is not None)
 
     async def _parts(self, run: _Run) -> Progress:
         number = 1
@@ -228,6 +251,8 @@ class Sender:
             if not marked:
                 if self._draining:
                     return Waiting(0.0, worked=run.worked)
+                if part is not None and number not in run.pasts:
+                    run.pasts[number] = await self._past(run.queued, part)
                 doubt = await self._doubt(run, number)
                 if doubt is not None:
                     return doubt
@@ -244,27 +269,31 @@ class Sender:
 
     async def _doubt(self, run: _Run, number: int) -> Progress | None:
         """Decide on a part that may have left already. None: it may be called (again)."""
-        part, past = run.parts.get(number), run.past(number)
-        crashed = part is not None and part.phase is Phase.IN_FLIGHT
-        if run.rendering.calls[number - 1].repeatable or not (crashed or past.unknown):
-            past.unknown += crashed
-            return None
-        account = run.entry.account
-        if part is not None and crashed and part.marked_at is not None and run.entry.channel.CAPABILITIES.receipts:
-            until = part.marked_at + timedelta(seconds=account.unknown_wait_seconds)
-            left = (until - self._clock.now()).total_seconds()
-            if left > 0:  # a receipt may still tell
-                reason = ErrorRecord("no_answer", f"{_CRASHED}; a receipt may tell what became of it")
-                await self._store.wait(run.queued.tid, run.queued.run, until, reason)
-                return Waiting(left, worked=run.worked)
-        past.unknown += crashed
-        if account.unknown_outcome is UnknownOutcome.HOLD:
-            why = _CRASHED if crashed else "no readable answer came"
-            return await self._hold(run, number, why)
+        part, past, now = run.parts.get(number), run.past(number), self._clock.now()
+        crash = None
+        if part is not None and part.phase is Phase.IN_FLIGHT:
+            reason = ErrorRecord("no_answer", _CRASHED)
+            crash = _no_call(number, part.marked_at or now, _NAMES[Unknown], reason)
+            past.count(crash)
+        call, account = run.rendering.calls[number - 1], run.entry.account
+        if past.in_doubt(call, now):
+            if crash is not None and run.entry.channel.CAPABILITIES.receipts:
+                until = crash.at + timedelta(seconds=account.unknown_wait_seconds)
+                left = (until - now).total_seconds()
+                if left > 0:  # a receipt may still tell
+                    reason = ErrorRecord("no_answer", f"{_CRASHED}; a receipt may tell what became of it")
+                    await self._store.wait(run.queued.tid, run.queued.run, until, reason)
+                    return Waiting(left, worked=run.worked)
+            forbidden = _forbidden(account, past.copies(call))
+            if forbidden:
+                why = _CRASHED if crash is not None else "no readable answer came"
+                return await self._hold(run, number, f"{why}; {forbidden}")
+        if crash is not None:
+            await self._record(run, number, crash, PartWaiting(now, ErrorRecord(crash.code, crash.reason)))
         return None
 
-    async def _hold(self, run: _Run, number: int, why: str) -> Progress:
-        error = ErrorRecord("outcome_unknown", f"{why}; the account's policy is to hold")
+    async def _hold(self, run: _Run, number: int, detail: str) -> Progress:
+        error = ErrorRecord("outcome_unknown", detail)
         attempt = _no_call(number, self._clock.now(), "unknown", error)
         recorded = await self._record(run, number, attempt, PartFailed(Status.FAILED, error))
         return _after_end(recorded, worked=run.worked)
@@ -288,16 +317,42 @@ class Sender:
 
     async def _call(self, run: _Run, number: int) -> tuple[Progress | None, bool]:
         """Make the call of a marked part. Returns (how the message goes on, None to go on now; next part is marked)."""
-        past, secrets = run.past(number), run.entry.account.settings.secrets()
-        call = replace(run.rendering.calls[number - 1], after_unknown=past.unknown > 0)
-        began = self._clock.now()
-        exchange = await self._egress.send(call, secrets)
-        outcome = _masked(_outcome(run.entry, call, exchange), secrets)
-        attempt = _attempt(_Made(number, began, call), exchange, outcome, secrets)
+        past, began = run.past(number), self._clock.now()
+        call = run.rendering.calls[number - 1]
+        lapsed = call.repeatable and past.lapsed(began)
+        call = replace(call, after_unknown=past.unknown > 0 or lapsed, repeatable=call.repeatable and not lapsed)
+        made = _Made(number, began, call)
+        account = run.entry.account
+        exchange = await self._egress.send(call, account.settings.secrets(), account.client_id)
         known = run.parts.get(number)
         run.parts[number] = PartRecord(
             number, Phase.WAITING, attempts=known.attempts + 1 if known else 1, again=known.again if known else ()
         )
+        run.recorded = False
+        try:
+            return await self._answered(run, made, exchange)
+        except StoreError:
+            raise
+        except Exception as fault:
+            if run.recorded:
+                raise
+            log.exception("outcome_not_understood", tid=run.queued.tid, part=number)
+            reason = f"what came of the call could not be read: a fault of the gateway ({type(fault).__name__})"
+            return await self._at_fault(run, made, exchange, reason)
+
+    async def _at_fault(self, run: _Run, made: _Made, exchange: Exchange, reason: str) -> tuple[Progress | None, bool]:
+        """Record a call as unknown whose answer a fault of ours kept from being recorded as what it was."""
+        unread = replace(exchange, answer=NoAnswer(Stage.AFTER_SEND, reason))
+        attempt = _attempt(made, unread, Unknown("ambiguous_error", reason), run.entry.account.settings.secrets())
+        return await self._unknown(
+            run, made.part, attempt, ErrorRecord("ambiguous_error", reason), repeatable=made.call.repeatable
+        )
+
+    async def _answered(self, run: _Run, made: _Made, exchange: Exchange) -> tuple[Progress | None, bool]:
+        """Record what came of a call, and say as :meth:`_call` does how the message goes on."""
+        number, call, secrets = made.part, made.call, run.entry.account.settings.secrets()
+        outcome = _masked(_outcome(run.entry, call, exchange), secrets)
+        attempt = _attempt(made, exchange, outcome, secrets)
         if isinstance(outcome, Sent | Rejected) and isinstance(exchange.answer, Answer):
             run.worked = True
         match outcome:
@@ -321,10 +376,8 @@ class Sender:
         self, run: _Run, number: int, attempt: AttemptRecord, outcome: Sent
     ) -> tuple[Progress | None, bool]:
         following = number + 1 if number < len(run.rendering.calls) else None
-        known = run.parts.get(following) if following else None
-        marks_next = known is None or known.phase is Phase.WAITING
         next_mark = None
-        if following is not None and marks_next and not self._draining and not run.past(following).unknown:
+        if following is not None and following not in run.parts and not self._draining:
             next_mark = self._mark(run, following)
         verdict = PartAnswered(outcome.platform_ids, outcome.status, outcome.learned.quote_tokens)
         recorded = await self._record(run, number, attempt, verdict, next_mark)
@@ -347,7 +400,7 @@ class Sender:
         if cure is not None:  # the cure was taken, and the platform says the same again
             status = Status.UNDELIVERED if reason.code.startswith("recipient_") else Status.FAILED
             return await self._failed(run, number, attempt, status, reason)
-        past.faults += not outcome.throttled
+        past.count(attempt)
         seconds = retry.wait_seconds(part.attempts, outcome.after, self._rng, self._backoff)
         until = self._clock.now() + timedelta(seconds=seconds)
         spent = bool(outcome.attempts) and past.faults >= outcome.attempts and not outcome.throttled
@@ -377,11 +430,11 @@ class Sender:
         Where receipts may still tell, the policy is asked when they have had their time.
         """
         account, past = run.entry.account, run.past(number)
-        past.unknown += 1
+        past.count(attempt)
         receipts = bool(run.entry.channel.CAPABILITIES.receipts)
-        if not repeatable and not receipts and account.unknown_outcome is UnknownOutcome.HOLD:
-            held = f"{error.detail}; the account's policy is to hold"
-            error = ErrorRecord("outcome_unknown", held, error.provider_code)
+        forbidden = _forbidden(account, past.copies(run.rendering.calls[number - 1]))
+        if not repeatable and not receipts and forbidden:
+            error = ErrorRecord("outcome_unknown", f"{error.detail}; {forbidden}", error.provider_code)
             return await self._failed(run, number, attempt, Status.FAILED, error)
         backoff = self._backoff if repeatable else replace(self._backoff, maximum=retry.UNKNOWN_MAXIMUM)
         seconds = retry.wait_seconds(run.parts[number].attempts, None, self._rng, backoff)
@@ -414,10 +467,15 @@ class Sender:
         result = Result(queued.tid, queued.run, number, self._clock.now(), attempt, verdict, next_mark)
         while True:
             try:
-                return await self._store.record(result)
+                recorded = await self._store.record(result)
             except StoreUnavailable as error:
                 log.error("outcome_not_recorded", tid=queued.tid, part=number, error=str(error))  # noqa: TRY400 - a stack tells no more
                 await asyncio.sleep(RECORD_SECONDS)
+            else:
+                run.recorded = True
+                if isinstance(verdict, PartWaiting):
+                    self._remember(run, number)
+                return recorded
 
 
 def _after_end(recorded: Recorded, *, worked: bool = False, pause: float = 0.0) -> Progress:
@@ -425,9 +483,13 @@ def _after_end(recorded: Recorded, *, worked: bool = False, pause: float = 0.0) 
     return Waiting(0.0, worked=worked) if recorded.queued else Finished(worked=worked, pause=pause)
 
 
-def _past(attempts: Sequence[AttemptRecord], cures: int) -> _Past:
-    faults = sum(one.outcome == _NAMES[Retry] and one.code != THROTTLED for one in attempts)
-    return _Past(max(0, faults - cures), sum(one.outcome == _NAMES[Unknown] for one in attempts))
+def _forbidden(account: Account, copies: int) -> str:
+    """Return why a part in doubt is not sent again, "" where it may be. *copies* may have left so far."""
+    if account.unknown_outcome is UnknownOutcome.HOLD:
+        return "the account's policy is to hold"
+    if copies >= COPIES:
+        return f"{copies} copies may have been sent, and no more are"
+    return ""
 
 
 def _exhausted(reason: ErrorRecord, attempts: int, *, unsure: bool) -> ErrorRecord:
@@ -457,17 +519,10 @@ def _masked(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
     """Return *outcome* with secrets masked, since a platform may quote the token that it refuses, and fit to be stored."""
     if isinstance(outcome, Sent):
         return outcome
-    reason = mask(outcome.reason, secrets).encode("utf-8", "replace").decode()
-    return replace(outcome, reason=reason)
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A call that was made."""
-
-    part: int
-    at: datetime
-    call: Call
+    reason, code = (
+        mask(text, secrets).encode("utf-8", "replace").decode() for text in (outcome.reason, outcome.provider_code)
+    )
+    return replace(outcome, reason=reason, provider_code=code)
 
 
 def _attempt(made: _Made, exchange: Exchange, outcome: Outcome, secrets: Sequence[str]) -> AttemptRecord:
@@ -488,7 +543,7 @@ def _attempt(made: _Made, exchange: Exchange, outcome: Outcome, secrets: Sequenc
         request=exchange.request,
         status=status,
         headers=mask(headers, secrets),
-        body=_masked_body(body[:MAXIMUM_KEPT_BODY], secrets),
+        body=_masked_body(body, secrets)[:MAXIMUM_KEPT_BODY],
         outcome=_NAMES[type(outcome)],
         code=code,
         reason=reason,

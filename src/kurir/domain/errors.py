@@ -399,7 +399,8 @@ ERRORS: Final = _registry(
     ErrorEntry(
         "outcome_unknown",
         "Nobody knows whether it was sent",
-        "The request left, no readable answer came, and the account's policy is to hold.",
+        "The request left, no readable answer came, and the account's policy is to hold; or it was sent three times, and each "
+        "time no readable answer came.",
         "Ask the person, or retry the message and accept that it may come twice.",
     ),
     ErrorEntry(

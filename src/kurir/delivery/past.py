@@ -1,0 +1,62 @@
+"""What a part has been through, as its attempts tell it: pure arithmetic."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from kurir.channels.base import Call
+from kurir.store.base import AttemptRecord, PartRecord
+
+#: The code of every rate limit, by which attempts that were throttled are told from those that failed.
+THROTTLED: Final = "rate_limited"
+#: How long a repeat is relied on to be harmless where the platform makes it so: LINE forgets a retry key after 24 h.
+REPEATABLE: Final = timedelta(hours=23)
+
+
+@dataclass(slots=True)
+class Past:
+    """What the attempts of a part came to so far: how many were faults, and how many ended unknown.
+
+    *since*: when the first was made that may have left. *late*: how many ended unknown after a repeatable part had
+    ceased to be so.
+    """
+
+    faults: int = 0
+    unknown: int = 0
+    since: datetime | None = None
+    late: int = 0
+
+    def count(self, attempt: AttemptRecord) -> None:
+        """Add *attempt*."""
+        unknown = attempt.outcome == "unknown"
+        self.unknown += unknown
+        self.late += unknown and self.lapsed(attempt.at)
+        self.faults += attempt.outcome == "retry" and attempt.code != THROTTLED
+        if self.since is None and (unknown or attempt.status >= 500):  # with a key, a 5xx may have been taken too
+            self.since = attempt.at
+
+    def lapsed(self, now: datetime) -> bool:
+        """Return whether it is too long ago for the platform to know a repeat."""
+        return self.since is not None and now >= self.since + REPEATABLE
+
+    def in_doubt(self, call: Call, now: datetime) -> bool:
+        """Return whether *call* would perhaps send the part a second time."""
+        return self.lapsed(now) if call.repeatable else self.unknown > 0
+
+    def copies(self, call: Call) -> int:
+        """Return how many copies may have left. Those that the platform knew as repeats are one."""
+        return 1 + self.late if call.repeatable else self.unknown
+
+
+def past_of(attempts: Sequence[AttemptRecord], part: PartRecord, calls: int) -> Past:
+    """Return what *attempts* of *part* came to. Of fewer than *calls*, some were cut short and nobody wrote that down."""
+    past = Past()
+    for attempt in attempts:
+        past.count(attempt)
+    past.faults = max(0, past.faults - len(part.again))
+    lost = calls - len(attempts)
+    if lost > 0:
+        past.unknown += lost
+        past.since = min((attempt.at for attempt in attempts), default=part.marked_at)
+    return past

@@ -84,7 +84,7 @@ def errors() -> str:
         )
         + "## Why a message ended\n\n"
         + "`error.code` of a message with status −1, −2 or −3. A failure receipt of WhatsApp may bring a code of the table\n"
-        + "above, such as `account_payment`. `cancelled` and `no_receipt` are reserved: nothing gives them yet. Nor is there\n"
+        + "above, such as `account_payment`. `cancelled` is reserved: nothing gives it yet. Nor is there\n"
         + "a call yet that retries a message: where an advice says «retry», send it again with a new id.\n\n"
         + table(
             ("code", "what happened", "why", "what to do"), ((code(e.code), e.title, e.cause, e.fix) for e in ended)

@@ -164,12 +164,13 @@ class Gateway:
 
     async def _readiness(self) -> list[str]:
         wrong: list[str] = []
-        try:
-            await self.store.depths()
-        except StoreError as error:
-            wrong.append(f"store: {error}")
+        trouble = self.store.health()
+        if trouble is not None:
+            wrong.append(f"store: {trouble}")
         if self._dispatcher is None or not self._dispatcher.alive():
             wrong.append("delivery: a worker does not run")
+        if not self._upkeep.alive():
+            wrong.append("upkeep: a task does not run")
         return wrong
 
 

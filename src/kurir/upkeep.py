@@ -1,6 +1,7 @@
-"""What has to be done now and then: finished messages older than the retention are deleted, in small bites."""
+"""What has to be done now and then, in small bites: what is overdue is ended, what retention has outlived is deleted."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
@@ -11,46 +12,86 @@ from kurir.store.base import Store, StoreError
 
 log = structlog.get_logger(__name__)
 
+#: How often it is looked for messages past their expiry, in seconds.
+EXPIRY_SECONDS: Final = 1.0
 #: How often it is looked for what is too old, in seconds.
 EVERY_SECONDS: Final = 3600.0
-#: Messages in one transaction: few enough that nobody who sends waits for it.
+#: How soon it is tried again after it failed, in seconds.
+TROUBLE_SECONDS: Final = 30.0
+#: Rows of a kind in one transaction: few enough that nobody who sends waits for it.
 BITE: Final = 200
+#: A message that a platform accepted waits so long for its first receipt.
+RECEIPT_LIFE: Final = timedelta(days=30)
 
 
 class Upkeep:
-    """Deletes what *retention* has outlived, once at start and then every hour."""
+    """Ends messages that are overdue, and deletes what *retention* has outlived: at start, then again and again."""
 
     def __init__(self, store: Store, clock: Clock, retention: timedelta) -> None:
         self._store = store
         self._clock = clock
         self._retention = retention
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._work(), name="upkeep")
+        kinds = (
+            ("expired", self.expire, EXPIRY_SECONDS),
+            ("no_receipt", self.no_receipts, EVERY_SECONDS),
+            ("retention", self.once, EVERY_SECONDS),
+        )
+        self._tasks = [asyncio.create_task(self._repeat(*kind), name=f"upkeep {kind[0]}") for kind in kinds]
 
     async def stop(self) -> None:
         """End, between two bites."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    def alive(self) -> bool:
+        """Return whether all of it runs."""
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
+    async def expire(self) -> int:
+        """End every message that is past its expiry and that no worker ends; return how many that were."""
+        return await self._bites(lambda: self._store.expire(self._clock.now(), BITE))
+
+    async def no_receipts(self) -> int:
+        """End every message that a platform accepted long ago and never told of; return how many that were."""
+        now = self._clock.now()
+        return await self._bites(lambda: self._store.no_receipts(now - RECEIPT_LIFE, BITE, now))
 
     async def once(self) -> int:
         """Delete everything that is too old now; return how many messages that were."""
         before = self._clock.now() - self._retention
         deleted = 0
-        while bite := await self._store.purge(before, BITE):
-            deleted += bite
-            await asyncio.sleep(0)  # lets others take a turn between two bites
-        return deleted
-
-    async def _work(self) -> None:
         while True:
+            bite = await self._store.purge(before, BITE)
+            deleted += bite.messages
+            if not bite.more:
+                return deleted
+            await asyncio.sleep(0)  # lets others take a turn between two bites
+
+    async def _bites(self, bite: Callable[[], Awaitable[int]]) -> int:
+        ended = 0
+        while found := await bite():
+            ended += found
+            await asyncio.sleep(0)
+        return ended
+
+    async def _repeat(self, kind: str, work: Callable[[], Awaitable[int]], every: float) -> None:
+        """Do *work* for ever: whatever goes wrong is logged, and tried again."""
+        while True:
+            wait = every
             try:
-                deleted = await self.once()
-                if deleted:
-                    log.info("retention", deleted=deleted)
+                messages = await work()
+                if messages:
+                    log.info("upkeep", kind=kind, messages=messages)
             except StoreError as error:
-                log.warning("retention_not_applied", error=str(error))
-            await asyncio.sleep(EVERY_SECONDS)
+                wait = TROUBLE_SECONDS
+                log.warning("upkeep_not_done", kind=kind, error=str(error), retry_in=wait)
+            except Exception:
+                wait = TROUBLE_SECONDS
+                log.exception("upkeep_fault", kind=kind, retry_in=wait)
+            await asyncio.sleep(wait)

@@ -79,6 +79,8 @@ _STEPS = st.one_of(
     st.tuples(st.just("receipt"), st.integers(1, 3), st.sampled_from([*POSITIVE, *NEGATIVE]), st.booleans()),
     st.tuples(st.just("watermark"), st.integers(0, 12), st.sampled_from([Status.DELIVERED, Status.READ])),
     st.tuples(st.just("finish")),
+    st.tuples(st.just("expire")),
+    st.tuples(st.just("no_receipts"), st.integers(0, 12)),
 )
 
 
@@ -111,5 +113,9 @@ async def _take(store, message, total, number, kind, what):
         await store.receive([receipt(what[1], f"{message.tid}-{part}", reference=reference, at=now)], now)
     elif kind == "watermark":
         await store.receive([receipt(what[1], watermark=at(what[0]), address=message.lane, at=now)], now)
+    elif kind == "expire":
+        await store.expire(message.expires_at, 100)
+    elif kind == "no_receipts":
+        await store.no_receipts(at(what[0]), 100, now)
     else:
         await store.finish(message.tid, 1, Status.UNSENT, ErrorRecord("expired", "too late"), now)

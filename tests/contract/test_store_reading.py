@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from kurir.clock import uuid7
 from kurir.domain.status import Status
-from kurir.store.base import Accepted, Conflict, ContactRecord, MessageFilter, Received, ReplyRecord
+from kurir.store.base import Accepted, Conflict, ContactRecord, MessageFilter, Purged, Received, ReplyRecord
 from support.records import (
     ACCOUNT,
     CLIENT,
@@ -180,9 +180,9 @@ async def test_purge_deletes_what_ended_before_and_nothing_else(store):
     await store.accept(accepted)
     await store.mark(mark(accepted))
     await store.record(result(accepted, sent("wamid", status=Status.PENDING)))
-    assert await store.purge(at(0), 100) == 0
-    assert await store.purge(at(0) + 3 * DAY, 100) == 1
-    assert await store.purge(at(0) + 3 * DAY, 100) == 0
+    assert (await store.purge(at(0), 100)).messages == 0
+    assert (await store.purge(at(0) + 3 * DAY, 100)).messages == 1
+    assert (await store.purge(at(0) + 3 * DAY, 100)).messages == 0
     assert await store.message(CLIENT, old.tid) is None
     for message in (young, waits, accepted):
         assert await store.message(CLIENT, message.tid) is not None
@@ -196,7 +196,7 @@ async def test_purge_takes_the_oldest_first_and_not_more_than_it_may(store):
         await store.mark(mark(message))
         await store.record(result(message, sent(f"p{seconds}"), at=at(seconds)))
         messages.append(message)
-    assert await store.purge(at(60), 2) == 2
+    assert (await store.purge(at(60), 2)).messages == 2
     assert [await store.message(CLIENT, message.tid) is None for message in messages] == [
         True,
         True,
@@ -208,13 +208,13 @@ async def test_purge_takes_the_oldest_first_and_not_more_than_it_may(store):
 
 async def test_a_key_outlives_its_message_by_a_week(store):
     message = await send(store, "p-1")
-    assert await store.purge(at(0) + DAY, 100) == 1
+    assert (await store.purge(at(0) + DAY, 100)).messages == 1
     again = replace(message, tid=uuid7())
     assert await store.accept(again) == Accepted(message.tid, Status.SENT, replayed=True)
     assert await store.accept(replace(again, fingerprint=b"\x02" * 32)) == Conflict(message.tid)
-    assert await store.purge(at(0) + 7 * DAY, 100) == 0
+    assert (await store.purge(at(0) + 7 * DAY, 100)).messages == 0
     assert await store.accept(again) == Accepted(message.tid, Status.SENT, replayed=True)
-    assert await store.purge(at(0) + 8 * DAY, 100) == 0
+    assert (await store.purge(at(0) + 8 * DAY, 100)).messages == 0
     assert await store.accept(again) == Accepted(again.tid, Status.PENDING, replayed=False)
 
 
@@ -223,7 +223,7 @@ async def test_platform_ids_and_tokens_outlive_their_message(store):
     await store.accept(message)
     await store.mark(mark(message, address="777", tokens=(("~t:a", "key"),)))
     await store.record(result(message, sent("p-1", quote_tokens=("q",))))
-    assert await store.purge(at(0) + 90 * DAY, 100) == 1
+    assert (await store.purge(at(0) + 90 * DAY, 100)).messages == 1
     assert await store.key_of(CLIENT, "~t:a") == "key"
     assert await store.reply_target(CLIENT, ACCOUNT, "p-1") == ReplyRecord("p-1", "777", "q")
     assert await store.reply_target(CLIENT, ACCOUNT, message.message_id) is None
@@ -247,3 +247,30 @@ async def test_early_receipts_and_known_events_are_forgotten_in_time(store):
     await store.receive([early], at(0))
     await store.purge(at(0) + 20 * DAY, 100)
     assert await store.receive([early], at(0) + 20 * DAY) == Received(1, 1)
+
+
+async def test_a_purge_deletes_no_more_of_a_kind_than_it_may_and_says_when_there_is_more(store):
+    early = [receipt(Status.READ, f"never-{number}") for number in range(5)]
+    await store.receive(early, at(0))
+    bites = []
+    while not bites or bites[-1].more:
+        bites.append(await store.purge(at(0) + 20 * DAY, 2))
+        assert len(bites) < 10
+    assert bites == [Purged(0, more=True), Purged(0, more=True), Purged(0, more=False)]
+    assert await store.receive(early, at(0) + 20 * DAY) == Received(5, 5), "the dedupe of all five is gone"
+    message = await send(store, "never-4")
+    assert (await store.message(CLIENT, message.tid)).status is Status.READ
+    message = await send(store, "never-1", account_id=SECOND_ACCOUNT)
+    assert (await store.message(CLIENT, message.tid)).status is Status.SENT
+
+
+async def test_keys_are_purged_to_the_last_though_no_message_is(store):
+    messages = [await send(store, f"p-{number}") for number in range(5)]
+    assert (await store.purge(at(0) + DAY, 100)) == Purged(5, more=False)
+    bites = 1
+    while (await store.purge(at(0) + 9 * DAY, 2)).more:
+        bites += 1
+    assert bites == 3
+    for message in messages:
+        again = replace(message, tid=uuid7())
+        assert await store.accept(again) == Accepted(again.tid, Status.PENDING, replayed=False)

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import apsw
 import pytest
 
 from kurir import demo
 from kurir.store.sqlite import SqliteStore
+from support.delivering import eventually
 from support.disks import FailingDisk, full, io_error
 from support.servers import running
 
@@ -60,6 +62,49 @@ async def test_a_store_that_cannot_write_answers_503_keeps_nothing_and_heals(
             assert "Idempotent-Replayed" not in headers
             await up.until(answer["data"]["tid"], 1)
         assert len(await listed(up)) == 21
+
+
+async def readiness(up) -> tuple[int, list[str]]:
+    async with aiohttp.ClientSession() as anybody, anybody.get(f"{up.url}/readyz") as response:
+        return response.status, (await response.json())["wrong"]
+
+
+async def test_readiness_tells_of_a_full_disk_and_heals_by_itself(
+    tmp_path: Path, disk: FailingDisk, monkeypatch
+) -> None:
+    monkeypatch.setattr("kurir.store.writer.PROBE_SECONDS", 0.02)
+    store = SqliteStore(tmp_path / "kurir.db", vfs=disk.name)
+    async with running(tmp_path, store=store) as up:
+        assert await readiness(up) == (200, [])
+        disk.broken = lambda operation, path: full() if operation == "write" and "wal" in path else None
+        assert await readiness(up) == (200, []), "an idle store that nobody writes to is healthy"
+        assert (await up.send("telegram", demo.example("text", "during")))[0] == 503
+        for _ in range(5):
+            status, [wrong] = await readiness(up)
+            assert status == 503
+            assert wrong.startswith("store: the last commit failed: FullError")
+            await asyncio.sleep(0.03)
+        disk.broken = lambda _operation, _path: None
+
+        async def ready() -> bool:
+            return await readiness(up) == (200, [])
+
+        await eventually(ready)
+        assert await listed(up) == []
+
+
+async def test_readiness_asks_the_database_nothing(tmp_path: Path, monkeypatch) -> None:
+    async with running(tmp_path) as up:
+        monkeypatch.setattr(up.gateway.store._prompt, "run", None)
+        monkeypatch.setattr(up.gateway.store._patient, "run", None)
+        assert await readiness(up) == (200, [])
+        monkeypatch.undo()
+
+
+async def test_readiness_tells_of_upkeep_that_has_ended(tmp_path: Path) -> None:
+    async with running(tmp_path) as up:
+        await up.gateway._upkeep.stop()
+        assert await readiness(up) == (503, ["upkeep: a task does not run"])
 
 
 async def listed(up) -> list:

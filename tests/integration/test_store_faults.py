@@ -6,7 +6,8 @@ whole; and when the fault ends the store works again without a restart.
 
 import asyncio
 import itertools
-from contextlib import suppress
+import threading
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import apsw
@@ -15,6 +16,7 @@ import pytest
 from kurir.domain.status import Status
 from kurir.store.base import Accepted, MessageFilter, StoreUnavailable
 from kurir.store.sqlite import SqliteStore
+from support.delivering import eventually
 from support.disks import FailingDisk, full, io_error
 from support.records import ACCOUNT, CLIENT, DECLARED, T0, mark, new_message, receipt, result, send, sent
 
@@ -222,6 +224,95 @@ async def test_more_than_may_wait_is_refused(store, monkeypatch):
     assert [isinstance(answer, Accepted) for answer in answers] == [True] * 50 + [False] * 30
     assert all(isinstance(answer, StoreUnavailable) for answer in answers[50:])
     assert isinstance(await store.accept(new_message()), Accepted)
+
+
+# --- health ---------------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _stuck(store):
+    """Let the writer hang, as it does on a disk that does not answer."""
+    begun, free = threading.Event(), threading.Event()
+    hang = asyncio.ensure_future(store._writer.run(lambda _db: (begun.set(), free.wait(20))))
+    await asyncio.to_thread(begun.wait, 10)
+    try:
+        yield
+    finally:
+        free.set()
+        await hang
+
+
+async def test_a_writer_that_hangs_answers_in_time_and_the_same_id_replays(store, monkeypatch):
+    monkeypatch.setattr("kurir.store.sqlite.PATIENCE_SECONDS", 0.1)
+    message = new_message()
+    async with _stuck(store):
+        async with asyncio.timeout(5):
+            with pytest.raises(StoreUnavailable, match="took too long"):
+                await store.accept(message)
+            with pytest.raises(StoreUnavailable, match="took too long"):
+                await store.receive([receipt(Status.READ, "p-1", event_id="once")], T0)
+    monkeypatch.undo()
+    assert await store.accept(message) == Accepted(message.tid, Status.PENDING, replayed=True)
+    assert (await store.receive([receipt(Status.READ, "p-1", event_id="once")], T0)).new == 0
+
+
+async def test_health_tells_of_a_writer_that_hangs(store, monkeypatch):
+    monkeypatch.setattr("kurir.store.writer.PATIENCE_SECONDS", 0.1)
+    async with _stuck(store):
+        await asyncio.sleep(0.15)
+        assert store.health() == "the writer has not finished a batch for 0 s"
+    assert store.health() is None
+
+
+async def test_health_tells_of_a_failed_commit_until_one_succeeds(store, disk):
+    assert store.health() is None
+    disk.broken = lambda operation, _path: full() if operation == "write" else None
+    await _accept_many(store, 8)
+    assert await store.expire(T0, 100) == 0  # a transaction that wrote nothing proves nothing
+    assert store.health().startswith("the last commit failed: FullError")
+    disk.broken = lambda _operation, _path: None
+    await _accept_many(store, 8)
+    assert store.health() is None
+
+
+async def test_health_is_mended_by_a_small_write_at_most_once_a_second(store, disk, monkeypatch):
+    tried = itertools.count()
+    attempts = [0]
+
+    def broken(operation, _path):
+        if operation != "write":
+            return None
+        attempts[0] = next(tried) + 1
+        return full()
+
+    disk.broken = broken
+    await _accept_many(store, 1, together=1)
+    before = attempts[0]
+    for _ in range(50):
+        assert store.health() is not None
+        await asyncio.sleep(0.002)
+    assert attempts[0] == before + 1
+    disk.broken = lambda _operation, _path: None
+    monkeypatch.setattr("kurir.store.writer.PROBE_SECONDS", 0.01)
+    await eventually(lambda: store.health() is None)
+
+
+async def test_an_operation_that_the_full_disk_refused_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr("kurir.store.writer.PROBE_SECONDS", 0.01)
+    store = SqliteStore(tmp_path / "kurir.db")
+    await store.open()
+    pages = await store._writer.run(lambda db: db.pragma("page_count"))
+    await store._writer.run(lambda db: db.pragma("max_page_count", pages))
+    with pytest.raises(StoreUnavailable, match="full"):
+        await store.accept(new_message(body=b"x" * 100_000))
+    assert "full" in store.health()
+    await store._writer.run(lambda db: db.pragma("max_page_count", 1_000_000))
+    await eventually(lambda: store.health() is None)
+    await store.close()
+    assert store.health() == "the store is closed"
+
+
+# --- reading --------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_read_that_takes_too_long_is_ended(store):

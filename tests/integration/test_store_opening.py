@@ -15,6 +15,7 @@ from kurir.store import (
     sqlite_accept,
     sqlite_config,
     sqlite_delivery,
+    sqlite_expiry,
     sqlite_open,
     sqlite_parts,
     sqlite_reading,
@@ -115,6 +116,29 @@ async def test_the_connections_are_set_up_as_promised(tmp_path):
     for name, value in wanted.items():
         assert await store._writer.run(lambda db, name=name: db.pragma(name)) == value
     assert await store._prompt.run(lambda db: db.pragma("query_only")) == 1
+    await store.close()
+
+
+async def test_what_the_database_creates_is_for_its_owner_only(tmp_path):
+    umask = os.umask(0o022)
+    try:
+        store = await _opened(tmp_path / "kurir.db")
+        await send(store, "p-1")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        await store.close()
+    finally:
+        os.umask(umask)
+    assert modes == dict.fromkeys(("kurir.db", "kurir.db-wal", "kurir.db-shm", "kurir.db.lock"), 0o600)
+
+
+async def test_the_mode_of_a_file_that_is_there_is_left_alone(tmp_path):
+    path = tmp_path / "kurir.db"
+    store = await _opened(path)
+    await store.close()
+    path.chmod(0o640)
+    store = await _opened(path)
+    await send(store, "p-1")
+    assert {path.stat().st_mode & 0o777, (tmp_path / "kurir.db-wal").stat().st_mode & 0o777} == {0o640}
     await store.close()
 
 
@@ -248,7 +272,7 @@ async def test_the_sweep_sees_a_broken_rule(tmp_path, damage, sentence):
 # --- plans ----------------------------------------------------------------------------------------------------------------
 
 #: What may walk through a whole table: small tables, the queue, the sweep, and what another clause is added to.
-_MAY_SCAN = {"_CLIENTS", "_ACCOUNTS", "_DELETE_EARLY", "_DEPTHS", "_STATUSES", "_LIST_WITH_ID"}
+_MAY_SCAN = {"_CLIENTS", "_ACCOUNTS", "_DEPTHS", "_STATUSES", "_LIST_WITH_ID"}
 
 
 async def test_no_statement_walks_through_a_large_table(tmp_path):
@@ -257,6 +281,7 @@ async def test_no_statement_walks_through_a_large_table(tmp_path):
     modules = (
         sqlite_accept,
         sqlite_delivery,
+        sqlite_expiry,
         sqlite_parts,
         sqlite_reading,
         sqlite_receipts,
@@ -275,6 +300,11 @@ async def test_no_statement_walks_through_a_large_table(tmp_path):
         assert name in _MAY_SCAN or not any(step.startswith("SCAN") for step in plan), (name, plan)
     plan = await store._writer.run(lambda db: _plan(db, sqlite_delivery._QUEUE))
     assert plan == ["SEARCH message USING INDEX message_in_queue (account_id=? AND seq>?)"]
+    for statement in (sqlite_expiry._NOT_BEGUN, sqlite_expiry._ABANDONED):
+        plan = await store._writer.run(lambda db, text=statement: _plan(db, text))
+        assert plan[0] == "SEARCH message USING INDEX message_by_expiry (expires_at<?)"
+    plan = await store._writer.run(lambda db: _plan(db, sqlite_expiry._UNTOLD))
+    assert plan[0] == "SEARCH part USING COVERING INDEX part_without_receipt (answered_at<?)"
     plan = await store._writer.run(
         lambda db: _plan(db, sqlite_reading._LIST_WITH_ID + sqlite_reading._WITH_ID + sqlite_reading._NEWEST)
     )

@@ -1,11 +1,16 @@
-"""Retention: finished messages older than it go, with all that hangs on them; the others stay."""
+"""Upkeep: finished messages older than retention go, overdue ones end, and nothing that fails stops either."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
 from kurir import demo
 from kurir.clock import FakeClock
+from kurir.domain.status import Status
+from kurir.store.base import MessageFilter, StoreUnavailable
+from kurir.store.sqlite import SqliteStore
 from kurir.upkeep import Upkeep
+from support.records import CLIENT, DECLARED, T0, at, mark, new_message, receipt, result, sent
 from support.servers import running
 
 
@@ -24,3 +29,85 @@ async def test_what_retention_has_outlived_is_deleted_and_the_rest_stays(tmp_pat
             async with up.session.get(f"{up.url}/v1/messages/{tid}") as response:
                 assert response.status == 404
         assert (await up.message(answer["data"]["tid"]))["status"] == 0
+
+
+async def test_a_message_of_an_account_that_was_taken_out_expires_while_the_gateway_runs(tmp_path: Path) -> None:
+    def without_telegram(document) -> None:
+        client = document["clients"][demo.CLIENT]
+        client["accounts"] = [one for one in client["accounts"] if one["channel"] != "telegram"]
+
+    body = {**demo.example("text", "late"), "send_at": "2099-01-01T00:00:00Z"}
+    async with running(tmp_path) as up:
+        _, _, answer = await up.send("telegram", body)
+    async with running(tmp_path, edit=without_telegram) as up:
+        overdue = "UPDATE message SET due_at = 0, expires_at = 1"
+        await up.gateway.store._writer.run(lambda db: db.execute(overdue).fetchall())
+        message = await up.until(answer["data"]["tid"], -1)
+        assert message["error"]["code"] == "expired"
+
+
+async def _opened(path: Path) -> SqliteStore:
+    store = SqliteStore(path)
+    await store.open()
+    await store.declare(DECLARED, T0)
+    return store
+
+
+async def test_every_kind_of_row_is_deleted_in_bites_until_none_is_left(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("kurir.upkeep.BITE", 3)
+    store = await _opened(tmp_path / "kurir.db")
+    await store.receive([receipt(Status.READ, f"never-{number}") for number in range(20)], T0)
+    assert await Upkeep(store, FakeClock(at(0) + timedelta(days=100)), timedelta(days=90)).once() == 0
+    for table in ("inbound_event", "early_receipt"):
+        counted = await store._prompt.run(lambda db, table=table: list(db.execute(f"SELECT count(*) FROM {table}")))
+        assert counted == [(0,)], table
+    await store.close()
+
+
+async def test_what_is_overdue_is_ended_in_bites_until_none_is_left(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("kurir.upkeep.BITE", 3)
+    store = await _opened(tmp_path / "kurir.db")
+    for number in range(10):
+        await store.accept(new_message())
+        message = new_message()
+        await store.accept(message)
+        await store.mark(mark(message))
+        await store.record(result(message, sent(f"wamid.{number}", status=Status.PENDING)))
+    upkeep = Upkeep(store, FakeClock(at(0) + timedelta(days=29)), timedelta(days=90))
+    assert (await upkeep.expire(), await upkeep.no_receipts()) == (10, 0)
+    later = Upkeep(store, FakeClock(at(0) + timedelta(days=31)), timedelta(days=90))
+    assert (await later.expire(), await later.no_receipts()) == (0, 10)
+    statuses = [message.status for message in await store.messages(CLIENT, MessageFilter(), 100)]
+    assert sorted(statuses) == [Status.FAILED] * 10 + [Status.UNSENT] * 10
+    await store.close()
+
+
+async def test_whatever_goes_wrong_upkeep_goes_on(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("kurir.upkeep.TROUBLE_SECONDS", 0.001)
+    store = await _opened(tmp_path / "kurir.db")
+    faults = {name: [ZeroDivisionError(), StoreUnavailable("full")] for name in ("expire", "no_receipts", "purge")}
+    done = {name: asyncio.Event() for name in faults}
+
+    def faulty(name):
+        method = getattr(store, name)
+
+        async def call(*arguments):
+            if faults[name]:
+                raise faults[name].pop()
+            found = await method(*arguments)
+            done[name].set()
+            return found
+
+        return call
+
+    for name in faults:
+        monkeypatch.setattr(store, name, faulty(name))
+    upkeep = Upkeep(store, FakeClock(T0), timedelta(days=90))
+    assert not upkeep.alive()
+    upkeep.start()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(each.wait() for each in done.values()))
+    assert upkeep.alive()
+    await upkeep.stop()
+    assert not upkeep.alive()
+    await store.close()

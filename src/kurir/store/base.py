@@ -392,6 +392,14 @@ class QueueDepth:
 
 
 @dataclass(frozen=True, slots=True)
+class Purged:
+    """How many messages a purge deleted, and whether there may be more to delete, of whatever kind."""
+
+    messages: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Declared:
     """What a configuration file declares, in its order."""
 
@@ -457,7 +465,8 @@ class Store(Protocol):
 
         The key is (client, channel, message id). A known key with an equal fingerprint returns the first tid and today's
         status; with another fingerprint Conflict, and nothing changes. Concurrent calls with one key get one row. Raises
-        StoreUnavailable when it could not be made durable: then nothing of it is kept.
+        StoreUnavailable when it could not be made durable: then nothing of it is kept. Only where it says that the write
+        took too long (10 seconds) the message may still become durable; then the same id is answered with a replay.
         """
         ...
 
@@ -508,7 +517,8 @@ class Store(Protocol):
         A part is found by platform id, else by ``reference`` (``tid:part``; a bare tid is part 1): then it remembers the
         platform id too, and if it was still waiting for its answer it is answered. Statuses only move forward
         (``kurir.domain.status``). A watermark covers every part of the account's messages to the address that was
-        answered at or before it (one second of tolerance), now and when recorded later.
+        answered at or before it (one second of tolerance), now and when recorded later. Raises StoreUnavailable when the
+        write took too long (10 seconds); the receipts may still be applied, and are known duplicates when they come again.
         """
         ...
 
@@ -560,12 +570,41 @@ class Store(Protocol):
         """Return the queue depth of every account that has one."""
         ...
 
-    async def purge(self, before: datetime, limit: int) -> int:
-        """Delete up to *limit* messages that ended before *before*, with parts, attempts and events. Returns how many.
+    # upkeep
+
+    def health(self) -> str | None:
+        """Return why nothing can be made durable at present, None as far as nothing is known against it.
+
+        Cheap, since anybody may ask: no query is made. Told of are the last commit, while it failed, and a write that has
+        waited for 10 seconds. While the last commit failed, asking has something small written, at most once a second: so
+        whoever asks again sees that the store has healed.
+        """
+        ...
+
+    async def expire(self, now: datetime, limit: int) -> int:
+        """End up to *limit* queued messages whose ``expires_at`` is not after *now*. Returns how many, 0 without writing.
+
+        Those of which no part has begun end as UNSENT. Those of which one has are left to the worker of their account; but
+        where the account or its client is disabled they end as FAILED, unless a call was begun within the last hour. The
+        error is ``expired``, or ``outcome_unknown`` where the part may have left.
+        """
+        ...
+
+    async def no_receipts(self, before: datetime, limit: int, at: datetime) -> int:
+        """End up to *limit* messages that the platform accepted before *before* and never told of. Returns how many.
+
+        They are no longer queued, have the status PENDING, and end as FAILED with ``no_receipt``; of their parts those
+        without any receipt fail. A receipt of delivery that comes after all corrects that.
+        """
+        ...
+
+    async def purge(self, before: datetime, limit: int) -> Purged:
+        """Delete up to *limit* messages that ended before *before*, with parts, attempts and events; and of the rest below.
 
         An ended message has left the queue with a status other than 0; its end is its last change. Idempotency keys go
         when *before* is seven days after their message's end, until then answering with its last status. Platform ids and
-        tokens stay; early receipts go a day, the dedupe of webhook events seven days, before *before*.
+        tokens stay; early receipts go a day, the dedupe of webhook events seven days, before *before*; of each kind up to
+        *limit* rows.
         """
         ...
 

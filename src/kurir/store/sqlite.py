@@ -1,8 +1,8 @@
 """The store in one file of SQLite.
 
 One thread writes, with group commit (:mod:`kurir.store.writer`), two read (:mod:`kurir.store.readers`). What each
-method does inside its transaction stands beside its SQL, in a module a subject: accept, delivery, receipts, reading,
-config, upkeep. SQLite comes from apsw, never from the standard library: two copies in one process break each other's
+method does inside its transaction stands beside its SQL, in a module a subject: accept, delivery, receipts, expiry,
+reading, config, upkeep. SQLite comes from apsw, never from the standard library: two copies in one process break each other's
 locks, and the system's may have the bug that loses commits.
 """
 
@@ -15,7 +15,15 @@ import apsw
 
 from kurir.clock import SystemClock
 from kurir.domain.status import Status
-from kurir.store import sqlite_accept, sqlite_config, sqlite_delivery, sqlite_reading, sqlite_receipts, sqlite_upkeep
+from kurir.store import (
+    sqlite_accept,
+    sqlite_config,
+    sqlite_delivery,
+    sqlite_expiry,
+    sqlite_reading,
+    sqlite_receipts,
+    sqlite_upkeep,
+)
 from kurir.store.base import (
     Accepted,
     AccountRecord,
@@ -29,6 +37,7 @@ from kurir.store.base import (
     MessageFilter,
     MessageRecord,
     NewMessage,
+    Purged,
     QueueDepth,
     QueuedMessage,
     ReceiptRecord,
@@ -40,7 +49,7 @@ from kurir.store.base import (
 )
 from kurir.store.readers import Reader
 from kurir.store.sqlite_open import SYNCHRONOUS, Lock, check_version, connect_reader, connect_writer, migrate
-from kurir.store.writer import Writer
+from kurir.store.writer import PATIENCE_SECONDS, Writer
 
 #: Seconds that the sweep over the whole database may take.
 _SWEEP_SECONDS = 600.0
@@ -138,7 +147,7 @@ class SqliteStore:
 
     async def accept(self, message: NewMessage) -> Accepted | Conflict:
         """Accept *message*: on return it is durable with its job, or was before, or its id is taken."""
-        return await self._writer.run(lambda db: sqlite_accept.accept(db, message))
+        return await self._writer.run(lambda db: sqlite_accept.accept(db, message), seconds=PATIENCE_SECONDS)
 
     # --- delivery ----------------------------------------------------------------------------------------------------
 
@@ -168,7 +177,7 @@ class SqliteStore:
 
     async def receive(self, receipts: Sequence[ReceiptRecord], at: datetime) -> Received:
         """Apply receipts, or keep them until their send is recorded."""
-        return await self._writer.run(lambda db: sqlite_receipts.receive(db, receipts, at))
+        return await self._writer.run(lambda db: sqlite_receipts.receive(db, receipts, at), seconds=PATIENCE_SECONDS)
 
     # --- contacts ----------------------------------------------------------------------------------------------------
 
@@ -212,8 +221,22 @@ class SqliteStore:
         """Return the queue depth of every account that has one."""
         return await self._prompt.run(sqlite_reading.depths)
 
-    async def purge(self, before: datetime, limit: int) -> int:
-        """Delete up to *limit* messages that ended before *before*."""
+    # --- upkeep ------------------------------------------------------------------------------------------------------
+
+    def health(self) -> str | None:
+        """Return why nothing can be written, None as far as nothing is known against it."""
+        return self._writer.health(sqlite_config.probe)
+
+    async def expire(self, now: datetime, limit: int) -> int:
+        """End up to *limit* queued messages that nobody will send any more."""
+        return await self._writer.run(lambda db: sqlite_expiry.expire(db, now, limit))
+
+    async def no_receipts(self, before: datetime, limit: int, at: datetime) -> int:
+        """End up to *limit* messages accepted by the platform before *before* without a receipt."""
+        return await self._writer.run(lambda db: sqlite_expiry.no_receipts(db, before, limit, at))
+
+    async def purge(self, before: datetime, limit: int) -> Purged:
+        """Delete what ended before *before*, up to *limit* rows of each kind."""
         return await self._writer.run(lambda db: sqlite_upkeep.purge(db, before, limit))
 
     async def broken_invariants(self) -> list[str]:

@@ -13,6 +13,10 @@ from kurir.store.base import AccountRecord, ClientRecord, Declared, EndpointReco
 
 _META: Final = "SELECT value FROM meta WHERE key = ?"
 _SET_META: Final = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+#: Another value each time: SQLite would not write the same one again.
+_PROBE: Final = """
+INSERT INTO meta (key, value) VALUES ('writer_probe', '1') ON CONFLICT DO UPDATE SET value = CAST(value AS INTEGER) + 1
+"""
 
 # declared = 2 marks, within one transaction, what an earlier call declared and this one has not named yet.
 _FORGET: Final = (
@@ -70,6 +74,11 @@ def meta(db: apsw.Connection, key: str) -> str | None:
 def set_meta(db: apsw.Connection, key: str, value: str) -> None:
     """Set a value of the installation."""
     db.execute(_SET_META, (key, value))
+
+
+def probe(db: apsw.Connection) -> None:
+    """Write something that harms nobody, to see whether it can be committed."""
+    db.execute(_PROBE)
 
 
 def declare(db: apsw.Connection, declared: Declared, at: datetime) -> None:

@@ -5,6 +5,7 @@ One process has the database: it holds an exclusive ``flock`` on a file beside i
 
 import fcntl
 import os
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -81,7 +82,8 @@ def check_version() -> None:
 
 
 def connect_writer(path: Path, synchronous: str, vfs: str | None) -> apsw.Connection:
-    """Return a connection that may write."""
+    """Return a connection that may write. A database that it creates can be read by its owner only."""
+    _create(path)
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     db = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=200)
     db.set_busy_timeout(BUSY_MILLISECONDS)
@@ -93,6 +95,16 @@ def connect_writer(path: Path, synchronous: str, vfs: str | None) -> apsw.Connec
     db.pragma("cache_size", -32_000)
     db.pragma("temp_store", "MEMORY")
     return db
+
+
+def _create(path: Path) -> None:
+    """Create the file when there is none, mode 0600, which SQLite gives to ``-wal`` and ``-shm`` too.
+
+    A file that is there is not even opened: closing it would drop the locks that SQLite has on it in this process. What
+    else goes wrong SQLite meets again, and tells.
+    """
+    with suppress(OSError):
+        os.close(os.open(path.resolve(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def connect_reader(path: Path, vfs: str | None) -> apsw.Connection:

@@ -11,6 +11,7 @@ import apsw
 
 from kurir.domain.status import Status, of_parts
 from kurir.store import sqlite_rows as rows
+from kurir.store.base import Purged
 from kurir.store.sqlite_parts import follows
 
 #: An idempotency key outlives the end of its message by so much, at least; so does what is known of a webhook's events.
@@ -37,7 +38,10 @@ _DELETE_SEEN: Final = """
 DELETE FROM inbound_event WHERE (account_id, event_id) IN (
     SELECT account_id, event_id FROM inbound_event WHERE received_at < ? ORDER BY received_at LIMIT ?)
 """
-_DELETE_EARLY: Final = "DELETE FROM early_receipt WHERE received_at < ?"
+_DELETE_EARLY: Final = """
+DELETE FROM early_receipt WHERE id IN (
+    SELECT id FROM early_receipt WHERE received_at < ? ORDER BY received_at LIMIT ?)
+"""
 
 #: What must not be found, and the sentence for it; each statement selects the words that complete the sentence.
 _RULES: Final = (
@@ -172,16 +176,17 @@ FROM message LEFT JOIN part ON part.seq = message.seq ORDER BY message.seq
 """
 
 
-def purge(db: apsw.Connection, before: datetime, limit: int) -> int:
+def purge(db: apsw.Connection, before: datetime, limit: int) -> Purged:
     """Delete what ended before *before*. Keys stay for a week longer, with their message's last status."""
     ended = list(db.execute(_ENDED, (rows.micros(before), limit)))
     for seq, client_id, message_id, channel, status, ended_at in ended:
         db.execute(_OUTLIVE, (status, ended_at, client_id, message_id, channel))
         db.execute(_DELETE, (seq,))
-    db.execute(_DELETE_KEYS, (rows.micros(before - KEY_LIFE), limit))
-    db.execute(_DELETE_SEEN, (rows.micros(before - KEY_LIFE), limit))
-    db.execute(_DELETE_EARLY, (rows.micros(before - EARLY_LIFE),))
-    return len(ended)
+    more = len(ended) == limit
+    for statement, life in ((_DELETE_KEYS, KEY_LIFE), (_DELETE_SEEN, KEY_LIFE), (_DELETE_EARLY, EARLY_LIFE)):
+        db.execute(statement, (rows.micros(before - life), limit))
+        more = db.changes() == limit or more
+    return Purged(len(ended), more)
 
 
 def broken_invariants(db: apsw.Connection) -> list[str]:

@@ -11,8 +11,11 @@ Checkpoints are made here and nowhere else: SQLite versions before 3.51.3 could 
 
 import asyncio
 import logging
+import math
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future as ThreadFuture
 from contextlib import suppress
@@ -33,6 +36,10 @@ Operation = Callable[[apsw.Connection], T]
 BATCH: Final = 256
 #: Operations that may wait, at most. The next one is refused.
 QUEUE: Final = 10_000
+#: Seconds that whoever must answer somebody waits for the disk; and after which a writer is called stuck.
+PATIENCE_SECONDS: Final = 10.0
+#: How often, at most, it is tried whether a disk that failed can be written again, in seconds.
+PROBE_SECONDS: Final = 1.0
 #: After so many new pages in the WAL it is copied into the database, by and by.
 CHECKPOINT_PAGES: Final = 2_000
 #: From so many pages on, the writer waits for its readers, so that the WAL can begin anew …
@@ -98,7 +105,7 @@ class Writer:
     def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
         self._connect = connect
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._pending = 0
+        self._asked: deque[float] = deque()  # when each operation that is not finished was asked for
         self._accepting = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -106,29 +113,68 @@ class Writer:
         self._wal_pages = 0
         self._checkpointed_pages = 0
         self._distrusted = False
+        self._failure: str | None = None
+        self._probed_at = -math.inf
 
     # --- the loop's side ---------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Open the connection on the writing thread and begin. Raises what ``connect`` raises."""
         self._loop = asyncio.get_running_loop()
+        self._asked.clear()
         opened: ThreadFuture[None] = ThreadFuture()
         self._thread = threading.Thread(target=self._main, args=(opened,), name="kurir-writer", daemon=True)
         self._thread.start()
         await asyncio.wrap_future(opened)
         self._accepting = True
 
-    async def run(self, operation: Operation[T]) -> T:
-        """Return what *operation* returns, once it is committed and durable. Raises StoreError and its kin."""
+    async def run(self, operation: Operation[T], *, seconds: float | None = None) -> T:
+        """Return what *operation* returns, once it is committed and durable. Raises StoreError and its kin.
+
+        With *seconds* it raises StoreUnavailable when it takes longer. The operation stays asked for: it may still be
+        committed, so only one that may be repeated is given a deadline.
+        """
         loop = self._loop
         if not self._accepting or loop is None:
             raise StoreUnavailable("the store is closed")
-        if self._pending >= QUEUE:
-            raise StoreUnavailable(f"{self._pending} operations wait for the disk already")
+        if len(self._asked) >= QUEUE:
+            raise StoreUnavailable(f"{len(self._asked)} operations wait for the disk already")
         future: asyncio.Future[T] = loop.create_future()
-        self._pending += 1
-        self._jobs.put(_Job(operation, future))
-        return await future
+        self._ask(_Job(operation, future))
+        try:
+            async with asyncio.timeout(seconds):
+                return await future
+        except TimeoutError as error:
+            raise StoreUnavailable(f"the write took too long (more than {seconds:g} s)") from error
+
+    def health(self, probe: Operation[Any]) -> str | None:
+        """Return why nothing can be committed, None as far as nothing is known against it. Asks the database nothing.
+
+        A failed commit is told of until another one succeeds. So that a store heals that nobody writes to, *probe*, which
+        has to change something, is tried meanwhile; its outcome is for the next one who asks.
+        """
+        loop, thread = self._loop, self._thread
+        if not self._accepting or loop is None or thread is None:
+            return "the store is closed"
+        if not thread.is_alive():
+            return "the writer has ended"
+        now = time.monotonic()
+        waited = now - self._asked[0] if self._asked else 0.0
+        if waited >= PATIENCE_SECONDS:
+            return f"the writer has not finished a batch for {waited:.0f} s"
+        failure = self._failure
+        if failure is None:
+            return None
+        if not self._asked and now - self._probed_at >= PROBE_SECONDS:
+            self._probed_at = now
+            nobody: asyncio.Future[Any] = loop.create_future()
+            nobody.cancel()
+            self._ask(_Job(probe, nobody))
+        return f"the last commit failed: {failure}"
+
+    def _ask(self, job: _Job) -> None:
+        self._asked.append(time.monotonic())
+        self._jobs.put(job)
 
     async def stop(self) -> None:
         """Commit what was asked for, close the connection and end the thread."""
@@ -139,8 +185,8 @@ class Writer:
             await asyncio.to_thread(thread.join)
 
     def _wake(self, jobs: Sequence[_Job]) -> None:
-        self._pending -= len(jobs)
         for job in jobs:
+            self._asked.popleft()
             job.wake()
 
     # --- the thread's side -------------------------------------------------------------------------------------------
@@ -221,6 +267,8 @@ class Writer:
                 self._suspect(error)
                 db.execute("ROLLBACK TO operation")
                 job.result, job.error = None, as_store_error(error)
+                if isinstance(error, MACHINE_ERRORS):
+                    self._failure = str(job.error)
             db.execute("RELEASE operation")
 
     def _fail(self, jobs: Sequence[_Job], error: Exception) -> None:
@@ -233,6 +281,7 @@ class Writer:
                 self._suspect(rollback_error)
                 self._distrusted = True
         told = as_store_error(error)
+        self._failure = str(told)
         for job in jobs:
             if job.error is None:
                 job.result = None
@@ -275,7 +324,8 @@ class Writer:
             _log.warning("the database cannot be reopened yet: %s", error)
 
     def _committed(self, _db: apsw.Connection, _name: str, pages: int) -> int:
-        """Note the length of the WAL (SQLite calls this after each commit)."""
+        """Note the length of the WAL, and that the disk works (SQLite calls this after each commit that wrote)."""
+        self._failure = None
         if pages < self._wal_pages:
             self._checkpointed_pages = 0
         self._wal_pages = pages

@@ -91,6 +91,7 @@ CREATE INDEX message_by_client ON message (client_id, seq);
 CREATE INDEX message_by_recipient ON message (client_id, recipient, seq);
 CREATE INDEX message_in_queue ON message (account_id, seq) WHERE queued = 1;
 CREATE INDEX message_in_lane ON message (account_id, lane, seq) WHERE queued = 1;
+CREATE INDEX message_by_expiry ON message (expires_at) WHERE queued = 1;
 CREATE INDEX message_ended ON message (ended_at) WHERE ended_at IS NOT NULL;
 
 -- Outside retention: a key outlives its message, then with the message's last status and end.
@@ -133,6 +134,7 @@ CREATE TABLE part (
 
 CREATE INDEX part_under_watermark ON part (account_id, address, status, answered_at)
     WHERE answered_at IS NOT NULL AND status < 3;
+CREATE INDEX part_without_receipt ON part (answered_at) WHERE phase = 'answered' AND status = 0;
 
 CREATE TABLE attempt (
     id          INTEGER PRIMARY KEY,
@@ -213,6 +215,7 @@ CREATE TABLE early_receipt (
 
 CREATE INDEX early_receipt_by_id ON early_receipt (account_id, platform_id) WHERE platform_id <> '';
 CREATE INDEX early_receipt_by_reference ON early_receipt (account_id, reference) WHERE reference <> '';
+CREATE INDEX early_receipt_by_age ON early_receipt (received_at);
 
 -- The highest watermark of each status; event_at is when the platform says that it happened.
 CREATE TABLE watermark (

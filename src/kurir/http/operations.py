@@ -42,7 +42,7 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz", summary="The gateway takes and sends messages")
 async def readyz(request: Request) -> Response:
-    """Answer 200 while messages are taken and sent; 503, and what is wrong, when nothing can be written or a worker stopped."""
+    """Answer 200 while messages are taken and sent; 503 with what is wrong when nothing can be written or a worker stopped."""
     wrong: list[str] = await request.app.state.readiness()
     body: dict[str, Any] = {"status": "ok" if not wrong else "not ready", "wrong": wrong}
     return JSONResponse(body, status_code=200 if not wrong else 503)

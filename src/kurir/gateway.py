@@ -128,6 +128,8 @@ class Gateway:
         await self.directory.reload(self.store)
         self._authenticator.replace(self.directory.clients().values())
         for one in self._options.contacts:
+            if await self.store.contact(one.account_id, one.address) is not None:
+                continue  # linked at an earlier start, and perhaps moved since
             record = ContactRecord(
                 one.client_id, one.account_id, one.channel, one.address, one.phone, one.name, last_inbound_at=now
             )

@@ -458,6 +458,7 @@ async def test_a_phone_with_0_is_resolved_by_the_clients_region(gateway):
 PUBLIC = {
     ("GET", "/livez"),
     ("GET", "/readyz"),
+    ("GET", "/"),
     ("GET", "/docs"),
     ("GET", "/openapi.json"),
     ("GET", "/static/{name}"),

@@ -35,7 +35,8 @@ def run(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     except (ConfigError, EncryptionKeyError, StoreUnusable) as error:
         fail(str(error))
     except OSError as error:
-        fail(f"cannot start: {error.strerror or error}")
+        place = f"{error.filename}: " if error.filename else ""
+        fail(f"cannot start: {place}{error.strerror or error}")
     except RuntimeError as error:
         if "Event loop stopped" not in str(error):
             raise

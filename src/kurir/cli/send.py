@@ -79,6 +79,16 @@ def send(
     asyncio.run(_post(where, channel, content, preview=preview, wait=wait))
 
 
+def _read(body: Path) -> Any:
+    """Return the JSON in the file, or in standard input for «-»."""
+    try:
+        return json.loads(typer.get_text_stream("stdin").read() if str(body) == "-" else body.read_text("utf-8"))
+    except OSError as error:
+        raise typer.BadParameter(f"{body} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise typer.BadParameter(f"{body} is not JSON in UTF-8: {error}") from None
+
+
 def _demo(folder: Path) -> dict[str, str]:
     path = folder / "demo.json"
     found: dict[str, str] = json.loads(path.read_text("utf-8")) if path.exists() else {}
@@ -166,7 +176,7 @@ async def _post(where: dict[str, str], channel: str, content: Any, *, preview: b
             if wait > 0 and not preview:
                 await _wait(session, where["url"], answer["data"]["tid"], wait)
     except (aiohttp.ClientError, TimeoutError) as error:
-        running.fail(f"the gateway at {where['url']} was not reached: {error or type(error).__name__}")
+        running.fail(f"the gateway at {where['url']} was not reached: {error or type(error).__name__}; does it run?")
     except ValueError:
         running.fail(f"what answers at {where['url']} is no kurir: the answer is not JSON")
 
@@ -180,5 +190,7 @@ async def _wait(session: aiohttp.ClientSession, url: str, tid: str, seconds: flo
         if data["final"] or asyncio.get_running_loop().time() >= deadline:
             shown = {key: data[key] for key in ("tid", "status", "final", "reason", "error")}
             print(json.dumps(shown, indent=2, ensure_ascii=False))
+            if data["status"] < 0:
+                raise typer.Exit(1)
             return
         await asyncio.sleep(0.1)

@@ -22,8 +22,8 @@ from kurir.sandbox.server import SandboxServer
 
 
 def up(
-    port: Annotated[int, typer.Option(help="The gateway's port; 0 takes a free one.")] = 8080,
-    sandbox_port: Annotated[int, typer.Option(help="The sandbox's port; 0 takes a free one.")] = 8081,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The gateway's port; 0 takes a free one.")] = 8080,
+    sandbox_port: Annotated[int, typer.Option(min=0, max=65535, help="The sandbox's port; 0 takes a free one.")] = 8081,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     data: Annotated[Path, typer.Option(help="The folder of the database, the key and the demo's password.")] = Path(
         "kurir-data"
@@ -34,6 +34,8 @@ def up(
 ) -> None:
     """Run the gateway with four emulated platforms and a demo client: nothing leaves this machine."""
     logs.set_up(log_level)
+    if port == sandbox_port != 0:
+        running.fail("--port and --sandbox-port must differ")
 
     async def work(stopping: asyncio.Event) -> None:
         data.mkdir(parents=True, exist_ok=True)
@@ -70,7 +72,7 @@ def up(
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 8081,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8081,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     gateway: Annotated[
         str, typer.Option(help="The gateway's URL, to which receipts are posted; none without it.")

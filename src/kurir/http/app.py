@@ -109,7 +109,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
     path: str = request.scope["path"]  # not request.url, which raises for a Host that is none
     place = _SEND_PATH.fullmatch(path)
     if place is not None and channels.canonical(place.group(1)) not in request.app.state.channels:
-        return _failed(request, RequestFailed("unknown_channel", f"there is no channel «{place.group(1)[:40]}»"))
+        return _failed(request, RequestFailed("unknown_channel", edge.no_channel(place.group(1))))
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         detail = f"{request.method} is not possible here; use {allowed or 'another method'}"
@@ -128,11 +128,23 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
         Problem(
             pointer(*(step for step in item["loc"] if step not in ("body", "query", "path"))),
             _CODES.get(item["type"], "invalid_format"),
-            f"{'.'.join(map(str, item['loc'][1:])) or 'the body'}: {item['msg']}",
+            f"{'.'.join(map(str, item['loc'][1:])) or 'the body'} {_said(item['msg'])}",
         )
         for item in error.errors()
     ]
     return _failed(request, RequestFailed("invalid_parameters", problems=problems))
+
+
+def _said(message: str) -> str:
+    """Return pydantic's message as the end of a sentence that begins with the field."""
+    for begin, ours in (
+        ("Input should be ", "must be "),
+        ("Field required", "is missing; add it"),
+        ("String should ", "must "),
+    ):
+        if message.startswith(begin):
+            return ours + message.removeprefix(begin)
+    return f"is wrong: {message}"
 
 
 async def _on_store(request: Request, error: Exception) -> Response:

@@ -175,6 +175,11 @@ async def answer_failure(scope: Scope, send: Send, failed: RequestFailed, base: 
     await answer(send, status, body, headers, kind)
 
 
+def no_channel(name: str) -> str:
+    """Return the sentence for a channel that does not exist."""
+    return f"there is no channel «{name[:40]}»; use whatsapp, telegram, line or messenger"
+
+
 def refuse_foreign_client(client_id: str, wanted: str) -> None:
     """Refuse a path of another client, existing or not, with one answer."""
     if client_id != wanted:

@@ -17,7 +17,7 @@ from kurir.domain.recipient import Form, Recipient
 from kurir.domain.status import Status
 from kurir.http import models
 from kurir.http.answers import RequestFailed
-from kurir.http.edge import NativeRoute
+from kurir.http.edge import NativeRoute, no_channel
 from kurir.store.base import (
     AttemptRecord,
     ContactRecord,
@@ -260,7 +260,7 @@ async def list_contacts(
 def _channel(request: Request, name: str) -> str:
     known = channels.canonical(name)
     if known not in request.app.state.channels:
-        raise RequestFailed("unknown_channel", f"there is no channel «{name[:40]}»")
+        raise RequestFailed("unknown_channel", no_channel(name))
     return known
 
 

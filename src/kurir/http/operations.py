@@ -5,7 +5,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from kurir.domain.errors import ERRORS, ErrorEntry
 from kurir.http.answers import RequestFailed
@@ -46,6 +46,12 @@ async def readyz(request: Request) -> Response:
     wrong: list[str] = await request.app.state.readiness()
     body: dict[str, Any] = {"status": "ok" if not wrong else "not ready", "wrong": wrong}
     return JSONResponse(body, status_code=200 if not wrong else 503)
+
+
+@router.get("/", include_in_schema=False)
+async def root(request: Request) -> Response:
+    """Lead somebody with a browser to the reference."""
+    return RedirectResponse(f"{_base(request)}/docs", status_code=307)
 
 
 @router.get("/docs", include_in_schema=False)

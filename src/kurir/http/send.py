@@ -60,7 +60,7 @@ async def _let_in(scope: Scope, receive: Receive, on_edge: Edge) -> tuple[str, s
     parameters = scope["path_params"]
     channel_name = channels.canonical(parameters["channel"])
     if channel_name not in scope["app"].state.channels:
-        raise RequestFailed("unknown_channel", f"there is no channel «{parameters['channel'][:40]}»")
+        raise RequestFailed("unknown_channel", edge.no_channel(parameters["channel"]))
     client_id = await edge.authenticate(on_edge, scope)
     edge.refuse_foreign_client(client_id, parameters["client_id"])
     body = await edge.read_body(scope, receive)

@@ -218,7 +218,11 @@ class _Decoder:
             if len(digits) <= 20 and digits.isascii() and digits.removeprefix("-").isdigit():
                 number = int(digits)
         if number is None:
-            self.problem(at, "wrong_type", f"{self.name(at)} must be an integer, not {_json_name(value)}")
+            self.problem(
+                at,
+                "wrong_type",
+                f"{self.name(at)} must be a whole number (or its digits as a string), not {_shown(value)}",
+            )
         elif not -(2**63) <= number < 2**63:
             self.problem(at, "out_of_range", f"{self.name(at)} must fit into 64 bits")
             return None
@@ -322,7 +326,7 @@ class _Decoder:
         try:
             return MessageType(value)
         except ValueError:
-            names = ", ".join(MessageType)
+            names = ", ".join(one for one in MessageType if one is not MessageType.TEMPLATE)
             self.problem("/type", "unsupported_value", f"type «{value[:40]}» is unknown; use one of {names}")
             return None
 
@@ -578,6 +582,13 @@ def parse_time(text: str) -> datetime | None:
         return datetime.fromisoformat(plain)
     except ValueError:
         return None
+
+
+def _shown(value: object) -> str:
+    """Return a value for a sentence: a number and a short text as they are, else what kind it is."""
+    if isinstance(value, str):
+        return f"«{value[:20]}»"
+    return str(value)[:30] if isinstance(value, int | float) and not isinstance(value, bool) else _json_name(value)
 
 
 def _json_name(value: object) -> str:

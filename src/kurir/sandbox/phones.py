@@ -93,6 +93,8 @@ class Phones:
         size = len(json.dumps(bubble.payload))
         if size > MAX_PAYLOAD:
             bubble.payload = {"left_out": f"{size} characters of JSON"}
+        bubble.held = not phone.online
+        bubble.quoted_words = self._words(phone, bubble.quoted)
         phone.bubbles.append(bubble)
         del phone.bubbles[:-MAX_BUBBLES]
         self.touch(phone)
@@ -105,6 +107,19 @@ class Phones:
     def shows(self, phone: Phone, bubble_id: str) -> bool:
         """Return whether *phone* has the bubble with this id."""
         return any(bubble.id == bubble_id for bubble in phone.bubbles)
+
+    def arrive(self, phone: Phone) -> None:
+        """Let what waited at the platform reach a phone that is online again."""
+        for bubble in phone.bubbles:
+            bubble.held = False
+
+    def _words(self, phone: Phone, bubble_id: str) -> str:
+        """Return how the quoted bubble begins, as a quote shows it; the kind of what has no words."""
+        for bubble in phone.bubbles:
+            if bubble_id and bubble.id == bubble_id:
+                words = next((block.text for block in bubble.blocks if block.kind == "text" and block.text), "")
+                return words[:80] or next((block.kind.capitalize() for block in bubble.blocks), "")
+        return ""
 
     def reset(self) -> None:
         """Empty every phone and switch all of them on and open."""

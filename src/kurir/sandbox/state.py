@@ -34,6 +34,8 @@ class Sandbox:
         """Switch a phone on or off, or open or close its chat, and release the receipts that waited for it."""
         if online is not None:
             phone.online = online
+            if online:
+                self.phones.arrive(phone)
         if chat_open is not None:
             phone.chat_open = chat_open
         self.phones.touch(phone)

@@ -82,13 +82,16 @@ class Bubble:
     """One message on a phone, from the business, and what the sender knows of it.
 
     *tick* is clock, sent, delivered, read or failed; *final* is true when this platform will never tell more. *payload*
-    is the request as it arrived, secrets left out. *at* is RFC 3339.
+    is the request as it arrived, secrets left out. *at* is RFC 3339. *quoted* is the id of the bubble that is answered and
+    *quoted_words* how that one begins; *held* is true while it waits at the platform for a phone that is offline.
     """
 
     id: str
     at: str
     blocks: tuple[Block, ...]
     quoted: str = ""
+    quoted_words: str = ""
+    held: bool = False
     tick: str = "sent"
     status: int = 1
     final: bool = False

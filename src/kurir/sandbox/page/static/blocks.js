@@ -78,7 +78,7 @@ function bubbleBox(bubble, blocks, channel) {
   if (onlyMedia && skin.bare && !pressed.length) names.push("bare");
   if (MEDIA.includes(rest[0]?.kind) || ["location"].includes(rest[0]?.kind)) names.push("wide");
   return el("div", { class: names.join(" ") },
-    bubble.quoted ? quote(bubble.quoted) : null, ...drawn, ...pressed.map((block) => draw(block, channel)));
+    bubble.quoted ? quote(bubble.quoted_words || bubble.quoted) : null, ...drawn, ...pressed.map((block) => draw(block, channel)));
 }
 
 /** Put the time where these apps have it: in the last line of text, upon a picture, else in a line of its own. */

@@ -9,7 +9,7 @@
  *   longitude: number, title: string, style: string, label: string, choices: Choice[], sections: Section[],
  *   cards: Block[][]}} Block
  * @typedef {{at: string, status: number, what: string, answer: string}} LedgerEvent
- * @typedef {{id: string, at: string, blocks: Block[], quoted: string, tick: string, status: number, final: boolean,
+ * @typedef {{id: string, at: string, blocks: Block[], quoted: string, quoted_words?: string, held?: boolean, tick: string, status: number, final: boolean,
  *   events: LedgerEvent[], payload: Record<string, unknown>}} Bubble
  * @typedef {{channel: string, person: string, address: string, business: string, online: boolean,
  *   chat_open: boolean, bubbles: Bubble[]}} Phone

@@ -173,6 +173,7 @@ export class PhoneView {
   fateWords(bubble) {
     if (bubble.tick === "failed") return "Not on this phone: it failed";
     if (bubble.tick === "clock") return "Not on this phone yet: on its way";
+    if (bubble.held) return "Not on this phone yet: it is offline";
     if (bubble.tick === "sent" && !this.phone.online && TELLS_DELIVERY.includes(this.phone.channel)) return "Not on this phone yet: it is offline";
     return "";
   }

@@ -902,7 +902,7 @@ def test_problem_details_are_sentences():
         Problem(
             "/body/media/url",
             "https_required",
-            "body.media.url begins with http://, and LINE takes files by https only",
+            "body.media.url begins with http://, and LINE takes files by https only; put the file where https reaches it",
         )
     ]
     assert account_of({"channel": {"default_preview_image_url": None}}) == ACCOUNT

@@ -157,11 +157,8 @@ def problems(message: Message) -> list[Problem]:
 def _url_problems(url: str, at: str) -> list[Problem]:
     name = at[1:].replace("/", ".")
     if not line_urls.is_https(url):
-        return [
-            Problem(
-                at, "https_required", f"{name} begins with http://, and LINE takes files by https only; put the file where https reaches it"
-            )
-        ]
+        detail = f"{name} begins with http://, and LINE takes files by https only; put the file where https reaches it"
+        return [Problem(at, "https_required", detail)]
     encoded = line_urls.encoded(url)
     if encoded is None:
         return [Problem(at, "invalid_format", f"{name} has no host that LINE could ask; check the URL")]

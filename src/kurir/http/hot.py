@@ -1,7 +1,7 @@
 """The way of a send around the framework's stack, for the one path that carries nearly every request.
 
-A send that goes through Starlette's and FastAPI's middleware and two routers spends a third of its processor time there
-(bench/accept_http.py) and uses none of it: its route answers every request and every failure by itself. So the server asks
+A send that goes through Starlette's and FastAPI's middleware and two routers pays for them and uses none of it: its route
+answers every request and every failure by itself. So the server asks
 this first; whatever is not plainly ``POST /{channel}/send/{clientID}`` goes the usual way, where the same route stands, and
 OpenAPI, 404 and 405 come from.
 """

@@ -109,7 +109,7 @@ def platform_errors() -> str:
         + table(
             ("kind", "what follows"),
             (
-                ("transient", "the part waits and is tried again, with growing waits"),
+                ("transient", "the part is tried again after the waits of the row, else with waits that double"),
                 ("throttled", "the part waits as long as the platform says, at least; its scope waits with it"),
                 ("content", "the message ends with −3"),
                 ("recipient", "the message ends with −2"),
@@ -128,20 +128,31 @@ def platform_errors() -> str:
 
 
 def _whatsapp() -> str:
-    groups: dict[tuple[str, str, str, str], list[int]] = {}
-    for number, row in whatsapp_errors.ERRORS.items():
-        groups.setdefault((row.kind.value, row.meaning, row.scope.value, row.code), []).append(number)
-    rows = [
-        (ranges(numbers), meaning, f"{kind}{_scope(kind, scope)}", code(ours))
-        for (kind, meaning, scope, ours), numbers in groups.items()
-    ]
-    rows += [
-        (f"{a}/{b}", row.meaning, row.kind.value, code(row.code)) for (a, b), row in whatsapp_errors.SUBCODES.items()
-    ]
+    own = whatsapp_errors
+    groups: dict[whatsapp_errors.ErrorRow, list[int]] = {}
+    for number, row in own.ERRORS.items():
+        groups.setdefault(row, []).append(number)
+    named = [(ranges(numbers), row) for row, numbers in groups.items()]
+    named += [(f"{a}/{b}", row) for (a, b), row in own.SUBCODES.items()]
+    named += [(f"{ranges(own.FILE_CODES)}, details with an HTTP 5xx or a time-out", own.FILE_LATER)]
+    named += [("100 that names `appsecret_proof`", own.PROOF_WANTED)]
     return (
         "## WhatsApp\n\n"
         "Meta's code, or code and subcode. A code that is not here: HTTP 429 is throttled, 5xx transient, another 4xx\n"
-        "content, anything else ambiguous.\n\n" + table(("code", "meaning", "kind", "ours"), rows)
+        "content, anything else ambiguous.\n\n"
+        + table(
+            ("code", "meaning", "kind", "waits", "ours"),
+            (
+                (
+                    codes,
+                    row.meaning,
+                    f"{row.kind.value}{_scope(row.kind.value, row.scope.value)}",
+                    _waits(row),
+                    code(row.code),
+                )
+                for codes, row in named
+            ),
+        )
     )
 
 
@@ -149,25 +160,36 @@ def _scope(kind: str, scope: str) -> str:
     return f" ({scope})" if kind == "throttled" else ""
 
 
+def _waits(row: whatsapp_errors.ErrorRow | messenger_errors.Meaning) -> str:
+    """Return the waits that the platform's pages name, and their bound on tries: ``1, 4, 16 … s``, ``30 s; 2 tries``."""
+    count = row.attempts - 1 if row.attempts else 3
+    waits = [f"{row.base * row.growth**number:g}" for number in range(count if row.growth > 1 else 1)]
+    shape = f"{', '.join(waits)}{'' if row.attempts or row.growth == 1 else ' …'} s" if row.base else ""
+    each = " each" if row.growth == 1 and row.attempts != 2 and shape else ""
+    return "; ".join(filter(None, (shape + each, f"{row.attempts} tries" if row.attempts else "")))
+
+
 def _messenger() -> str:
-    groups: dict[tuple[str, str, str, str], dict[int, list[int]]] = {}
-    for (number, subcode), row in messenger_errors.ERRORS.items():
-        key = (row.verdict.name.lower(), row.text, row.scope.value, row.code)
-        groups.setdefault(key, {}).setdefault(number, []).append(subcode)
+    own = messenger_errors
+    groups: dict[messenger_errors.Meaning, dict[int, list[int]]] = {}
+    for (number, subcode), row in own.ERRORS.items():
+        groups.setdefault(row, {}).setdefault(number, []).append(subcode)
     return (
         "## Messenger\n\n"
         "Meta's code, or code and subcode. Unknown codes follow the same rule as on WhatsApp; an error\n"
-        "without any code is ambiguous unless its HTTP status says 4xx.\n\n"
+        "without any code is ambiguous unless its HTTP status says 4xx. A 100 that names `appsecret_proof` parks the\n"
+        "account, as on WhatsApp.\n\n"
         + table(
-            ("code", "meaning", "kind", "ours"),
+            ("code", "meaning", "kind", "waits", "ours"),
             (
                 (
                     "; ".join(map(_subcodes, places, places.values())),
-                    meaning,
-                    f"{kind}{_scope(kind, scope)}",
-                    code(ours),
+                    row.text,
+                    f"{row.verdict.name.lower()}{_scope(row.verdict.name.lower(), row.scope.value)}",
+                    _waits(row),
+                    code(row.code),
                 )
-                for (kind, meaning, scope, ours), places in groups.items()
+                for row, places in groups.items()
             ),
         )
     )

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 import regex
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from kurir.channels import line
+from kurir.channels import line, line_errors
 from kurir.channels.base import (
     AccountDown,
     Again,
@@ -757,6 +757,97 @@ def test_answer_to_a_push(status, content, outcome, fields):
     assert {name: getattr(found, name) for name in fields} == fields
 
 
+def of_content():
+    return Rejected(Status.FAILED, "content_refused", "")
+
+
+def of_recipient(code):
+    return Rejected(Status.UNDELIVERED, code, "")
+
+
+def of_account(code):
+    return AccountDown(code, "")
+
+
+RATE = Retry("rate_limited", "", scope=Scope.ACCOUNT, throttled=True)
+RECIPIENT_RATE = replace(RATE, scope=Scope.RECIPIENT)
+FAULT = Retry("platform_unavailable", "")
+QUOTA = of_account("account_quota")
+LONG = {"message": "Length must be between 0 and 5000", "property": "messages[0].text"}
+NO_QUOTE = Retry("content_refused", "", again=Again.WITHOUT_QUOTE)
+
+#: LINE's reference as data: the call, the status, the message (with details) → the outcome, without its words.
+REFUSALS = [
+    ("push", 400, "Failed to send messages", of_recipient("recipient_unknown")),
+    ("push", 400, "The property, 'to', in the request body is invalid (line: -, column: -)",
+     of_recipient("recipient_unknown")),
+    ("push", 400, ("The request body has 1 error(s)", [{"message": "invalid", "property": "to"}]),
+     of_recipient("recipient_unknown")),
+    ("reply", 400, "Invalid reply token", Retry("content_refused", "", again=Again.PUSH)),
+    ("push", 400, "Invalid reply token", of_content()),
+    ("quoting", 400, ("The request body has 1 error(s)", [{"property": "messages[0].quoteToken"}]), NO_QUOTE),
+    ("quoting", 400, "Invalid quoteToken", NO_QUOTE),
+    ("quoting", 400, "The quote token is invalid", NO_QUOTE),
+    ("push", 400, "The quote token is invalid", of_content()),
+    ("push", 400, ("The request body has 1 error(s)", [LONG]), of_content()),
+    ("push", 400, "The property, 'messages', in the request body is invalid", of_content()),
+    ("push", 400, "The request body could not be parsed as JSON", of_content()),
+    ("push", 400, "The content type, text/html, is not supported", of_content()),
+    ("push", 400, "something new", of_content()),
+    ("push", 401, "Authentication failed due to the following reason: invalid token", of_account("account_credentials")),
+    ("push", 403, "Access to this API is not available for your account", of_account("account_permission")),
+    ("push", 403, "something new", of_account("account_permission")),
+    ("push", 404, "Not found", of_account("account_setup")),
+    ("push", 405, "Method not allowed", of_account("account_setup")),
+    ("push", 409, "The retry key is already accepted", Sent(())),
+    ("push", 409, "something new", Unknown("ambiguous_error", "")),
+    ("push", 410, "The content is gone", of_content()),
+    ("push", 413, "Request entity too large", of_content()),
+    ("push", 415, "Unsupported media type", of_content()),
+    ("push", 422, "Failed to send messages", of_recipient("recipient_unreachable")),
+    ("push", 422, "something new", of_content()),
+    ("push", 429, "You have reached your monthly limit.", QUOTA),
+    ("push", 429, "YOU HAVE REACHED YOUR  Monthly\u00a0Limit", QUOTA),
+    ("push", 429, ("The API rate limit has been exceeded.", [{"message": "you have reached your Monthly limit"}]), QUOTA),
+    ("reply", 429, "You have reached your monthly limit.", QUOTA),
+    ("push", 429, "The API rate limit has been exceeded. Try again later.", RATE),
+    ("push", 429, "THE API RATE LIMIT HAS BEEN EXCEEDED.", RATE),
+    ("push", 429, "something new", RECIPIENT_RATE),
+    ("push", 500, "Internal Server Error", FAULT),
+    ("push", 503, "Service Unavailable", FAULT),
+    ("reply", 500, "Internal Server Error", Unknown("ambiguous_error", "")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "status", "said", "expected"), REFUSALS, ids=lambda value: str(value)[:60])
+def test_every_refusal_of_lines_reference(kind, status, said, expected):
+    message_, details = said if isinstance(said, tuple) else (said, None)
+    call = {"push": PUSH, "reply": REPLY, "quoting": QUOTING}[kind]
+    outcome = line.classify(call, answer(status, {"message": message_} | ({"details": details} if details else {})))
+    if isinstance(outcome, Sent):
+        assert outcome == expected
+        return
+    assert replace(outcome, reason="", provider_code="") == expected
+    assert outcome.provider_code == str(status)
+    assert message_ in outcome.reason or "\u00a0" in message_
+    assert outcome.code in ERRORS
+
+
+def test_every_refusal_has_its_row_and_every_row_its_refusal():
+    reached = set()
+    for _, status, said, _ in REFUSALS:
+        message_, details = said if isinstance(said, tuple) else (said, None)
+        row = line_errors.find(status, line_errors.read({"message": message_, "details": details}))
+        if (status, said) == (422, "something new"):
+            assert row is line_errors.OTHER
+            continue
+        assert row.status == min(status, 500), said
+        if status in {400, 403, 409, 422, 429}:  # the others are told by their status alone
+            assert bool(row.says or row.field) is (said != "something new"), said
+        reached.add(row)
+    assert reached == set(line.ERRORS)
+
+
 def test_no_answer_before_and_after_sending():
     assert line.classify(PUSH, NoAnswer(Stage.BEFORE_SEND, "refused")).code == "not_reached"
     assert isinstance(line.classify(PUSH, NoAnswer(Stage.BEFORE_SEND, "refused")), Retry)
@@ -811,11 +902,30 @@ STATUSES = st.sampled_from([200, 202, 302, 400, 401, 403, 404, 409, 410, 413, 41
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from([PUSH, REPLY, QUOTING]), STATUSES, bodies(), st.text(max_size=10), st.booleans())
 def test_classify_is_total(call, status, raw, retry_after, after_unknown):
-    found = line.classify(replace(call, after_unknown=after_unknown), Answer(status, {"retry-after": retry_after}, raw))
+    asked = replace(call, after_unknown=after_unknown), Answer(status, {"retry-after": retry_after}, raw)
+    found = line.classify(*asked)
+    assert line.classify(*asked) == found
     assert isinstance(found, Sent | Retry | Rejected | Unknown | AccountDown)
     if not isinstance(found, Sent):
         assert found.code in ERRORS
         found.reason.encode()
+
+
+@settings(max_examples=200, deadline=None)
+@given(STATUSES, bodies(), st.booleans())
+@example(400, b'{"message":"Invalid reply token"}', False)
+@example(400, b'{"message":"Invalid quoteToken"}', False)
+def test_an_answer_that_stays_the_same_names_each_cure_once(status, raw, after_unknown):
+    facts = Facts(TID, USER, reply=ReplyTarget("1", USER, "qt"), reply_token=ReplyToken("rt", 3.0))
+    taken = set()
+    while True:
+        call = render("text", {"text": "Hi"}, facts=facts, reply_id="1").calls[0]
+        found = line.classify(replace(call, after_unknown=after_unknown), Answer(status, {}, raw))
+        if not isinstance(found, Retry) or found.again is None:
+            break
+        assert found.again not in taken
+        taken.add(found.again)
+        facts = replace(facts, again={1: frozenset(taken)})
 
 
 def test_classify_survives_a_body_that_nests_for_ever():

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kurir.channels import telegram
@@ -36,7 +37,6 @@ from kurir.channels.base import (
     WebhookRequest,
     WebhookUnreadable,
 )
-from kurir.channels.telegram_errors import ErrorRow, Kind
 from kurir.domain import errors
 from kurir.domain import recipient as recipients
 from kurir.domain.account import Account, LineSettings, TelegramSettings
@@ -590,33 +590,141 @@ def test_every_code_of_the_table_is_in_the_registry():
     assert {row.code for row in telegram.ERRORS if row.code} <= set(errors.ERRORS)
 
 
-OUTCOME_OF = {
-    Kind.RECIPIENT: Rejected,
-    Kind.MOVED: Rejected,
-    Kind.CONTENT: Rejected,
-    Kind.TOO_LARGE: Rejected,
-    Kind.ACCOUNT: AccountDown,
-    Kind.TRANSIENT: Retry,
-    Kind.THROTTLED: Retry,
-    Kind.SENT: Sent,
-    Kind.URL_NOT_FETCHED: Rejected,
-    Kind.REPLY_GONE: Rejected,
-}
+def of_content(code="content_refused"):
+    return Rejected(Status.FAILED, code, "")
 
 
-@pytest.mark.parametrize("row", telegram.ERRORS, ids=lambda row: f"{row.error_code}-{row.text or 'else'}")
-def test_every_row_of_the_table_is_reached(row: ErrorRow):
-    outcome = telegram.classify(TEXT_CALL, refusal(row.error_code, f"Somewhat: {row.text.upper()} somehow"))
-    assert type(outcome) is OUTCOME_OF[row.kind]
-    if isinstance(outcome, Sent):
-        assert outcome.platform_ids == ()
-        return
-    assert outcome.code == row.code
-    assert outcome.provider_code == str(row.error_code)
-    assert bool(outcome.learned.blocked) is row.blocked
-    if isinstance(outcome, Rejected):
-        theirs = row.kind in (Kind.RECIPIENT, Kind.MOVED)
-        assert outcome.status is (Status.UNDELIVERED if theirs else Status.FAILED)
+def of_recipient(code="recipient_refused", *, blocked=None):
+    return Rejected(Status.UNDELIVERED, code, "", learned=Learned(blocked=blocked))
+
+
+def of_account(code):
+    return AccountDown(code, "")
+
+
+FAULT = Retry("platform_unavailable", "")
+FLOOD = Retry("rate_limited", "", 7.0, Scope.RECIPIENT, throttled=True)
+MOVED = Retry("recipient_unknown", "", again=Again.NEW_ADDRESS, learned=Learned(moved_to="-1001234567890"))
+#: The Bot API's own texts, with the code they come with → the outcome for a text, without its words.
+TEXTS = [
+    (400, "Logged out", of_account("account_setup")),
+    (400, "FROZEN_METHOD_INVALID", of_account("account_policy")),
+    (400, "group chat was upgraded to a supergroup chat", of_recipient("recipient_unknown")),
+    (400, "chat not found", of_recipient("recipient_unknown")),
+    (400, "private chat not found", of_recipient("recipient_unknown")),
+    (400, "PEER_ID_INVALID", of_recipient("recipient_unknown")),
+    (400, "not enough rights to send photos to the chat", of_recipient()),
+    (400, "have no write access to the chat", of_recipient()),
+    (400, "CHAT_WRITE_FORBIDDEN", of_recipient()),
+    (400, "CHAT_RESTRICTED", of_recipient()),
+    (400, "TOPIC_CLOSED", of_recipient()),
+    (400, "VOICE_MESSAGES_FORBIDDEN", of_recipient()),
+    (400, "message to be replied not found", of_content()),
+    (400, "message thread not found", of_content()),
+    (400, "message is too long", of_content()),
+    (400, "message caption is too long", of_content()),
+    (400, "text is too long", of_content()),
+    (400, "message text is empty", of_content()),
+    (400, "text must be non-empty", of_content()),
+    (400, "can't parse entities: Unsupported start tag", of_content()),
+    (400, "can't parse reply keyboard markup JSON object", of_content()),
+    (400, "object expected as reply markup", of_content()),
+    (400, "BUTTON_DATA_INVALID", of_content()),
+    (400, "BUTTON_URL_INVALID", of_content()),
+    (400, "inline keyboard button URL 'x' is invalid: unsupported scheme", of_content()),
+    (400, "Text buttons are unallowed in the inline keyboard", of_content()),
+    (400, "reply markup is too long", of_content()),
+    (400, "REPLY_MARKUP_TOO_LONG", of_content()),
+    (400, "BUTTON_TYPE_INVALID", of_content()),
+    (400, "invalid location specified", of_content()),
+    (400, "strings must be encoded in UTF-8", of_content()),
+    (400, "failed to get HTTP URL content", of_content("media_refused")),
+    (400, "wrong file identifier/HTTP URL specified", of_content("media_refused")),
+    (400, "wrong remote file identifier specified: can't unserialize it", of_content("media_refused")),
+    (400, "wrong type of the web page content", of_content("media_refused")),
+    (400, "file must be non-empty", of_content("media_refused")),
+    (
+        400,
+        "file of size 11 bytes is too big for a photo; the maximum size is 10485760 bytes",
+        of_content("media_refused"),
+    ),
+    (400, "file is too big", of_content("media_refused")),
+    (400, "PHOTO_INVALID_DIMENSIONS", of_content("media_refused")),
+    (400, "IMAGE_PROCESS_FAILED", of_content("media_refused")),
+    (400, "photo has unsupported extension. Use one of .jpg, .png", of_content("media_refused")),
+    (400, "there is no photo in the request", of_content("media_refused")),
+    (400, "there is no video in the request", of_content("media_refused")),
+    (400, "there is no audio in the request", of_content("media_refused")),
+    (400, "there is no voice in the request", of_content("media_refused")),
+    (400, "there is no document in the request", of_content("media_refused")),
+    (400, "something new", of_content()),
+    (401, "invalid api-id/api-hash", of_account("account_setup")),
+    (401, "Unauthorized", of_account("account_credentials")),
+    (401, "invalid token specified", of_account("account_credentials")),
+    (401, "something new", of_account("account_credentials")),
+    (404, "Not Found: method not found", of_account("account_setup")),
+    (404, "Not Found", of_account("account_credentials")),
+    (404, "something new", of_account("account_credentials")),
+    (409, "Conflict: terminated by other getUpdates request", of_account("account_setup")),
+    (409, "Conflict: can't use getUpdates method while webhook is active", of_account("account_setup")),
+    (409, "Conflict: terminated by setWebhook request", of_account("account_setup")),
+    (409, "something new", of_account("account_setup")),
+    (421, "Misdirected Request", of_account("account_setup")),
+    (421, "something new", of_account("account_setup")),
+    (403, "Forbidden: bot was blocked by the user", of_recipient("recipient_blocked", blocked=True)),
+    (403, "Forbidden: user is deactivated", of_recipient("recipient_unreachable", blocked=True)),
+    (403, "Forbidden: bot can't initiate conversation with a user", of_recipient("recipient_unreachable")),
+    (403, "Forbidden: the group chat was deleted", of_recipient("recipient_unknown", blocked=True)),
+    (403, "Forbidden: the bot can't send messages to the bot", of_recipient()),
+    (403, "Forbidden: bot can't send messages to bots", of_recipient()),
+    (403, "Forbidden: bot was kicked from the group chat", of_recipient(blocked=True)),
+    (403, "Forbidden: bot was kicked from the supergroup chat", of_recipient(blocked=True)),
+    (403, "Forbidden: bot was kicked from the channel chat", of_recipient(blocked=True)),
+    (403, "Forbidden: bot is not a member of the channel chat", of_recipient()),
+    (403, "something new", of_recipient()),
+    (413, "Request Entity Too Large", of_content()),
+    (413, "something new", of_content()),
+    (429, "Too Many Requests: retry after 7", FLOOD),
+    (429, "something new", replace(FLOOD, after=None)),
+    (500, "Internal Server Error: sent message was immediately deleted and can't be returned", Sent(())),
+    (500, "restart", FAULT),
+    (500, "Internal Server Error", FAULT),
+    (500, "something new", FAULT),
+    (502, "something new", FAULT),
+    (503, "something new", FAULT),
+    (504, "something new", FAULT),
+]
+
+
+@pytest.mark.parametrize(("number", "text", "expected"), TEXTS, ids=lambda value: str(value)[:60])
+def test_every_text_of_the_bot_api(number, text, expected):
+    for words in (text, text.upper()):  # the texts are no contract, least of all their case
+        outcome = telegram.classify(TEXT_CALL, refusal(number, f"Bad Request: {words}"))
+        if isinstance(outcome, Sent):
+            assert outcome == expected
+            continue
+        assert replace(outcome, reason="", provider_code="") == expected
+        assert outcome.provider_code == str(number)
+        assert outcome.code in errors.ERRORS
+
+
+def test_every_text_has_its_row_and_every_row_its_text():
+    reached = set()
+    for number, text, _ in TEXTS:
+        fitting = (row for row in telegram.ERRORS if row.error_code == number and row.text in text.lower())
+        row = next(fitting)
+        assert bool(row.text) is (text != "something new"), text
+        reached.add(row)
+    assert reached == set(telegram.ERRORS)
+
+
+def test_group_that_became_a_supergroup_is_written_to_once_more_and_no_more():
+    moved = refusal(
+        400, "group chat was upgraded to a supergroup chat", parameters={"migrate_to_chat_id": -1001234567890}
+    )
+    assert replace(telegram.classify(TEXT_CALL, moved), reason="", provider_code="") == MOVED
+    there = Call(1, "POST", TEXT_CALL.url, (), {"chat_id": -1001234567890, "text": "x"})
+    assert replace(telegram.classify(there, moved), reason="", provider_code="") == of_recipient("recipient_unknown")
 
 
 @pytest.mark.parametrize(
@@ -798,10 +906,30 @@ answer_bodies = st.one_of(
 def test_every_answer_has_an_outcome(call, answer):
     outcome = telegram.classify(call, answer)
     assert isinstance(outcome, Outcome)
+    assert telegram.classify(call, answer) == outcome
     if not isinstance(outcome, Sent):
         assert outcome.code in errors.ERRORS
         assert outcome.reason
         outcome.reason.encode()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.builds(Answer, st.sampled_from([200, 400, 403, 429, 500]), st.just({}), answer_bodies))
+@example(refusal(400, "failed to get HTTP URL content"))
+@example(refusal(400, "message to be replied not found"))
+@example(refusal(400, "upgraded", parameters={"migrate_to_chat_id": -1001}))
+def test_an_answer_that_stays_the_same_names_each_cure_once(answer):
+    message = seed("image", {"media": {"url": URL, "name": ""}}, reply_id="mine")
+    taken, address = set(), "1001"
+    while True:
+        reply = ReplyTarget(f"{address}:55", address)
+        rendering = render(message, address, reply=reply, again={1: frozenset(taken)})
+        outcome = telegram.classify(rendering.calls[0], answer)
+        if not isinstance(outcome, Retry) or outcome.again is None:
+            break
+        assert outcome.again not in taken
+        taken.add(outcome.again)
+        address = outcome.learned.moved_to or address
 
 
 # --- webhooks ---------------------------------------------------------------------------------------------------------

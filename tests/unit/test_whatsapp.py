@@ -3,13 +3,14 @@
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kurir.channels import whatsapp, whatsapp_webhooks
+from kurir.channels import graph, whatsapp, whatsapp_webhooks
 from kurir.channels.base import (
     AccountDown,
     Again,
@@ -35,7 +36,6 @@ from kurir.channels.base import (
     WebhookRequest,
     WebhookUnreadable,
 )
-from kurir.channels.whatsapp_errors import Kind
 from kurir.domain import recipient as recipients
 from kurir.domain.account import Account, LineSettings, WhatsAppSettings
 from kurir.domain.errors import ERRORS as REGISTRY
@@ -194,6 +194,9 @@ def test_provider_response(case: dict[str, Any]) -> None:
     if "retry_after_s" in expected:
         assert isinstance(outcome, Retry)
         assert outcome.after == expected["retry_after_s"]
+    if "first_delay_s" in expected:
+        assert isinstance(outcome, Retry)
+        assert (outcome.after, outcome.base) == (None, expected["first_delay_s"])
     if expected["class"] == "window_closed":
         assert getattr(outcome, "code", "") == "window_closed"
     assert getattr(outcome, "code", "not_reached") in REGISTRY
@@ -615,30 +618,87 @@ def answered(status: int, error: dict[str, Any], *, headers: dict[str, str] | No
     return whatsapp.classify(call, Answer(status, headers or {}, json.dumps({"error": error}).encode()))
 
 
-@pytest.mark.parametrize("code", sorted(whatsapp.ERRORS))
-def test_every_row_of_the_table_has_its_outcome(code: int) -> None:
-    row = whatsapp.ERRORS[code]
-    outcome = answered(400, {"code": code, "message": "words"})
-    expected = {
-        Kind.TRANSIENT: Retry,
-        Kind.THROTTLED: Retry,
-        Kind.AMBIGUOUS: Unknown,
-        Kind.CONTENT: Rejected,
-        Kind.RECIPIENT: Rejected,
-        Kind.ACCOUNT: AccountDown,
-    }
-    assert type(outcome) is expected[row.kind]
-    assert outcome.code in REGISTRY
-    assert outcome.provider_code == str(code)
-    assert "words" in outcome.reason
-    if isinstance(outcome, Retry):
-        assert (outcome.scope, outcome.after or 0, outcome.throttled) == (
-            row.scope,
-            row.after,
-            row.kind is Kind.THROTTLED,
-        )
-    if isinstance(outcome, Rejected):
-        assert outcome.status == (Status.UNDELIVERED if row.kind is Kind.RECIPIENT else Status.FAILED)
+def throttled(scope: Scope, base: float = 0, growth: float = 2) -> Retry:
+    return Retry("rate_limited", "", scope=scope, throttled=True, base=base, growth=growth)
+
+
+def transient(scope: Scope = Scope.PART, base: float = 2, growth: float = 2, attempts: int = 0) -> Retry:
+    return Retry("platform_unavailable", "", scope=scope, attempts=attempts, base=base, growth=growth)
+
+
+def of_content(code: str = "content_refused") -> Rejected:
+    return Rejected(Status.FAILED, code, "")
+
+
+def of_recipient(code: str = "recipient_refused") -> Rejected:
+    return Rejected(Status.UNDELIVERED, code, "")
+
+
+def of_account(code: str) -> AccountDown:
+    return AccountDown(code, "")
+
+
+FILE_LATER = Retry("media_refused", "", attempts=2, base=60, growth=1)
+#: Meta's pages "Error codes" and "Rate limiting" as data: what the error object says → the outcome, without its words.
+PAGES: list[tuple[tuple[int, ...], dict[str, Any], Any]] = [
+    ((0, 104, 190), {}, of_account("account_credentials")),
+    ((190,), {"error_subcode": 463}, of_account("account_credentials")),
+    ((1,), {}, Unknown("ambiguous_error", "")),
+    ((2, 131016, 133004), {}, transient()),
+    ((3, 10, 131005, *range(200, 300)), {}, of_account("account_permission")),
+    ((4,), {}, throttled(Scope.ACCOUNT, 60)),
+    ((17, 32, 341, 613, 80007, 80008), {}, throttled(Scope.ACCOUNT)),
+    ((33,), {}, of_account("account_setup")),
+    ((100,), {"error_subcode": 33}, of_account("account_setup")),
+    ((100,), {}, of_content()),
+    ((100,), {"message": "API calls from the server require an appsecret_proof argument"}, of_account("account_setup")),
+    ((100,), {"error_data": {"details": "text.body: appsecret_proof is no text"}}, of_content()),
+    ((368, 131031, 131064), {}, of_account("account_policy")),
+    ((130403, 130472, 130497, 131021, 131049, 131050, 137000), {}, of_recipient()),
+    ((130429,), {}, throttled(Scope.ACCOUNT, 1)),
+    ((131000,), {}, transient(attempts=3)),
+    ((131008, 131009, 131051, 131055, 131059, 131062, 132068), {}, of_content()),
+    ((131014, 131053), {"error_data": {"details": "weblink failed with http code 404"}}, of_content("media_refused")),
+    ((131014, 131053), {"error_data": {"details": "weblink failed with http code 503"}}, FILE_LATER),
+    ((131014, 131053), {"error_data": {"details": "weblink failed with http code 5031"}}, of_content("media_refused")),
+    ((131014, 131053), {"error_data": {"details": "The download timed out"}}, FILE_LATER),
+    ((131014, 131053), {"error_data": "Connection Time-out"}, FILE_LATER),
+    ((131014, 131052, 131053), {}, of_content("media_refused")),
+    ((131026,), {}, of_recipient("recipient_unreachable")),
+    ((131030, 131037, 131045, 133010, 134102), {}, of_account("account_setup")),
+    ((131042, 131044, 134011), {}, of_account("account_payment")),
+    ((131047,), {}, of_recipient("window_closed")),
+    ((131048,), {}, throttled(Scope.ACCOUNT, 3600)),
+    ((131056,), {}, throttled(Scope.RECIPIENT, 1, 4)),
+    ((131057, 2494100), {}, transient(Scope.ACCOUNT)),
+    ((131063, 132000, 132001, 132005, 132007, 132008, 132012, 132018), {}, of_content("template_refused")),
+    ((132015, 132016, 134100), {}, of_content("template_refused")),
+    ((132069,), {}, throttled(Scope.PART)),
+    ((133000, 133005, 133006, 133008, 133009, 133015, 133016), {}, of_account("account_setup")),
+    ((134101,), {}, transient(base=600, growth=1)),
+    ((135000,), {}, Retry("content_refused", "", attempts=2, base=2)),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "more", "expected"),
+    [(code, more, expected) for codes, more, expected in PAGES for code in codes],
+    ids=lambda value: str(value) if isinstance(value, int | dict) else type(value).__name__,
+)
+def test_every_row_of_metas_pages(code: int, more: dict[str, Any], expected: Any) -> None:
+    for status in (200, 400, 403, 500):  # the page names none since 2026
+        outcome = answered(status, {"code": code, "message": "words", **more})
+        subcode = f"/{more['error_subcode']}" if "error_subcode" in more else ""
+        assert replace(outcome, reason="", provider_code="") == expected
+        assert outcome.provider_code == f"{code}{subcode}"
+        assert outcome.code in REGISTRY
+        said = graph.error_of(Answer(status, {}, json.dumps({"error": {"message": "words", **more}}).encode()))
+        assert said is not None
+        assert outcome.reason.endswith(f"; WhatsApp says: {said.message}")
+
+
+def test_no_row_of_the_table_is_without_its_page() -> None:
+    assert set(whatsapp.ERRORS) == {code for codes, _, _ in PAGES for code in codes}
 
 
 @pytest.mark.parametrize(
@@ -669,16 +729,71 @@ def test_what_the_platform_calls_transient_is_tried_again_but_for_an_ambiguous_c
     assert answered(400, {"code": 131056, "is_transient": True}).scope is Scope.RECIPIENT
 
 
-def test_the_wait_is_the_longer_of_the_pages_and_the_headers() -> None:
+def test_a_limit_that_is_reached_waits_as_the_header_says_and_not_less_than_the_page() -> None:
     usage = {"x-business-use-case-usage": json.dumps({"1": [{"estimated_time_to_regain_access": 2}]})}
-    assert answered(400, {"code": 4}).after == 60
+    assert answered(400, {"code": 4}).after is None
     assert answered(400, {"code": 4}, headers=usage).after == 120
-    assert answered(400, {"code": 131056}).after is None
+    assert answered(400, {"code": 80007}, headers=usage).after == 120
+    assert answered(400, {"code": 131048}, headers=usage).after == 3600
+    # A fault of the platform is not the limit that the header is about.
+    assert answered(500, {"code": 131016}, headers=usage).after is None
+    bare = whatsapp.classify(CALL, Answer(429, usage, b"slow down"))
+    assert isinstance(bare, Retry)
+    assert bare.after == 120
+
+
+USAGE = {
+    "x-app-usage": '{"call_count":28,"total_time":25,"total_cputime":26}',
+    "x-business-use-case-usage": '{"1":[{"type":"whatsapp","call_count":104.5,"total_cputime":25,"total_time":2,'
+    '"estimated_time_to_regain_access":0},{"estimated_time_to_regain_access":5}],"2":[{"call_count":9}]}',
+}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, USAGE, b'{"messages":[{"id":"wamid.1"}]}'),
+        Answer(200, USAGE, b"<html>"),
+        Answer(429, USAGE, b"slow down"),
+        *(Answer(400, USAGE, json.dumps({"error": {"code": code}}).encode()) for code in (1, 2, 4, 100, 131026, 190)),
+    ],
+    ids=lambda answer: f"{answer.status} {answer.body.decode()}",
+)
+def test_every_outcome_teaches_how_much_of_the_limits_is_used(answer: Answer) -> None:
+    learned = whatsapp.classify(CALL, answer).learned
+    assert (learned.usage, learned.regain_seconds) == (104.5, 300.0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "usage", "regain"),
+    [
+        ({}, None, None),
+        ({"x-app-usage": '{"call_count":0}'}, 0.0, None),
+        ({"x-app-usage": '{"total_cputime":"28"}'}, 28.0, None),
+        ({"x-app-usage": '{"call_count":-4,"estimated_time_to_regain_access":5}'}, 0.0, None),
+        ({"x-app-usage": '[{"call_count":5}]'}, None, None),
+        ({"x-app-usage": '{"call_count":true,"total_time":null,"total_cputime":NaN}'}, None, None),
+        ({"x-app-usage": '{"call_count":Infinity}'}, 1e6, None),
+        ({"x-app-usage": '{"call_count":1' + "0" * 400 + "}"}, 1e6, None),
+        ({"x-app-usage": '{"call_count":1' + "0" * 5000 + "}"}, None, None),
+        ({"x-app-usage": '{"call_count":7}' + " " * 40_000}, None, None),
+        ({"x-business-use-case-usage": '{"1":[{"estimated_time_to_regain_access":1e300}]}'}, None, 604_800.0),
+        ({"x-business-use-case-usage": '{"1":[{"estimated_time_to_regain_access":0.5}]}'}, None, 30.0),
+        ({"x-business-use-case-usage": '{"1":{"call_count":5},"2":[3,{"total_time":6}]}'}, 6.0, None),
+        ({"x-business-use-case-usage": json.dumps({"1": [{"call_count": n} for n in range(100)]})}, 31.0, None),
+        ({"x-business-use-case-usage": "[" * 30_000}, None, None),
+    ],
+)
+def test_usage_headers_of_every_kind(headers: dict[str, str], usage: float | None, regain: float | None) -> None:
+    learned = graph.usage_of(headers)
+    assert (learned.usage, learned.regain_seconds) == (usage, regain)
 
 
 def test_content_refused_with_a_quote_is_tried_once_without_it() -> None:
     assert answered(400, {"code": 131009}, reply_id="wamid.A").again is Again.WITHOUT_QUOTE
     assert isinstance(answered(400, {"code": 131053}, reply_id="wamid.A"), Rejected)
+    # Once more at most, so not once without the quote and once more after that.
+    assert answered(400, {"code": 135000}, reply_id="wamid.A").again is None
 
 
 @pytest.mark.parametrize(
@@ -772,7 +887,7 @@ BODIES = st.one_of(
     (JSON | ERROR_BODIES | SENT_BODIES).map(lambda value: json.dumps(value).encode()),
 )
 HEADERS = st.dictionaries(
-    st.sampled_from(["x-business-use-case-usage", "retry-after", "date"]),
+    st.sampled_from(["x-business-use-case-usage", "x-app-usage", "retry-after", "date"]),
     st.text(max_size=20)
     | JSON.map(json.dumps)
     | st.sampled_from(
@@ -794,6 +909,9 @@ CALL = rendered(body(text="x", reply_id="wamid.A")).calls[0]
 def test_every_answer_has_an_outcome(answer: Answer | NoAnswer, call: Call) -> None:
     outcome = whatsapp.classify(call, answer)
     assert isinstance(outcome, OUTCOMES)
+    assert whatsapp.classify(call, answer) == outcome
+    assert outcome.learned.usage is None or 0 <= outcome.learned.usage <= 1e6
+    assert outcome.learned.regain_seconds is None or 0 < outcome.learned.regain_seconds <= 604_800
     if isinstance(outcome, Sent):
         assert outcome.status is Status.PENDING
         assert all(isinstance(one, str) and one.strip() for one in outcome.platform_ids)
@@ -803,6 +921,19 @@ def test_every_answer_has_an_outcome(answer: Answer | NoAnswer, call: Call) -> N
     said = answer.json() if isinstance(answer, Answer) else None
     if said is not None and isinstance(said.get("error"), dict):
         assert not isinstance(outcome, Sent)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.builds(Answer, st.integers(100, 599), HEADERS, BODIES))
+@example(Answer(400, {}, b'{"error":{"code":131009}}'))
+def test_an_answer_that_stays_the_same_names_each_cure_once(answer: Answer) -> None:
+    request, taken = body(text="x", reply_id="wamid.A"), set[Again]()
+    outcome = whatsapp.classify(rendered(request).calls[0], answer)
+    while isinstance(outcome, Retry) and outcome.again is not None:
+        assert outcome.again not in taken
+        taken.add(outcome.again)
+        outcome = whatsapp.classify(rendered(request, again={1: frozenset(taken)}).calls[0], answer)
+    assert taken <= {Again.WITHOUT_QUOTE}
 
 
 # --- Webhooks ---------------------------------------------------------------------------------------------------------
@@ -892,6 +1023,7 @@ def test_a_status_without_id_or_time_is_ignored(broken: dict[str, Any]) -> None:
         (131047, "window_closed"),
         (131026, "recipient_unreachable"),
         (131053, "media_refused"),
+        (135000, "content_refused"),
         (131042, "account_payment"),
         (131000, "delivery_failed"),
         (130429, "delivery_failed"),

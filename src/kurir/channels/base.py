@@ -210,6 +210,10 @@ class Learned:
 
     ``alias``: the platform's own spelling of the address. ``moved_to``: the address that replaces it. ``blocked``: the
     person blocked us (or no longer exists). ``quote_tokens``: one a message sent, "" where none. ``asset_id``: of media.
+
+    ``usage``: how much of its call limits the account has used, in percent of the fullest one, and over 100 where it is
+    beyond; None where the platform did not say. ``regain_seconds``: how long until a limit that is reached lets calls
+    pass again, in seconds; None where none is reached. Only Meta's two channels tell these ("Rate limiting").
     """
 
     alias: str = ""
@@ -217,6 +221,8 @@ class Learned:
     blocked: bool | None = None
     quote_tokens: tuple[str, ...] = ()
     asset_id: str = ""
+    usage: float | None = None
+    regain_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +236,15 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Not sent; to be tried again, ``after`` seconds where the platform named them.
+    """Not sent; to be tried again.
+
+    ``after`` is the wait in seconds that this very answer names, None where it names none. Then ``base`` and ``growth``
+    shape the waits as the platform's documentation does for this kind of error: the n-th wait, from 0, is
+    ``base · growthⁿ`` seconds, and none is shorter than ``base``, which some pages name as the least. ``base`` 0 stands
+    for a documentation that names no number: the settings decide.
 
     ``throttled`` tells a rate limit from a transient fault. ``again`` names a cure that is taken at once. ``attempts``
-    bounds the tries where the platform's sheet does (0: the settings decide).
+    bounds the tries, the first one counted, where the platform's documentation does (0: the settings decide).
     """
 
     code: str
@@ -245,6 +256,8 @@ class Retry:
     attempts: int = 0
     provider_code: str = ""
     learned: Learned = Learned()
+    base: float = 0.0
+    growth: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,13 +372,15 @@ class Capabilities:
     """What a channel can do, for the docs' capability table. Each value is ``native``, ``degraded`` or ``no``.
 
     ``types`` maps a message type to how it is shown and a short note. ``receipts`` are the statuses that the platform
-    reports by webhook after its answer.
+    reports by webhook after its answer. ``tells_throttle_scope``: its rate limit errors tell whether they mean one
+    recipient or the whole account.
     """
 
     types: Mapping[str, tuple[str, str]]
     receipts: tuple[Status, ...]
     final_status: Status
     idempotent: bool
+    tells_throttle_scope: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,34 +1,60 @@
 """What Meta's two channels share: signature, handshake, error object, usage headers.
 
-Sources: Meta's pages "Webhooks: getting started" (signature over the raw bytes, handshake), "Rate limiting"
-(X-Business-Use-Case-Usage in minutes), "Error codes"; gathered in the WhatsApp sheet §4–5 and the Messenger sheet §4–5.
+Sources: Meta's pages "Webhooks: getting started" (signature over the raw bytes, handshake), "Rate limiting" (the usage
+headers: percentages, and minutes until access is regained), "Securing Graph API requests" (appsecret_proof), "Error
+codes".
 """
 
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
-from kurir.channels.base import Answer, Handshake, JsonObject, WebhookRejected, WebhookRequest, WebhookUnreadable
+from kurir.channels.base import (
+    Answer,
+    Handshake,
+    JsonObject,
+    Learned,
+    Outcome,
+    WebhookRejected,
+    WebhookRequest,
+    WebhookUnreadable,
+)
 from kurir.channels.text import storable
 
 #: No code of the platform: the real ones are small, and -1 is one of Messenger's.
 NO_CODE: Final = -(2**31)
 
+#: The headers that say how much of the call limits is used: one object of the app; lists of objects by business, at most
+#: 32 of them ("Rate limiting").
+_APP_USAGE: Final = "x-app-usage"
+_BUSINESS_USAGE: Final = "x-business-use-case-usage"
+_USAGE_OBJECTS: Final = 32
+_PERCENTAGES: Final = ("call_count", "total_cputime", "total_time")
+_REGAIN_MINUTES: Final = "estimated_time_to_regain_access"
+#: Bounds of ours on what a header is believed: 32 objects take about 5 kB; ten thousand times the limit; one week.
+_LONGEST_HEADER: Final = 32 * 1024
+_HIGHEST_PERCENTAGE: Final = 1e6
+_LONGEST_REGAIN_MINUTES: Final = 7 * 24 * 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class GraphError:
-    """The ``error`` object of a Graph answer. Decide on ``code``, ``subcode`` and ``is_transient`` only: texts change.
+    """The ``error`` object of a Graph answer. Decide on ``code``, ``subcode`` and ``is_transient``: texts change.
 
-    ``code`` is ``NO_CODE`` when the object names none; 0 is a code of its own (authentication).
+    ``code`` is ``NO_CODE`` when the object names none; 0 is a code of its own (authentication). ``message`` is the most
+    telling of the object's texts, ``title`` its member ``message``, which names a parameter where one is at fault.
     """
 
     code: int
     subcode: int
     is_transient: bool
     message: str
+    title: str = ""
 
     @property
     def provider_code(self) -> str:
@@ -36,6 +62,15 @@ class GraphError:
         if self.code == NO_CODE:
             return ""
         return f"{self.code}/{self.subcode}" if self.subcode else str(self.code)
+
+    @property
+    def wants_proof(self) -> bool:
+        """Whether the app requires an ``appsecret_proof``, or refuses the one given: 100 with that parameter's name.
+
+        The name of a parameter is neither translated nor reworded. The fault is the app's settings', so it concerns
+        every message, where any other 100 is about this one.
+        """
+        return self.code == 100 and "appsecret_proof" in self.title
 
 
 def error_of(answer: Answer) -> GraphError | None:
@@ -47,30 +82,71 @@ def error_of(answer: Answer) -> GraphError | None:
     details = error.get("error_data")
     text = details.get("details") if isinstance(details, dict) else None
     # ``error_data`` was a plain string in old versions.
-    texts = (text, details, error.get("error_user_msg"), error.get("message"))
+    title = error.get("message")
+    texts = (text, details, error.get("error_user_msg"), title)
     return GraphError(
         code=_integer(error.get("code"), otherwise=NO_CODE),
         subcode=_integer(error.get("error_subcode")),
         is_transient=error.get("is_transient") is True,
         message=storable(next((one for one in texts if isinstance(one, str) and one), "")[:500]),
+        title=storable(title[:500]) if isinstance(title, str) else "",
     )
 
 
-def regain_seconds(headers: Mapping[str, str]) -> float | None:
-    """Return the wait that the usage header names, in seconds; None when it names none.
+def usage_of(headers: Mapping[str, str]) -> Learned:
+    """Return what the usage headers teach; an empty Learned where there are none that can be read.
 
-    ``X-Business-Use-Case-Usage`` maps an id to a list of objects; ``estimated_time_to_regain_access`` is in minutes.
+    ``X-App-Usage: {"call_count": 28, "total_time": 25, "total_cputime": 25}``, and
+    ``X-Business-Use-Case-Usage: {"<id>": [{"type": "whatsapp", "call_count": 95, "total_cputime": 20, "total_time": 20,
+    "estimated_time_to_regain_access": 5}]}``: percentages, and minutes. Total: whatever the bytes, and each number is
+    clamped to what can be meant.
     """
+    businesses = list(islice(_business_objects(headers), _USAGE_OBJECTS))
+    percentages = [
+        percentage
+        for entry in (_decoded(headers.get(_APP_USAGE, "")), *businesses)
+        for name in _PERCENTAGES
+        for percentage in _amount(entry.get(name), _HIGHEST_PERCENTAGE)
+    ]
+    minutes = [one for entry in businesses for one in _amount(entry.get(_REGAIN_MINUTES), _LONGEST_REGAIN_MINUTES)]
+    return Learned(usage=max(percentages, default=None), regain_seconds=max(minutes, default=0.0) * 60 or None)
+
+
+def with_usage(outcome: Outcome, usage: Learned) -> Outcome:
+    """Return *outcome* with the usage of *usage* beside whatever else it taught."""
+    if usage.usage is None and usage.regain_seconds is None:
+        return outcome
+    learned = replace(outcome.learned, usage=usage.usage, regain_seconds=usage.regain_seconds)
+    return replace(outcome, learned=learned)
+
+
+def _business_objects(headers: Mapping[str, str]) -> Iterator[JsonObject]:
+    for entries in _decoded(headers.get(_BUSINESS_USAGE, "")).values():
+        yield from (entry for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, dict))
+
+
+def _decoded(header: str) -> JsonObject:
+    """Return the JSON object in *header*; {} when it is anything else, or longer than any that is meant."""
+    if len(header) > _LONGEST_HEADER:
+        return {}
     try:
-        usage = json.loads(headers.get("x-business-use-case-usage", ""))
+        value = json.loads(header)
     except (ValueError, RecursionError):
-        return None
-    minutes = 0
-    for entries in usage.values() if isinstance(usage, dict) else ():
-        for entry in entries if isinstance(entries, list) else ():
-            if isinstance(entry, dict):
-                minutes = max(minutes, _integer(entry.get("estimated_time_to_regain_access")))
-    return minutes * 60.0 if minutes > 0 else None
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _amount(value: object, largest: float) -> list[float]:
+    """Return *value* as an amount of 0 to *largest*, in a list; [] where it is no number."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
+        value = int(value)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or (isinstance(value, float) and math.isnan(value))
+    ):
+        return []
+    return [float(min(max(value, 0), largest))]
 
 
 def verify(request: WebhookRequest, *, app_secret: str, verify_token: str) -> Handshake | None:

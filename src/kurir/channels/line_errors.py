@@ -32,7 +32,7 @@ class ErrorRow:
     """One refusal: ``says`` is a part of LINE's message in lower case, ``field`` the end of a detail's property.
 
     ``status`` 500 stands for every 5xx. ``bare`` is true where the status alone says it, also when the body is not
-    LINE's (a proxy's page). ``code`` is of our registry.
+    LINE's (a proxy's page). ``anywhere`` is true where the words may stand in a detail too. ``code`` is of our registry.
     """
 
     status: int
@@ -41,6 +41,7 @@ class ErrorRow:
     says: str = ""
     field: str = ""
     bare: bool = False
+    anywhere: bool = False
 
 
 #: The first row that fits decides. A row without ``says`` and ``field`` stands for every other message of its status.
@@ -70,7 +71,8 @@ ERRORS: Final = (
     ErrorRow(413, Kind.CONTENT, "content_refused", bare=True),
     ErrorRow(415, Kind.CONTENT, "content_refused", bare=True),
     ErrorRow(422, Kind.RECIPIENT, "recipient_unreachable", says="failed to send messages"),
-    ErrorRow(429, Kind.ACCOUNT, "account_quota", says="monthly limit"),
+    # Tried again within the month it is refused again, so it must not pass for the rate limit, wherever it is said.
+    ErrorRow(429, Kind.ACCOUNT, "account_quota", says="monthly limit", anywhere=True),
     ErrorRow(429, Kind.RATE, "rate_limited", says="api rate limit", bare=True),
     # Many messages to one user, or concurrent operations on one: LINE documents the case, not its words.
     ErrorRow(429, Kind.RECIPIENT_RATE, "rate_limited"),
@@ -87,9 +89,10 @@ OTHER: Final = ErrorRow(0, Kind.CONTENT, "content_refused")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The body of a refusal, read: LINE's message, the properties its details name, and both as one sentence."""
+    """The body of a refusal, read: LINE's message, its details' words and properties, and all as one sentence."""
 
     message: str
+    words: tuple[str, ...]
     fields: tuple[str, ...]
     sentence: str
 
@@ -101,9 +104,10 @@ def read(body: Mapping[str, Any] | None) -> Refusal | None:
         return None
     given = body.get("details")
     details = [detail for detail in given if isinstance(detail, dict)] if isinstance(given, list) else []
+    words = tuple(detail["message"] for detail in details if isinstance(detail.get("message"), str))
     fields = tuple(clean(detail["property"]) for detail in details if isinstance(detail.get("property"), str))
     said = [" ".join(str(detail.get(key, "")) for key in ("property", "message")).strip() for detail in details]
-    return Refusal(message, fields, clean("; ".join(filter(None, [message, *said])))[:500])
+    return Refusal(message, words, fields, clean("; ".join(filter(None, [message, *said])))[:500])
 
 
 def find(status: int, refusal: Refusal | None) -> ErrorRow | None:
@@ -112,11 +116,17 @@ def find(status: int, refusal: Refusal | None) -> ErrorRow | None:
     rows = [row for row in ERRORS if row.status == status]
     if refusal is None:
         return next((row for row in rows if row.bare), None)
-    said = refusal.message.lower().replace("‘", "'").replace("’", "'")
+    said = _plain(refusal.message)
+    everywhere = " · ".join((said, *map(_plain, refusal.words)))
     for row in rows:
-        if row.says in said and (not row.field or _names(refusal.fields, row.field)):
+        if row.says in (everywhere if row.anywhere else said) and (not row.field or _names(refusal.fields, row.field)):
             return row
     return OTHER if 400 <= status <= 499 else None
+
+
+def _plain(words: str) -> str:
+    """Return *words* in lower case, with straight quotes and single blanks: LINE promises none of these."""
+    return " ".join(words.lower().replace("‘", "'").replace("’", "'").split())
 
 
 def _names(fields: Sequence[str], field: str) -> bool:

@@ -48,14 +48,17 @@ class Verdict(Enum):
 class Meaning:
     """One row of the table.
 
-    ``code`` is ours, ``text`` says what happened. ``after`` is the least wait in seconds, ``attempts`` the most tries,
-    0 where nothing bounds them. ``again`` is a cure, tried before the verdict falls, where the call lends itself to it.
+    ``code`` is ours, ``text`` says what happened. ``base`` is the first wait in seconds that Meta's pages name, also
+    their least one, ``growth`` the factor from one wait to the next, ``attempts`` the most tries; 0 where the pages are
+    silent. ``again`` is a cure, tried before the verdict falls, where the call lends itself to it. A refusal of the
+    content with ``attempts`` is tried so often where Messenger itself fetches the file, then it is final.
     """
 
     verdict: Verdict
     code: str
     text: str
-    after: float | None = None
+    base: float = 0.0
+    growth: float = 2.0
     scope: Scope = Scope.PART
     attempts: int = 0
     again: Again | None = None
@@ -65,7 +68,8 @@ class Meaning:
 #: without a parent.
 ANY: Final = 0
 
-_TRANSIENT = Meaning(Verdict.TRANSIENT, "platform_unavailable", "Messenger has a temporary fault")
+#: The ladder of a passing fault of the Graph API is 2, 4, 8, 16, 32 … seconds.
+_TRANSIENT = Meaning(Verdict.TRANSIENT, "platform_unavailable", "Messenger has a temporary fault", base=2.0)
 _THROTTLED = Meaning(Verdict.THROTTLED, "rate_limited", "a rate limit of the page was reached", scope=Scope.ACCOUNT)
 _CONTENT = Meaning(Verdict.CONTENT, "content_refused", "Messenger refuses a field of the message")
 _OUTSIDE = Meaning(
@@ -77,8 +81,15 @@ _PROFILE = Meaning(Verdict.CONTENT, "content_refused", "the person's profile is 
 _TEMPLATE = Meaning(Verdict.CONTENT, "content_refused", "a product, form or feedback template is wrong")
 _BY_PHONE = Meaning(Verdict.CONTENT, "content_refused", "addressing by phone number is not open to the page")
 _TOO_LARGE = Meaning(Verdict.CONTENT, "media_refused", "the file is too large")
+#: A file that stands alone is uploaded; one that a template shows cannot be, and is worth one more look after 30 s.
 _NOT_FETCHED = Meaning(
-    Verdict.CONTENT, "media_refused", "Messenger could not fetch the file from its URL", again=Again.UPLOAD
+    Verdict.CONTENT,
+    "media_refused",
+    "Messenger could not fetch the file from its URL",
+    base=30.0,
+    growth=1.0,
+    attempts=2,
+    again=Again.UPLOAD,
 )
 _WINDOW = Meaning(Verdict.RECIPIENT, "window_closed", "the person last wrote more than 24 hours ago")
 #: The same for a blocked page, a person who left and a deactivated account: so nobody is marked as having blocked us.
@@ -88,6 +99,15 @@ _CREDENTIALS = Meaning(Verdict.ACCOUNT, "account_credentials", "the page's acces
 _PERMISSION = Meaning(Verdict.ACCOUNT, "account_permission", "the app lacks a permission for this page or person")
 _POLICY = Meaning(Verdict.ACCOUNT, "account_policy", "Meta restricted the page")
 _SETUP = Meaning(Verdict.ACCOUNT, "account_setup", "the page, its token and its app do not belong together")
+_PROOF_WANTED = Meaning(
+    Verdict.ACCOUNT, "account_setup", "the app requires an appsecret_proof, which the gateway does not send"
+)
+_UNKNOWN_FAULT = Meaning(
+    Verdict.TRANSIENT, "platform_unavailable", "Messenger has an unknown fault", base=2.0, attempts=2
+)
+_PAGE_RATE = Meaning(
+    Verdict.THROTTLED, "rate_limited", "the page's rate limit was reached", base=2.0, scope=Scope.ACCOUNT
+)
 
 
 def _rows(meaning: Meaning, code: int, subcodes: Iterable[int]) -> dict[tuple[int, int], Meaning]:
@@ -101,42 +121,46 @@ def _codes(meaning: Meaning, *codes: int) -> dict[tuple[int, int], Meaning]:
 #: (code, subcode) → what it means; subcode 0 stands for none and for every one that has no row of its own.
 ERRORS: Final[Mapping[tuple[int, int], Meaning]] = {
     # --- faults of the platform ---------------------------------------------------------------------------------------
-    (-1, 0): Meaning(Verdict.TRANSIENT, "platform_unavailable", "Messenger has an internal fault", attempts=3),
+    (-1, 0): Meaning(
+        Verdict.TRANSIENT, "platform_unavailable", "Messenger has an internal fault", base=2.0, attempts=3
+    ),
     # Often a permission that is missing, so one more try is all that it gets.
-    (1, 0): Meaning(Verdict.TRANSIENT, "platform_unavailable", "Messenger has an unknown fault", attempts=2),
-    (1, 99): Meaning(Verdict.TRANSIENT, "platform_unavailable", "Messenger has an unknown fault", attempts=2),
+    (1, 0): _UNKNOWN_FAULT,
+    (1, 99): _UNKNOWN_FAULT,
     (1, 1357046): Meaning(
         Verdict.AMBIGUOUS, "ambiguous_error", "Messenger gives this error for messages that went out too"
     ),
-    # Also seen when the person blocked the page, so it is not tried for ever.
-    (2, 0): Meaning(Verdict.TRANSIENT, "platform_unavailable", "Messenger has a temporary fault", attempts=3),
+    # 2, 8, 30 s. Also seen when the person blocked the page, so it is not tried for ever.
+    (2, 0): Meaning(
+        Verdict.TRANSIENT,
+        "platform_unavailable",
+        "Messenger has a temporary fault",
+        base=2.0,
+        growth=4.0,
+        attempts=3,
+    ),
     (1200, 0): _TRANSIENT,
     (ANY, 2018321): Meaning(
         Verdict.TRANSIENT,
         "platform_unavailable",
         "the person is in an automated dialogue of Meta's",
-        after=60.0,
+        base=60.0,
+        growth=1.0,
         scope=Scope.RECIPIENT,
         attempts=5,
     ),
     # --- rate limits --------------------------------------------------------------------------------------------------
     (4, 0): Meaning(
-        Verdict.THROTTLED, "rate_limited", "the app's rate limit was reached", after=60.0, scope=Scope.ACCOUNT
+        Verdict.THROTTLED, "rate_limited", "the app's rate limit was reached", base=60.0, scope=Scope.ACCOUNT
     ),
     (4, 2018022): Meaning(
         Verdict.THROTTLED, "rate_limited", "too many messages went to this person", scope=Scope.RECIPIENT
     ),
     **_codes(_THROTTLED, 17, 32, 341, 80001, 80006),
-    (613, 0): Meaning(
-        Verdict.THROTTLED, "rate_limited", "the page's rate limit was reached", after=2.0, scope=Scope.ACCOUNT
-    ),
-    **_rows(
-        Meaning(Verdict.THROTTLED, "rate_limited", "the page's rate limit was reached", after=2.0, scope=Scope.ACCOUNT),
-        613,
-        (1996, 2534040),
-    ),
+    # 2, 4, 8 … s
+    **_rows(_PAGE_RATE, 613, (0, 1996, 2534040)),
     (613, 2018338): Meaning(
-        Verdict.THROTTLED, "rate_limited", "Meta warns the page of abuse", after=3600.0, scope=Scope.ACCOUNT
+        Verdict.THROTTLED, "rate_limited", "Meta warns the page of abuse", base=3600.0, scope=Scope.ACCOUNT
     ),
     # --- the content --------------------------------------------------------------------------------------------------
     # An unknown reply_to may be the reason, which no subcode tells: one try without it.
@@ -208,17 +232,17 @@ def classify(call: Call, answer: Answer | NoAnswer) -> Outcome:
         if answer.stage is Stage.BEFORE_SEND:
             return Retry("not_reached", answer.reason)
         return Unknown("no_answer", answer.reason)
+    usage = graph.usage_of(answer.headers)
+    return graph.with_usage(_answered(call, answer, usage.regain_seconds), usage)
+
+
+def _answered(call: Call, answer: Answer, regain_seconds: float | None) -> Outcome:
     error = graph.error_of(answer)
     if error is not None:
-        return _refused(call, answer, error)
+        return _refused(call, answer.status, error, regain_seconds)
     if answer.status == 429:
-        return Retry(
-            "rate_limited",
-            "Messenger answered with HTTP 429",
-            after=graph.regain_seconds(answer.headers),
-            scope=Scope.ACCOUNT,
-            throttled=True,
-        )
+        reason = "Messenger answered with HTTP 429"
+        return Retry("rate_limited", reason, regain_seconds, Scope.ACCOUNT, throttled=True)
     body = answer.json() if answer.status == 200 else None
     platform_id = identifier(body.get("message_id")) if body is not None else ""
     if body is None or not platform_id:
@@ -227,37 +251,41 @@ def classify(call: Call, answer: Answer | NoAnswer) -> Outcome:
     return Sent((platform_id,), Status.SENT, Learned(asset_id=identifier(body.get("attachment_id"))))
 
 
-def _refused(call: Call, answer: Answer, error: GraphError) -> Outcome:
-    meaning = _meaning(answer.status, error)
+def _refused(call: Call, status: int, error: GraphError, regain_seconds: float | None) -> Outcome:
+    meaning = _meaning(status, error)
     reason = f"{meaning.text}; Messenger said: {error.message}" if error.message else meaning.text
     code, number = meaning.code, error.provider_code
     if meaning.again is not None and _helps(meaning.again, call):
         return Retry(code, reason, again=meaning.again, provider_code=number)
-    match meaning.verdict:
-        case Verdict.TRANSIENT:
-            return Retry(
-                code,
-                reason,
-                after=meaning.after,
-                scope=meaning.scope,
-                attempts=meaning.attempts,
-                provider_code=number,
-            )
-        case Verdict.THROTTLED:
-            after = max(graph.regain_seconds(answer.headers) or 0.0, meaning.after or 0.0) or None
-            return Retry(code, reason, after=after, scope=meaning.scope, throttled=True, provider_code=number)
-        case Verdict.CONTENT:
-            return Rejected(Status.FAILED, code, reason, number)
-        case Verdict.RECIPIENT:
-            return Rejected(Status.UNDELIVERED, code, reason, number)
-        case Verdict.ACCOUNT:
-            return AccountDown(code, reason, number)
-        case Verdict.AMBIGUOUS:
-            return Unknown(code, reason, number)
+    if meaning.verdict in (Verdict.TRANSIENT, Verdict.THROTTLED) or (
+        meaning.verdict is Verdict.CONTENT and meaning.attempts and call.upload is None
+    ):
+        throttled = meaning.verdict is Verdict.THROTTLED
+        return Retry(
+            code,
+            reason,
+            # The header counts calls, the row may know of a graver limit: the longer of both.
+            max(meaning.base, regain_seconds) if throttled and regain_seconds is not None else None,
+            meaning.scope,
+            throttled=throttled,
+            attempts=meaning.attempts,
+            provider_code=number,
+            base=meaning.base,
+            growth=meaning.growth,
+        )
+    if meaning.verdict is Verdict.CONTENT:
+        return Rejected(Status.FAILED, code, reason, number)
+    if meaning.verdict is Verdict.RECIPIENT:
+        return Rejected(Status.UNDELIVERED, code, reason, number)
+    if meaning.verdict is Verdict.ACCOUNT:
+        return AccountDown(code, reason, number)
+    return Unknown(code, reason, number)
 
 
 def _meaning(status: int, error: GraphError) -> Meaning:
     """Return the row of *error*; where it has none, what its ``is_transient`` or the HTTP status says."""
+    if error.wants_proof:
+        return _PROOF_WANTED
     exact = ERRORS.get((error.code, error.subcode)) or ERRORS.get((ANY, error.subcode or error.code))
     if exact is not None:
         return exact

@@ -112,6 +112,7 @@ CAPABILITIES: Final = Capabilities(
     receipts=(),
     final_status=Status.SENT,
     idempotent=False,
+    tells_throttle_scope=False,  # a 429 may be the chat's or the bot's
 )
 
 

@@ -53,7 +53,7 @@ class Kind(StrEnum):
 class ErrorRow:
     """One row: Telegram's ``error_code``, a lower-cased part of its ``description`` ("" matches any), and the meaning.
 
-    ``code`` is ours. ``blocked`` is true where the answer also says that nothing will reach this person any more.
+    ``code`` is ours. ``blocked`` is true where the answer also says that nothing will reach this chat any more.
     """
 
     error_code: int
@@ -98,7 +98,6 @@ ERRORS: Final[tuple[ErrorRow, ...]] = (
         "text is too long",
         "message text is empty",
         "text must be non-empty",
-        "can't parse entities",
         "can't parse",
         "object expected as reply markup",
         "button_data_invalid",
@@ -145,14 +144,15 @@ ERRORS: Final[tuple[ErrorRow, ...]] = (
     *_rows(403, Kind.RECIPIENT, "recipient_blocked", "bot was blocked by the user", blocked=True),
     *_rows(403, Kind.RECIPIENT, "recipient_unreachable", "user is deactivated", blocked=True),
     *_rows(403, Kind.RECIPIENT, "recipient_unreachable", "bot can't initiate conversation with a user"),
-    *_rows(403, Kind.RECIPIENT, "recipient_unknown", "the group chat was deleted"),
+    *_rows(403, Kind.RECIPIENT, "recipient_unknown", "the group chat was deleted", blocked=True),
+    # Kicked is what Telegram calls it in a private chat too: nothing reaches the chat until somebody adds the bot again.
+    *_rows(403, Kind.RECIPIENT, "recipient_refused", "bot was kicked from", blocked=True),
     *_rows(
         403,
         Kind.RECIPIENT,
         "recipient_refused",
         "can't send messages to the bot",
         "can't send messages to bots",
-        "bot was kicked from",
         "bot is not a member of",
         "",
     ),
@@ -179,7 +179,7 @@ _REFUSED: Final = ErrorRow(0, "", Kind.CONTENT, "content_refused")
 _FAULT: Final = ErrorRow(0, "", Kind.TRANSIENT, "platform_unavailable")
 
 _TOKEN: Final = re.compile(r"/bot([^/]+)/[^/]*\Z")
-_RETRY_AFTER: Final = re.compile(r"retry after ([0-9]{1,7})")
+_RETRY_AFTER: Final = re.compile(r"retry after ([0-9]{1,7})", re.IGNORECASE)
 _LONGEST_WAIT: Final = 7 * 24 * 3600.0
 _LONGEST_REASON: Final = 500
 
@@ -266,7 +266,7 @@ def _row(number: int, text: str) -> ErrorRow | None:
 def _outcome(call: Call, row: ErrorRow, answer: Answer, refusal: _Refusal) -> Outcome:
     reason, number = refusal.reason, refusal.provider_code
     moved_to = refusal.parameters.get("migrate_to_chat_id")
-    if _is_number(moved_to):
+    if _is_number(moved_to) and str(moved_to) != str(call.json.get("chat_id")):
         learned = Learned(moved_to=str(moved_to))
         return Retry("recipient_unknown", reason, again=Again.NEW_ADDRESS, provider_code=number, learned=learned)
     match row.kind:

@@ -266,16 +266,19 @@ def classify(call: Call, answer: Answer | NoAnswer) -> Outcome:
         if answer.stage is Stage.BEFORE_SEND:
             return Retry("not_reached", f"WhatsApp was not reached: {answer.reason}")
         return Unknown("no_answer", f"WhatsApp's answer never came: {answer.reason}")
+    usage = graph.usage_of(answer.headers)
+    return graph.with_usage(_answered(call, answer, usage.regain_seconds), usage)
+
+
+def _answered(call: Call, answer: Answer, regain_seconds: float | None) -> Outcome:
     error = graph.error_of(answer)  # it wins over a status of 200
     if error is not None:
-        row = row_of(error.code, error.subcode, is_transient=error.is_transient, http_status=answer.status)
-        return _outcome_of(row, error, call, answer)
+        return _outcome_of(row_of(error, answer.status), error, call, regain_seconds)
     if 200 <= answer.status < 300:
         return _accepted(call, answer)
     if answer.status == 429:
-        wait = graph.regain_seconds(answer.headers)
         reason = "WhatsApp asks to slow down (HTTP 429)"
-        return Retry("rate_limited", reason, wait, Scope.ACCOUNT, throttled=True)
+        return Retry("rate_limited", reason, regain_seconds, Scope.ACCOUNT, throttled=True)
     return Unknown("no_answer", f"WhatsApp's answer has status {answer.status} and is not what WhatsApp answers")
 
 
@@ -296,14 +299,23 @@ def _accepted(call: Call, answer: Answer) -> Outcome:
     return Sent((wamid,), Status.PENDING, Learned(alias="" if same else alias))
 
 
-def _outcome_of(row: ErrorRow, error: graph.GraphError, call: Call, answer: Answer) -> Outcome:
+def _outcome_of(row: ErrorRow, error: graph.GraphError, call: Call, regain_seconds: float | None) -> Outcome:
     reason = f"{row.meaning}; WhatsApp says: {error.message}" if error.message else row.meaning
     code = error.provider_code
-    if row.kind is Kind.TRANSIENT:
-        return Retry(row.code, reason, row.after or None, row.scope, attempts=row.attempts, provider_code=code)
-    if row.kind is Kind.THROTTLED:
-        wait = max(row.after, graph.regain_seconds(answer.headers) or 0)
-        return Retry(row.code, reason, wait or None, row.scope, throttled=True, provider_code=code)
+    if row.kind in (Kind.TRANSIENT, Kind.THROTTLED) or (row.kind is Kind.CONTENT and row.attempts):
+        throttled = row.kind is Kind.THROTTLED
+        return Retry(
+            row.code,
+            reason,
+            # The header counts calls, the row may know of a graver limit: the longer of both.
+            max(row.base, regain_seconds) if throttled and regain_seconds is not None else None,
+            row.scope,
+            throttled=throttled,
+            attempts=row.attempts,
+            provider_code=code,
+            base=row.base,
+            growth=row.growth,
+        )
     if row.kind is Kind.AMBIGUOUS:
         return Unknown(row.code, reason, code)
     if row.kind is Kind.ACCOUNT:

@@ -2,15 +2,18 @@
 
 Source: Meta's page "Cloud API: error codes" (read 2026-09-11), which asks to decide on the code and warns that titles,
 subcodes and HTTP statuses come and go; "Graph API: error handling" and "Rate limiting" for the codes below 1000. Codes
-of the management, calling, flow and group APIs never answer a send and are left to the rule for unknown codes.
+of the management, calling, flow and group APIs never answer a send and are left to the rule for unknown codes. Two rows
+need a word of the text too: the parameter that a 100 names, and the fault of the host that a file was fetched from.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from kurir.channels.base import Scope
+from kurir.channels.graph import GraphError
 
 
 class Kind(StrEnum):
@@ -28,15 +31,17 @@ class Kind(StrEnum):
 class ErrorRow:
     """What one code of the platform means.
 
-    ``code`` is ours, of the error registry. ``after`` is the least wait in seconds that the platform's pages name, and
-    ``attempts`` their bound on tries; 0 where they are silent.
+    ``code`` is ours, of the error registry. ``base`` is the first wait in seconds that the platform's pages name, also
+    their least one, ``growth`` the factor from one wait to the next, and ``attempts`` their bound on tries; 0 where they
+    are silent. A refusal of the content with ``attempts`` is tried so often, then it is final.
     """
 
     kind: Kind
     code: str
     meaning: str
     scope: Scope = Scope.PART
-    after: float = 0
+    base: float = 0.0
+    growth: float = 2.0
     attempts: int = 0
 
 
@@ -56,12 +61,15 @@ def _recipient(meaning: str, code: str = "recipient_refused") -> ErrorRow:
     return ErrorRow(Kind.RECIPIENT, code, meaning)
 
 
-def _throttled(meaning: str, scope: Scope, after: float = 0) -> ErrorRow:
-    return ErrorRow(Kind.THROTTLED, "rate_limited", meaning, scope, after)
+def _throttled(meaning: str, scope: Scope, base: float = 0.0, growth: float = 2.0) -> ErrorRow:
+    return ErrorRow(Kind.THROTTLED, "rate_limited", meaning, scope, base, growth)
 
 
-def _transient(meaning: str, scope: Scope = Scope.PART, after: float = 0, attempts: int = 0) -> ErrorRow:
-    return ErrorRow(Kind.TRANSIENT, "platform_unavailable", meaning, scope, after, attempts)
+def _transient(
+    meaning: str, scope: Scope = Scope.PART, base: float = 2.0, growth: float = 2.0, attempts: int = 0
+) -> ErrorRow:
+    """Return a row of the ladder that a fault of the platform gets: 2, 4, 8, 16, 32 … seconds."""
+    return ErrorRow(Kind.TRANSIENT, "platform_unavailable", meaning, scope, base, growth, attempts)
 
 
 #: Graph code → what it means. The most specific row stands last where codes overlap.
@@ -72,7 +80,7 @@ ERRORS: Final[Mapping[int, ErrorRow]] = {
     1: ErrorRow(Kind.AMBIGUOUS, "ambiguous_error", "an unknown error, perhaps after the message was taken"),
     2: _transient("the service is down or overloaded"),
     3: _account("account_permission", "the app lacks the capability"),
-    4: _throttled("the app's call limit is reached", Scope.ACCOUNT, after=60),
+    4: _throttled("the app's call limit is reached", Scope.ACCOUNT, base=60.0),
     10: _account("account_permission", "the permission is missing or was taken away"),
     **_rows((17, 32, 341, 613), _throttled("a call limit of the Graph API is reached", Scope.ACCOUNT)),
     33: _account("account_setup", "the business phone number was deleted, or phone_number_id is not one"),
@@ -84,7 +92,9 @@ ERRORS: Final[Mapping[int, ErrorRow]] = {
     80008: _throttled("the Business Management API's rate limit is reached", Scope.ACCOUNT),
     # --- Cloud API: sending -------------------------------------------------------------------------------------------
     130403: _recipient("the business itself has blocked this user"),
-    130429: _throttled("the phone number's throughput is reached", Scope.ACCOUNT),
+    # 1, 2, 4 … seconds.
+    130429: _throttled("the phone number's throughput is reached", Scope.ACCOUNT, base=1.0),
+    # Not of the content: the same message reaches whoever is not part of the experiment.
     130472: _recipient("the user is part of a marketing experiment and gets no such message"),
     130497: _recipient("the account may not message people of this country"),
     131000: _transient("something went wrong", attempts=3),
@@ -103,15 +113,19 @@ ERRORS: Final[Mapping[int, ErrorRow]] = {
     **_rows((131042, 131044), _account("account_payment", "there is a problem with the payment method")),
     131045: _account("account_setup", "the number is not registered"),
     131047: _recipient("more than 24 hours have passed since the user last wrote", "window_closed"),
-    131048: _throttled("too many messages of this number were blocked or reported as spam", Scope.ACCOUNT, after=3600),
+    131048: _throttled("too many messages of this number were blocked or reported as spam", Scope.ACCOUNT, base=3600.0),
     131049: _recipient("held back to keep the user's engagement healthy; not to be tried within 24 hours"),
     131050: _recipient("the user stopped marketing messages of this business"),
     131051: _content("the message type is not supported"),
     131052: _content("the user's media file could not be fetched", "media_refused"),
     131053: _content("the media file could not be fetched or is of a type or size not taken", "media_refused"),
     131055: _content("this kind of message does not go through this API"),
-    131056: _throttled("too many messages to this recipient within a short time", Scope.RECIPIENT),
-    131057: _transient("the number is in maintenance, for example a throughput upgrade", Scope.ACCOUNT, after=60),
+    # 4ˣ seconds, x = 0, 1, 2 … ("Pair rate limits").
+    131056: _throttled(
+        "too many messages to this recipient within a short time", Scope.RECIPIENT, base=1.0, growth=4.0
+    ),
+    # At most a minute, so that the ladder of every fault outlasts it.
+    131057: _transient("the number is in maintenance, for example a throughput upgrade", Scope.ACCOUNT),
     131059: _content("the cursor of a page is invalid"),
     131062: _content("this message cannot be sent to a business-scoped user id"),
     131063: _content("marketing templates are switched off on the Cloud API", "template_refused"),
@@ -133,11 +147,14 @@ ERRORS: Final[Mapping[int, ErrorRow]] = {
     133004: _transient("the server is temporarily unavailable"),
     134011: _account("account_payment", "the payments terms are not accepted yet"),
     134100: _content("only marketing messages go through this API", "template_refused"),
-    134101: _transient("the template is still being synchronised, which takes up to ten minutes", after=600),
+    134101: _transient(
+        "the template is still being synchronised, which takes up to ten minutes", base=600.0, growth=1.0
+    ),
     134102: _account("account_setup", "the marketing API is not available to this account"),
-    135000: _content("the request's parameters are wrong"),
+    # A "generic user error", which the page offers no cure for: once more, in case that it was none of ours.
+    135000: ErrorRow(Kind.CONTENT, "content_refused", "the request's parameters are wrong", base=2.0, attempts=2),
     137000: _recipient("the identity key is not the user's current one"),
-    2494100: _transient("the number is in maintenance", Scope.ACCOUNT, after=60),
+    2494100: _transient("the number is in maintenance", Scope.ACCOUNT),
 }
 
 #: The platform's codes as its pages print them, each with our code, for the error registry's page.
@@ -145,6 +162,16 @@ PLATFORM_CODES: Final = tuple((str(code), row.code) for code, row in ERRORS.item
 
 #: (Graph code, subcode) → what it means where the subcode changes the meaning.
 SUBCODES: Final[Mapping[tuple[int, int], ErrorRow]] = {(100, 33): ERRORS[33]}
+
+#: The codes of a file that could not be fetched, what their details say where the file's host had a passing fault
+#: ("Downloading media from weblink failed with http code 503"), and what they mean then: once more, after a minute.
+FILE_CODES: Final = (131014, 131053)
+HOST_FAULT: Final = re.compile(r"\bhttp\D{0,20}5[0-9]{2}(?![0-9])|\btime[sd]?[ -]?out", re.IGNORECASE)
+FILE_LATER: Final = ErrorRow(
+    Kind.CONTENT, "media_refused", "the media file's host had a fault", base=60.0, growth=1.0, attempts=2
+)
+#: What a 100 means that names the parameter ``appsecret_proof``.
+PROOF_WANTED: Final = _account("account_setup", "the app requires an appsecret_proof, which the gateway does not send")
 
 #: What an unknown code means, by the class of its HTTP status.
 UNKNOWN_TRANSIENT: Final = _transient("an error that WhatsApp's pages do not list, with an HTTP status of 500 or more")
@@ -157,15 +184,19 @@ UNKNOWN_AMBIGUOUS: Final = ErrorRow(
 CALLED_TRANSIENT: Final = _transient("the platform calls the error transient")
 
 
-def row_of(code: int, subcode: int, *, is_transient: bool, http_status: int) -> ErrorRow:
+def row_of(error: GraphError, http_status: int) -> ErrorRow:
     """Return what an error means: by subcode, code, the platform's word that it passes, else the HTTP status.
 
     A rate limit and an ambiguous code keep their meaning also when they are called transient: the first has a scope,
     the second says nothing about whether the message went out.
     """
-    row = SUBCODES.get((code, subcode)) or ERRORS.get(code)
-    if is_transient and (row is None or row.kind not in (Kind.TRANSIENT, Kind.THROTTLED, Kind.AMBIGUOUS)):
+    row = SUBCODES.get((error.code, error.subcode)) or ERRORS.get(error.code)
+    if error.wants_proof:
+        return PROOF_WANTED
+    if error.is_transient and (row is None or row.kind not in (Kind.TRANSIENT, Kind.THROTTLED, Kind.AMBIGUOUS)):
         return CALLED_TRANSIENT
+    if error.code in FILE_CODES and HOST_FAULT.search(error.message):
+        return FILE_LATER
     if row is not None:
         return row
     if http_status == 429:

@@ -5,6 +5,8 @@ The hot paths ask this instead of the database. ``reload`` follows a change of c
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
 
 from kurir.channels.base import Channel
 from kurir.domain.account import Account, MessengerSettings, WhatsAppSettings
@@ -13,12 +15,19 @@ from kurir.store.base import AccountRecord, ClientRecord, Store
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An enabled account, opened, with its channel and whether the platform stopped it."""
+    """An enabled account, opened, with its channel, and whether the platform or the operator stopped it.
+
+    From ``held_since`` until ``held_until`` the platform wants nothing of it, as was known at the start.
+    """
 
     account: Account
     channel: Channel
     parked_code: str = ""
     parked_reason: str = ""
+    paused: bool = False
+    held_since: datetime | None = None
+    held_until: datetime | None = None
+    held_reason: str = ""
 
 
 class Directory:
@@ -42,7 +51,16 @@ class Directory:
             channel = self._channels.get(record.channel)
             if not record.enabled or record.client_id not in clients or channel is None:
                 continue
-            entry = Entry(self._open(record), channel, record.parked_code, record.parked_reason)
+            entry = Entry(
+                account=self._open(record),
+                channel=channel,
+                parked_code=record.parked_code,
+                parked_reason=record.parked_reason,
+                paused=record.paused_at is not None,
+                held_since=record.held_since,
+                held_until=record.held_until,
+                held_reason=record.held_reason,
+            )
             accounts[record.id] = entry
             place = (record.client_id, record.channel)
             if place not in defaults or (record.is_default and not defaults[place].account.default):
@@ -54,10 +72,17 @@ class Directory:
 
     def set_parked(self, account_id: str, code: str, reason: str) -> None:
         """Note that the platform stopped the account, or with "" that it works again, for those who ask here."""
+        self._change(account_id, parked_code=code, parked_reason=reason)
+
+    def set_paused(self, account_id: str, *, paused: bool) -> None:
+        """Note whether the operator stopped the account, for those who ask here."""
+        self._change(account_id, paused=paused)
+
+    def _change(self, account_id: str, **changes: Any) -> None:
         old = self._accounts.get(account_id)
         if old is None:
             return
-        new = replace(old, parked_code=code, parked_reason=reason)
+        new = replace(old, **changes)
         self._accounts[account_id] = new
         for places in (self._defaults, self._owners):
             for place, entry in places.items():

@@ -10,7 +10,7 @@ import structlog
 from fastapi import FastAPI
 
 from kurir import channels as channel_registry
-from kurir.auth import Authenticator
+from kurir.auth import Administrator, Authenticator
 from kurir.channels.base import Channel, MediaFacts
 from kurir.clock import Clock, SystemClock
 from kurir.configuration.declared import declared, existing_records, open_account
@@ -23,6 +23,7 @@ from kurir.egress import Egress, EgressSettings
 from kurir.http.app import Parts, create_app
 from kurir.http.edge import Edge
 from kurir.http.hot import HotPath
+from kurir.http.operator import Operator
 from kurir.http.server import HttpServer
 from kurir.intake.accept import Acceptor
 from kurir.intake.receive import Receiver
@@ -86,7 +87,7 @@ class Gateway:
 
         Raises StoreUnusable, EncryptionKeyError or OSError (port taken); then nothing is left running.
         """
-        for sentence in without_effect(self.configuration, self.channels):
+        for sentence in without_effect(self.configuration):
             log.warning("setting_without_effect", setting=sentence)
         try:
             self.server.bind()
@@ -141,7 +142,8 @@ class Gateway:
 
     def _create_app(self) -> FastAPI:
         settings = self.configuration.settings
-        edge = Edge(self._authenticator, base=urlsplit(settings.public_url).path.rstrip("/"))
+        administrator = Administrator(settings.admin_token, self.clock)
+        edge = Edge(self._authenticator, administrator, base=urlsplit(settings.public_url).path.rstrip("/"))
         acceptor = Acceptor(self.store, self.directory, self.channels, self.clock, self._wake, self._probe)
         return create_app(
             Parts(
@@ -150,7 +152,8 @@ class Gateway:
                 directory=self.directory,
                 channels=self.channels,
                 acceptor=acceptor,
-                receiver=Receiver(self.store, self.directory, self.clock),
+                receiver=Receiver(self.store, self.directory, self.clock, self._settled),
+                operator=self._operator,
                 clock=self.clock,
                 readiness=self._readiness,
                 platform_codes=platform_codes(self.channels),
@@ -160,6 +163,14 @@ class Gateway:
     def _wake(self, account_id: str) -> None:
         if self._dispatcher is not None:
             self._dispatcher.wake(account_id)
+
+    def _operator(self) -> Operator:
+        assert self._dispatcher is not None, "the server starts after the dispatcher, and stops before it"  # noqa: S101 - an order within this class
+        return self._dispatcher
+
+    def _settled(self, account_id: str, address: str) -> None:
+        if self._dispatcher is not None:
+            self._dispatcher.settled(account_id, address)
 
     async def _probe(self, url: str) -> MediaFacts:
         return MediaFacts() if self._egress is None else await self._egress.probe(url)

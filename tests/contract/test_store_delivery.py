@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from kurir.domain.message import Priority
 from kurir.domain.problem import Loss
 from kurir.domain.status import Status
 from kurir.store.base import ErrorRecord, PartFailed, Phase, QueueDepth, Recorded, StoreError
@@ -42,15 +43,15 @@ async def test_the_queue_is_read_in_the_order_of_accept(store):
     assert [each.tid for each in queued] == [message.tid for message in messages]
     assert [each.seq for each in queued] == sorted({each.seq for each in queued})
     assert [each.tid for each in await store.queued(ACCOUNT, limit=4)] == [message.tid for message in messages[:4]]
-    rest = await store.queued(ACCOUNT, after_seq=queued[3].seq)
+    rest = await store.queued(ACCOUNT, {Priority.NORMAL: queued[3].seq})
     assert [each.tid for each in rest] == [message.tid for message in messages[4:]]
 
 
 async def test_the_queue_of_one_lane(store):
     messages = [await _accept(store, lane=str(number % 3)) for number in range(9)]
-    lane = await store.queued(ACCOUNT, lane="1")
+    lane = await store.in_lanes(ACCOUNT, ["1"], high=False)
     assert [each.tid for each in lane] == [message.tid for message in messages[1::3]]
-    rest = await store.queued(ACCOUNT, lane="1", after_seq=lane[0].seq, limit=1)
+    rest = await store.in_lanes(ACCOUNT, ["1"], high=False, after_seq=lane[0].seq, limit=1)
     assert [each.tid for each in rest] == [messages[4].tid]
 
 

@@ -9,7 +9,7 @@ cannot say of the built-in channels' keys stands in the tables. A dataclass may 
 import re
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
@@ -33,7 +33,7 @@ from kurir.configuration.values import (
     show_duration,
     text,
 )
-from kurir.domain.account import Account, ChannelSettings, Rate, UnknownOutcome
+from kurir.domain.account import Account, ChannelSettings, Rate, Retrying, UnknownOutcome
 from kurir.domain.channel import canonical
 
 Reader: typing.TypeAlias = Callable[[object], object]
@@ -45,6 +45,8 @@ EVERY_CHANNELS_RATES: Final = ("account", "recipient")
 _ACCOUNT_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _PHONE_LIKE: Final = re.compile(r"[0-9]{7}")
 _WAIT: Final = duration(timedelta(seconds=1), timedelta(days=1))
+_RETRY_WAIT: Final = duration(timedelta(seconds=1), timedelta(hours=1))
+_RETRY_ATTEMPTS: Final = integer(0, 1000)
 
 #: What the type of a field does not tell.
 _READERS: Final[dict[tuple[str, str], Reader]] = {
@@ -122,6 +124,7 @@ def read_account(
     if channel is None:
         return None
     rates = _rates(table, channel)
+    retrying = _retrying(table)
     settings = _settings(table, channel, own)
     if settings is None:
         return None
@@ -135,6 +138,7 @@ def read_account(
         concurrency=common.concurrency,
         unknown_outcome=common.unknown_outcome,
         unknown_wait_seconds=common.unknown_wait.total_seconds(),
+        retrying=retrying,
         rates=rates,
     )
 
@@ -191,6 +195,25 @@ def _rates(table: Table, channel: Channel) -> dict[str, Rate | None]:
         except WrongValueError as error:
             table.reading.report(path, str(error))
     return rates
+
+
+def _retrying(table: Table) -> Retrying:
+    found = Retrying()
+    for path, name, value in table.entries("retry", 'a table such as { attempts = 15, first = "1s", longest = "5m" }'):
+        try:
+            if name == "attempts":
+                found = replace(found, attempts=_RETRY_ATTEMPTS(value))
+            elif name == "first":
+                found = replace(found, first_seconds=_RETRY_WAIT(value).total_seconds())
+            elif name == "longest":
+                found = replace(found, longest_seconds=_RETRY_WAIT(value).total_seconds())
+            else:
+                table.reading.report(path, f"unknown key; {suggestion(name, ['attempts', 'first', 'longest'])}")
+        except WrongValueError as error:
+            table.reading.report(path, str(error))
+    if found.first_seconds > found.longest_seconds:
+        table.report("retry", "first must not be longer than longest")
+    return found
 
 
 # --- a channel's own keys ---------------------------------------------------------------------------------------------

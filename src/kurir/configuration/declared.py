@@ -15,7 +15,7 @@ from typing import Final
 from kurir.auth import Hasher
 from kurir.channels.base import Channel
 from kurir.configuration.model import CallbackConfig, ClientConfig, Configuration
-from kurir.domain.account import Account, ChannelSettings, Rate, UnknownOutcome
+from kurir.domain.account import Account, ChannelSettings, Rate, Retrying, UnknownOutcome
 from kurir.secretbox import SealError, SecretBox
 from kurir.store.base import AccountRecord, ClientRecord, Declared, EndpointRecord, Store
 
@@ -145,6 +145,7 @@ def _options(account: Account) -> str:
             "concurrency": account.concurrency,
             "unknown_outcome": account.unknown_outcome.value,
             "unknown_wait_seconds": account.unknown_wait_seconds,
+            "retry": asdict(account.retrying),
             "rates": {
                 name: None if rate is None else [rate.count, rate.seconds, rate.burst]
                 for name, rate in sorted(account.rates.items())
@@ -180,6 +181,7 @@ def open_account(record: AccountRecord, box: SecretBox, channels: Mapping[str, C
         concurrency=options.get("concurrency", channel.CONCURRENCY),
         unknown_outcome=UnknownOutcome(options.get("unknown_outcome", UnknownOutcome.RESEND)),
         unknown_wait_seconds=float(options.get("unknown_wait_seconds", 90.0)),
+        retrying=Retrying(**options.get("retry", {})),
         rates={**channel.RATES, **rates},
     )
 

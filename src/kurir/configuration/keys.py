@@ -75,6 +75,13 @@ ACCOUNT_KEYS: Final = (
         "When nobody knows whether a call was carried out: send again (perhaps twice) or hold (perhaps never).",
     ),
     Key("unknown_wait", "duration", "90s", "How long proof of an unknown outcome is waited for before that is done."),
+    Key(
+        "retry",
+        "table",
+        '{ attempts = 15, first = "1s", longest = "5m" }',
+        "How a part that was not sent is tried again: so many attempts (0: while the message lives), after waits drawn from "
+        "up to `first`, then up to twice as much each time, at most `longest`. Throttling and outages use up no attempts.",
+    ),
     Key("rate", "table of rates", "the channel's", "Limits by name: `80/s`, `20/60s`, `1/6s burst 45`, or `none`."),
 )
 

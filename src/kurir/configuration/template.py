@@ -76,6 +76,7 @@ max_age = "24h"
 #   concurrency      how many calls to the platform may be under way at once
 #   unknown_outcome  "resend" (perhaps twice) or "hold" (perhaps never) when nobody knows whether a call was carried out
 #   unknown_wait     how long proof is waited for before that is done
+#   retry            how a refused call is tried again: { attempts = 15, first = "1s", longest = "5m" }
 #   rate             limits by name: { account = "80/s", recipient = "1/6s burst 45" }, "none" switches one off
 #   api_base         where the platform's API is
 

@@ -8,8 +8,6 @@ from typing import Final
 from kurir.channels.base import Call
 from kurir.store.base import AttemptRecord, PartRecord
 
-#: The code of every rate limit, by which attempts that were throttled are told from those that failed.
-THROTTLED: Final = "rate_limited"
 #: How long a repeat is relied on to be harmless where the platform makes it so: LINE forgets a retry key after 24 h.
 REPEATABLE: Final = timedelta(hours=23)
 
@@ -19,20 +17,21 @@ class Past:
     """What the attempts of a part came to so far: how many were faults, and how many ended unknown.
 
     *since*: when the first was made that may have left. *late*: how many ended unknown after a repeatable part had
-    ceased to be so.
+    ceased to be so. *before*: an earlier run of the message ended with one that may have left.
     """
 
     faults: int = 0
     unknown: int = 0
     since: datetime | None = None
     late: int = 0
+    before: bool = False
 
     def count(self, attempt: AttemptRecord) -> None:
         """Add *attempt*."""
         unknown = attempt.outcome == "unknown"
         self.unknown += unknown
         self.late += unknown and self.lapsed(attempt.at)
-        self.faults += attempt.outcome == "retry" and attempt.code != THROTTLED
+        self.faults += attempt.outcome == "retry" and attempt.counted
         if self.since is None and (unknown or attempt.status >= 500):  # with a key, a 5xx may have been taken too
             self.since = attempt.at
 
@@ -45,18 +44,25 @@ class Past:
         return self.lapsed(now) if call.repeatable else self.unknown > 0
 
     def copies(self, call: Call) -> int:
-        """Return how many copies may have left. Those that the platform knew as repeats are one."""
+        """Return how many copies may have left in this run. Those that the platform knew as repeats are one."""
         return 1 + self.late if call.repeatable else self.unknown
 
+    def doubtful(self) -> bool:
+        """Return whether a copy may have left, so that what is sent now may be one too many."""
+        return self.unknown > 0 or self.before
 
-def past_of(attempts: Sequence[AttemptRecord], part: PartRecord, calls: int) -> Past:
-    """Return what *attempts* of *part* came to. Of fewer than *calls*, some were cut short and nobody wrote that down."""
-    past = Past()
-    for attempt in attempts:
+
+def past_of(attempts: Sequence[AttemptRecord], part: PartRecord, run: int, calls: int) -> Past:
+    """Return what *attempts* of *part* came to in *run*, in which it had so many *calls*.
+
+    Of fewer attempts than calls, some were cut short and nobody wrote that down.
+    """
+    mine = [attempt for attempt in attempts if attempt.run == run][-calls:] if calls > 0 else []
+    past = Past(before=any(attempt.run < run and attempt.outcome == "unknown" for attempt in attempts))
+    for attempt in mine:
         past.count(attempt)
-    past.faults = max(0, past.faults - len(part.again))
-    lost = calls - len(attempts)
+    lost = calls - len(mine)
     if lost > 0:
         past.unknown += lost
-        past.since = min((attempt.at for attempt in attempts), default=part.marked_at)
+        past.since = min((attempt.at for attempt in mine), default=part.marked_at)
     return past

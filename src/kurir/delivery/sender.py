@@ -7,6 +7,8 @@ leaves an outcome that nobody wrote down and everybody believes.
 What a part has been through is known from its attempts when it is tried again: whether an earlier one may have left,
 since when, and how many were faults (throttling uses up age, not attempts). A call that a crash cut short gets its
 attempt, an unknown one, before the next call. The attempts are read only after a restart; until then they are remembered.
+
+Whether a call may be made now is the account's worker's to say, by its :class:`Gate`; what came of it is told there too.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -30,7 +32,6 @@ from kurir.channels.base import (
     Rejected,
     Rendering,
     Retry,
-    Scope,
     Sent,
     Stage,
     Unknown,
@@ -40,6 +41,7 @@ from kurir.delivery import facts as gathering
 from kurir.delivery import retry
 from kurir.delivery.past import Past, past_of
 from kurir.delivery.retry import Backoff
+from kurir.delivery.turns import Turns
 from kurir.directory import Entry
 from kurir.domain import recipient as recipients
 from kurir.domain.account import Account, UnknownOutcome
@@ -69,8 +71,10 @@ from kurir.store.base import (
 log = structlog.get_logger(__name__)
 
 MAXIMUM_KEPT_BODY: Final = 16 * 1024
-#: How soon a parked account is tried again with one message.
-PROBE_SECONDS: Final = 60.0
+#: How soon a message is looked at again whose account the platform stopped; the account's breaker says when it is called.
+STOPPED_SECONDS: Final = 1.0
+#: A wait for the account's or the recipient's rate that is not worth giving up a place among those who send.
+SHORT_SECONDS: Final = 0.25
 #: How long to wait before an outcome that the store did not take is offered to it again.
 RECORD_SECONDS: Final = 1.0
 #: How often a file is fetched that its host could not give: platforms that fetch by URL try once.
@@ -79,38 +83,49 @@ FILE_ATTEMPTS: Final = 8
 COPIES: Final = 3
 #: Parts that wait whose past is remembered; that of others is read from the store.
 REMEMBERED: Final = 10_000
+#: A refusal that deserves another try stays that refusal when the tries are over.
+_REFUSALS: Final = frozenset({"content_refused", "media_refused"})
 _CRASHED: Final = "the process stopped in the middle of the call"
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The message has left the queue: every part is answered, or it ended.
-
-    *worked*: the platform took or refused a part just now, so the account works. *pause*: for so many seconds the
-    platform wants nothing of the account.
-    """
-
-    worked: bool = False
-    pause: float = 0.0
+    """The message has left the queue: every part is answered, or it ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The message waits *seconds* for its next try; *scope* says whom that holds back. *worked* as above."""
+    """The message waits *seconds* for its next try. *begun*: a part of it was called, so that nothing goes before it.
+
+    *turn*: it only waits for its turn at the platform, and nothing of it has changed.
+    """
 
     seconds: float
-    scope: Scope = Scope.PART
-    worked: bool = False
+    begun: bool = False
+    turn: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """The platform stopped the account; the message waits with it."""
-
-    error: ErrorRecord
+Progress = Finished | Waiting
 
 
-Progress = Finished | Waiting | Stopped
+class Gate(Protocol):
+    """What the account's worker decides and learns for the messages of one lane."""
+
+    def wait(self, call: Call) -> float:
+        """Return in how many seconds *call* may be made; 0.0: it may now, and is counted as made."""
+        ...
+
+    def undo(self, call: Call) -> None:
+        """A call that was counted is not made after all."""
+        ...
+
+    def out(self) -> bool:
+        """Return whether the account is out, so that a call is a probe and no attempt of its message's."""
+        ...
+
+    def told(self, outcome: Outcome, began: float, *, answered: bool) -> None:
+        """Learn what came of a call that *began* then (monotonic); *answered*: by an answer of the platform."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +149,13 @@ class _Run:
     parts: dict[int, PartRecord]
     pasts: dict[int, Past]
     stored: bool
-    worked: bool = False
+    gate: Gate
     recorded: bool = True
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of it was called."""
+        return bool(self.parts)
 
     def past(self, number: int) -> Past:
         """Return what part *number* has been through."""
@@ -149,10 +169,12 @@ class _Made:
     part: int
     at: datetime
     call: Call
+    began: float
+    probe: bool
 
 
 class Sender:
-    """Sends messages. *region_of* gives a client's default region."""
+    """Sends messages. *region_of* gives a client's default region; *backoff* goes before every other but for throttling."""
 
     def __init__(
         self,
@@ -161,7 +183,7 @@ class Sender:
         clock: Clock,
         rng: Random,
         region_of: Callable[[str], str],
-        backoff: Backoff = retry.DEFAULT,
+        backoff: Backoff | None = None,
     ) -> None:
         self._store = store
         self._egress = egress
@@ -170,36 +192,74 @@ class Sender:
         self._region_of = region_of
         self._backoff = backoff
         self._draining = False
+        self._turns = Turns()
         self._remembered: dict[tuple[str, int], _Remembered] = {}
+        self._waited: dict[str, None] = {}
 
     def drain(self) -> None:
         """Begin no part from now on; those that are marked end as they would."""
         self._draining = True
 
-    async def send(self, queued: QueuedMessage, entry: Entry) -> Progress:
+    async def send(self, queued: QueuedMessage, entry: Entry, gate: Gate) -> Progress:
         """Take *queued* as far as it goes now. Raises StoreError when the store fails: nothing is lost by that."""
         if self._draining:
-            return Waiting(0.0)
+            return Waiting(0.0, queued.begun)
         if self._clock.now() >= queued.expires_at:
             return await self._expire(queued)
-        message = wire.restore(queued.body)
-        run = await self._prepare(queued, message, entry)
-        if isinstance(run, ErrorRecord):
-            await self._store.finish(queued.tid, queued.run, Status.UNSENT, run, self._clock.now())
+        left = self._rest_left(queued)
+        if left > 0:
+            return Waiting(left, queued.begun)
+        async with self._turns.turn(queued.client_id, queued.priority):
+            message = wire.restore(queued.body)
+            to = None if queued.facts is not None else await self._resolve(queued, message, entry)
+        if isinstance(to, ErrorRecord):
+            await self._store.finish(queued.tid, queued.run, Status.UNSENT, to, self._clock.now())
             return Finished()
-        return await self._parts(run)
+        if to is not None:
+            asked = gathering.Question(entry.channel, entry.account, message, queued.tid, to)
+            facts = await gathering.gather(self._store, self._egress, self._clock, asked)
+        else:
+            facts = gathering.thaw(queued.facts or b"", queued.tid)
+        parts = {part.number: part for part in queued.parts}
+        facts = gathering.with_cures(facts, parts)
+        rendering = entry.channel.render(message, entry.account, facts)
+        stored = queued.facts is not None
+        return await self._parts(_Run(queued, message, entry, facts, rendering, parts, {}, stored, gate))
+
+    def _rest_left(self, queued: QueuedMessage) -> float:
+        """Return how long *queued* still has to rest that waited before this process began, once for each wait.
+
+        A clock that was set back meanwhile makes no wait longer than it was meant to be.
+        """
+        until, since = queued.waiting_until, queued.waiting_since
+        here = any((queued.tid, part.number) in self._remembered for part in queued.parts)
+        if until is None or here or queued.tid in self._waited:
+            return 0.0
+        self._note_waited(queued.tid)
+        left = (until - self._clock.now()).total_seconds()
+        return left if since is None else min(left, (until - since).total_seconds())
+
+    def _note_waited(self, wait: str) -> None:
+        """Remember a wait that is kept by the monotonic clock: a wall clock that jumps does not begin it again."""
+        if len(self._waited) >= REMEMBERED:
+            del self._waited[next(iter(self._waited))]
+        self._waited[wait] = None
+
+    async def _resolve(self, queued: QueuedMessage, message: Message, entry: Entry) -> identity.Resolved | ErrorRecord:
+        read = recipients.read(queued.channel, message.recipient, self._region_of(queued.client_id))
+        if not isinstance(read, Recipient):  # the client's region was changed after accept
+            return ErrorRecord("recipient_not_linked", read.detail)
+        return await identity.resolve(self._store, entry.account, read)
 
     async def _past(self, queued: QueuedMessage, part: PartRecord) -> Past:
         """Return what *part* has been through, but for a call that a crash cut short just now."""
         remembered = self._remembered.pop((queued.tid, part.number), None)
         calls = part.attempts - (part.phase is Phase.IN_FLIGHT)
-        if calls <= 0:
-            return Past()
         if remembered is not None and (remembered.run, remembered.marks) == (queued.run, calls):
             return remembered.past
-        known = await self._store.message(queued.client_id, queued.tid)
-        attempts = known.attempts if known is not None else ()
-        return past_of([one for one in attempts if one.part == part.number][-calls:], part, calls)
+        if calls <= 0 and queued.run == 1:
+            return Past()
+        return past_of(await self._store.past(queued.tid, part.number), part, queued.run, calls)
 
     def _remember(self, run: _Run, number: int) -> None:
         key = run.queued.tid, number
@@ -223,23 +283,6 @@ class Sender:
         result = Result(queued.tid, queued.run, number, now, _no_call(number, now, "expired", error), verdict)
         return _after_end(await self._store.record(result))
 
-    async def _prepare(self, queued: QueuedMessage, message: Message, entry: Entry) -> _Run | ErrorRecord:
-        if queued.facts is not None:
-            facts = gathering.thaw(queued.facts, queued.tid)
-        else:
-            read = recipients.read(queued.channel, message.recipient, self._region_of(queued.client_id))
-            if not isinstance(read, Recipient):  # the client's region was changed after accept
-                return ErrorRecord("recipient_not_linked", read.detail)
-            found = await identity.resolve(self._store, entry.account, read)
-            if isinstance(found, ErrorRecord):
-                return found
-            asked = gathering.Question(entry.channel, entry.account, message, queued.tid, found)
-            facts = await gathering.gather(self._store, self._egress, self._clock, asked)
-        parts = {part.number: part for part in queued.parts}
-        facts = gathering.with_cures(facts, parts)
-        rendering = entry.channel.render(message, entry.account, facts)
-        return _Run(queued, message, entry, facts, rendering, parts, {}, stored=queued.facts is not None)
-
     async def _parts(self, run: _Run) -> Progress:
         number = 1
         marked = False
@@ -249,21 +292,40 @@ class Sender:
                 number += 1
                 continue
             if not marked:
-                if self._draining:
-                    return Waiting(0.0, worked=run.worked)
-                if part is not None and number not in run.pasts:
-                    run.pasts[number] = await self._past(run.queued, part)
-                doubt = await self._doubt(run, number)
-                if doubt is not None:
-                    return doubt
-                if not await self._store.mark(self._mark(run, number)):
-                    return Waiting(0.0, worked=run.worked)  # it moved under us: to be read anew
+                held_back = await self._begin(run, number)
+                if held_back is not None:
+                    return held_back
             progress, marked = await self._call(run, number)
             if progress is not None:
                 return progress
             if marked:
                 number += 1
-        return Finished(worked=run.worked)
+        return Finished()
+
+    async def _begin(self, run: _Run, number: int) -> Progress | None:
+        """Mark a part as soon as it may be called. None: it is marked, else why it is not to be called now."""
+        part, call = run.parts.get(number), run.rendering.calls[number - 1]
+        if self._draining:
+            return Waiting(0.0, run.begun)
+        if number not in run.pasts and (part is not None or run.queued.run > 1):
+            run.pasts[number] = await self._past(run.queued, part or PartRecord(number, Phase.WAITING))
+        doubt = await self._doubt(run, number)
+        if doubt is not None:
+            return doubt
+        while (seconds := run.gate.wait(call)) > 0:
+            if seconds > SHORT_SECONDS:
+                return Waiting(seconds, run.begun, turn=True)
+            await asyncio.sleep(seconds)
+        try:
+            async with self._turns.turn(run.queued.client_id, run.queued.priority):
+                marked = not self._draining and await self._store.mark(self._mark(run, number))
+        except BaseException:
+            run.gate.undo(call)
+            raise
+        if not marked:
+            run.gate.undo(call)
+            return Waiting(0.0, run.begun)  # it moved under us: to be read anew
+        return None
 
     # --- one part -----------------------------------------------------------------------------------------------------
 
@@ -279,11 +341,13 @@ class Sender:
         if past.in_doubt(call, now):
             if crash is not None and run.entry.channel.CAPABILITIES.receipts:
                 until = crash.at + timedelta(seconds=account.unknown_wait_seconds)
-                left = (until - now).total_seconds()
-                if left > 0:  # a receipt may still tell
+                left = min((until - now).total_seconds(), account.unknown_wait_seconds)
+                wait = f"{run.queued.tid}/{number}/{part.attempts if part else 0}"
+                if left > 0 and wait not in self._waited:  # a receipt may still tell
                     reason = ErrorRecord("no_answer", f"{_CRASHED}; a receipt may tell what became of it")
-                    await self._store.wait(run.queued.tid, run.queued.run, until, reason)
-                    return Waiting(left, worked=run.worked)
+                    await self._store.wait(run.queued.tid, run.queued.run, until, reason, since=crash.at)
+                    self._note_waited(wait)
+                    return Waiting(left, begun=True)
             forbidden = _forbidden(account, past.copies(call))
             if forbidden:
                 why = _CRASHED if crash is not None else "no readable answer came"
@@ -296,7 +360,7 @@ class Sender:
         error = ErrorRecord("outcome_unknown", detail)
         attempt = _no_call(number, self._clock.now(), "unknown", error)
         recorded = await self._record(run, number, attempt, PartFailed(Status.FAILED, error))
-        return _after_end(recorded, worked=run.worked)
+        return _after_end(recorded)
 
     def _mark(self, run: _Run, number: int) -> Mark:
         queued, part = run.queued, run.parts.get(number)
@@ -320,8 +384,8 @@ class Sender:
         past, began = run.past(number), self._clock.now()
         call = run.rendering.calls[number - 1]
         lapsed = call.repeatable and past.lapsed(began)
-        call = replace(call, after_unknown=past.unknown > 0 or lapsed, repeatable=call.repeatable and not lapsed)
-        made = _Made(number, began, call)
+        call = replace(call, after_unknown=past.doubtful() or lapsed, repeatable=call.repeatable and not lapsed)
+        made = _Made(number, began, call, self._clock.monotonic(), run.gate.out())
         account = run.entry.account
         exchange = await self._egress.send(call, account.settings.secrets(), account.client_id)
         known = run.parts.get(number)
@@ -330,7 +394,8 @@ class Sender:
         )
         run.recorded = False
         try:
-            return await self._answered(run, made, exchange)
+            async with self._turns.turn(run.queued.client_id, run.queued.priority):
+                return await self._answered(run, made, exchange)
         except StoreError:
             raise
         except Exception as fault:
@@ -343,7 +408,8 @@ class Sender:
     async def _at_fault(self, run: _Run, made: _Made, exchange: Exchange, reason: str) -> tuple[Progress | None, bool]:
         """Record a call as unknown whose answer a fault of ours kept from being recorded as what it was."""
         unread = replace(exchange, answer=NoAnswer(Stage.AFTER_SEND, reason))
-        attempt = _attempt(made, unread, Unknown("ambiguous_error", reason), run.entry.account.settings.secrets())
+        outcome = Unknown("ambiguous_error", reason)
+        attempt = _attempt(made, unread, outcome, run.entry.account.settings.secrets())
         return await self._unknown(
             run, made.part, attempt, ErrorRecord("ambiguous_error", reason), repeatable=made.call.repeatable
         )
@@ -353,8 +419,7 @@ class Sender:
         number, call, secrets = made.part, made.call, run.entry.account.settings.secrets()
         outcome = _masked(_outcome(run.entry, call, exchange), secrets)
         attempt = _attempt(made, exchange, outcome, secrets)
-        if isinstance(outcome, Sent | Rejected) and isinstance(exchange.answer, Answer):
-            run.worked = True
+        run.gate.told(outcome, made.began, answered=isinstance(exchange.answer, Answer))
         match outcome:
             case Sent():
                 return await self._taken(run, number, attempt, outcome)
@@ -365,9 +430,9 @@ class Sender:
                 return await self._again(run, number, attempt, outcome)
             case AccountDown():
                 error = ErrorRecord(outcome.code, outcome.reason, outcome.provider_code)
-                until = self._clock.now() + timedelta(seconds=PROBE_SECONDS)
+                until = self._clock.now() + timedelta(seconds=STOPPED_SECONDS)
                 await self._record(run, number, attempt, PartWaiting(until, error))
-                return Stopped(error), False
+                return Waiting(STOPPED_SECONDS, begun=True), False
             case Unknown():
                 error = ErrorRecord(outcome.code, outcome.reason, outcome.provider_code)
                 return await self._unknown(run, number, attempt, error, repeatable=call.repeatable)
@@ -376,16 +441,19 @@ class Sender:
         self, run: _Run, number: int, attempt: AttemptRecord, outcome: Sent
     ) -> tuple[Progress | None, bool]:
         following = number + 1 if number < len(run.rendering.calls) else None
-        next_mark = None
-        if following is not None and following not in run.parts and not self._draining:
-            next_mark = self._mark(run, following)
+        next_mark, counted = None, None
+        if following is not None and following not in run.parts and not self._draining and run.queued.run == 1:
+            counted = run.rendering.calls[following - 1]
+            next_mark = self._mark(run, following) if run.gate.wait(counted) <= 0 else None
         verdict = PartAnswered(outcome.platform_ids, outcome.status, outcome.learned.quote_tokens)
         recorded = await self._record(run, number, attempt, verdict, next_mark)
         run.parts[number] = PartRecord(number, Phase.ANSWERED, platform_ids=outcome.platform_ids)
+        if counted is not None and next_mark is not None and not recorded.marked:
+            run.gate.undo(counted)
         if not recorded.queued:
-            return Finished(worked=True), False
+            return Finished(), False
         if next_mark is not None and not recorded.marked:
-            return Waiting(0.0, worked=True), False  # it moved under us: to be read anew
+            return Waiting(0.0, begun=True), False  # it moved under us: to be read anew
         return None, recorded.marked
 
     async def _again(
@@ -394,6 +462,7 @@ class Sender:
         cure, part, past = outcome.again, run.parts[number], run.past(number)
         reason = ErrorRecord(outcome.code, outcome.reason, outcome.provider_code)
         if cure is not None and cure.value not in part.again:
+            attempt = replace(attempt, counted=False)
             await self._record(run, number, attempt, PartWaiting(self._clock.now(), reason))
             self._cure(run, number, cure, outcome.learned.moved_to)
             return None, False
@@ -401,15 +470,29 @@ class Sender:
             status = Status.UNDELIVERED if reason.code.startswith("recipient_") else Status.FAILED
             return await self._failed(run, number, attempt, status, reason)
         past.count(attempt)
-        seconds = retry.wait_seconds(part.attempts, outcome.after, self._rng, self._backoff)
+        seconds = self._wait_seconds(run.entry.account, part.attempts, outcome)
         until = self._clock.now() + timedelta(seconds=seconds)
-        spent = bool(outcome.attempts) and past.faults >= outcome.attempts and not outcome.throttled
+        allowed = outcome.attempts or run.entry.account.retrying.attempts
+        spent = attempt.counted and allowed > 0 and past.faults >= allowed
         if spent or until >= run.queued.expires_at:
-            pause = seconds if outcome.scope is Scope.ACCOUNT else 0.0
             error = _exhausted(reason, part.attempts, unsure=past.unknown > 0)
-            return await self._failed(run, number, attempt, Status.FAILED, error, pause)
+            if spent and reason.code in _REFUSALS and not past.unknown:
+                error = reason
+            return await self._failed(run, number, attempt, Status.FAILED, error)
         await self._record(run, number, attempt, PartWaiting(until, reason))
-        return Waiting(seconds, outcome.scope, worked=run.worked), False
+        return Waiting(seconds, begun=True), False
+
+    def _wait_seconds(self, account: Account, attempt: int, outcome: Retry) -> float:
+        """Return how long to wait after the *attempt*-th call: what the answer names, the platform's pages, or we."""
+        if outcome.after is not None:
+            return retry.named_seconds(outcome.after, self._rng)
+        if outcome.base > 0 and (outcome.throttled or self._backoff is None):
+            return retry.grown_seconds(attempt, outcome.base, outcome.growth, self._rng)
+        return retry.wait_seconds(attempt, self._rng, self._backoff_of(account))
+
+    def _backoff_of(self, account: Account) -> Backoff:
+        shape = account.retrying
+        return self._backoff or Backoff(shape.first_seconds, shape.longest_seconds)
 
     @staticmethod
     def _cure(run: _Run, number: int, cure: Again, moved_to: str) -> None:
@@ -436,8 +519,10 @@ class Sender:
         if not repeatable and not receipts and forbidden:
             error = ErrorRecord("outcome_unknown", f"{error.detail}; {forbidden}", error.provider_code)
             return await self._failed(run, number, attempt, Status.FAILED, error)
-        backoff = self._backoff if repeatable else replace(self._backoff, maximum=retry.UNKNOWN_MAXIMUM)
-        seconds = retry.wait_seconds(run.parts[number].attempts, None, self._rng, backoff)
+        backoff = self._backoff_of(account)
+        if not repeatable:
+            backoff = replace(backoff, maximum=retry.UNKNOWN_MAXIMUM)
+        seconds = retry.steady_seconds(run.parts[number].attempts, self._rng, backoff)
         if receipts and not repeatable:
             seconds = max(seconds, account.unknown_wait_seconds)
         until = self._clock.now() + timedelta(seconds=seconds)
@@ -445,19 +530,13 @@ class Sender:
             error = _exhausted(error, run.parts[number].attempts, unsure=True)
             return await self._failed(run, number, attempt, Status.FAILED, error)
         await self._record(run, number, attempt, PartWaiting(until, error))
-        return Waiting(seconds, worked=run.worked), False
+        return Waiting(seconds, begun=True), False
 
     async def _failed(
-        self,
-        run: _Run,
-        number: int,
-        attempt: AttemptRecord,
-        status: Status,
-        error: ErrorRecord,
-        pause: float = 0.0,
+        self, run: _Run, number: int, attempt: AttemptRecord, status: Status, error: ErrorRecord
     ) -> tuple[Progress, bool]:
         recorded = await self._record(run, number, attempt, PartFailed(status, error))
-        return _after_end(recorded, worked=run.worked, pause=pause), False
+        return _after_end(recorded), False
 
     async def _record(
         self, run: _Run, number: int, attempt: AttemptRecord, verdict: Verdict, next_mark: Mark | None = None
@@ -478,9 +557,9 @@ class Sender:
                 return recorded
 
 
-def _after_end(recorded: Recorded, *, worked: bool = False, pause: float = 0.0) -> Progress:
+def _after_end(recorded: Recorded) -> Progress:
     """Return how a message goes on that was to end: a receipt may have settled the part meanwhile."""
-    return Waiting(0.0, worked=worked) if recorded.queued else Finished(worked=worked, pause=pause)
+    return Waiting(0.0, begun=True) if recorded.queued else Finished()
 
 
 def _forbidden(account: Account, copies: int) -> str:
@@ -547,6 +626,8 @@ def _attempt(made: _Made, exchange: Exchange, outcome: Outcome, secrets: Sequenc
         outcome=_NAMES[type(outcome)],
         code=code,
         reason=reason,
+        counted=not made.probe
+        and not (isinstance(outcome, AccountDown) or (isinstance(outcome, Retry) and outcome.throttled)),
     )
 
 

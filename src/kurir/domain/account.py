@@ -88,6 +88,19 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Retrying:
+    """How a part is tried again that was not sent: so many *attempts*, 0 for as many as the message's age allows.
+
+    The waits between them are drawn from up to *first_seconds*, then twice as much each time, at most *longest_seconds*.
+    What throttles the account or stops it, and an outage of the platform, use up age but no attempts.
+    """
+
+    attempts: int = 15
+    first_seconds: float = 1.0
+    longest_seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A client's sender on one channel.
 
@@ -103,4 +116,5 @@ class Account:
     concurrency: int = 20
     unknown_outcome: UnknownOutcome = UnknownOutcome.RESEND
     unknown_wait_seconds: float = 90.0
+    retrying: Retrying = Retrying()
     rates: Mapping[str, Rate | None] = field(default_factory=dict)

@@ -4,6 +4,7 @@ The account in the path gives the secret. Each entry of a Meta batch goes to the
 number or page; entries of others are ignored, since their secret has not vouched for them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -25,12 +26,15 @@ class Stored:
 
 
 class Receiver:
-    """Takes webhooks."""
+    """Takes webhooks. *settled* is told (account id, address) of what was open until a receipt told of it."""
 
-    def __init__(self, store: Store, directory: Directory, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, directory: Directory, clock: Clock, settled: Callable[[str, str], None] = lambda *_: None
+    ) -> None:
         self._store = store
         self._directory = directory
         self._clock = clock
+        self._settled = settled
 
     async def receive(self, entry: Entry, request: WebhookRequest) -> Handshake | Stored:
         """Verify, parse and store *request* of the account's platform.
@@ -51,7 +55,9 @@ class Receiver:
             if isinstance(event, Ignored):
                 log.info("webhook_event_ignored", account=entry.account.id, why=event.why)
         if receipts:
-            await self._store.receive(receipts, self._clock.now())
+            received = await self._store.receive(receipts, self._clock.now())
+            for place in received.settled:
+                self._settled(*place)
         return Stored(len(receipts), len(events) - len(receipts))
 
     def _record(self, entry: Entry, receipt: Receipt) -> ReceiptRecord | None:

@@ -7,7 +7,7 @@ A message row is its own job row: ``queued`` says that delivery still has someth
 they are first marked in flight. Status changes are events, numbered in commit order; a message's history is its events.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -50,7 +50,8 @@ class AccountRecord:
     """An account as it is stored. ``sealed`` is its settings as encrypted JSON, ``options`` the rest as plain JSON.
 
     ``position`` is its place among the client's accounts; the first enabled one of a channel is the default unless
-    another has ``is_default``. ``parked_code`` is "" while the account works.
+    another has ``is_default``. ``parked_code`` is "" while the account works; ``paused_at`` is set while the operator
+    has stopped it; from ``held_since`` to ``held_until`` the platform wants nothing of it.
     """
 
     id: str
@@ -65,6 +66,10 @@ class AccountRecord:
     parked_code: str = ""
     parked_reason: str = ""
     parked_at: datetime | None = None
+    paused_at: datetime | None = None
+    held_since: datetime | None = None
+    held_until: datetime | None = None
+    held_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +159,11 @@ class PartRecord:
 
 @dataclass(frozen=True, slots=True)
 class QueuedMessage:
-    """A message that delivery has to do with. ``seq`` is the insert sequence: the order within a lane.
+    """A message that delivery has to do with. ``seq`` is its place in the queue: the order within a lane.
 
-    ``facts`` is what the first rendering saw, as JSON, None before the first mark: later renderings see the same.
+    ``due_at`` is None for a message that is due since it was accepted, whatever the clock said then. ``facts`` is what
+    the first rendering saw, as JSON, None before the first mark: later renderings see the same. ``begun``: a part was
+    marked in this run or an earlier one. Its last wait was meant to last from ``waiting_since`` to ``waiting_until``.
     """
 
     seq: int
@@ -170,10 +177,17 @@ class QueuedMessage:
     body: bytes
     priority: Priority
     run: int
-    due_at: datetime
+    due_at: datetime | None
     expires_at: datetime
     facts: bytes | None = None
     parts: tuple[PartRecord, ...] = ()
+    waiting_since: datetime | None = None
+    waiting_until: datetime | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of it has been called."""
+        return bool(self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +215,7 @@ class AttemptRecord:
     """One HTTP exchange for a part, secrets masked, body of the answer at most 16 KiB. Duration in milliseconds.
 
     ``status`` is the HTTP status, 0 when no answer came; ``outcome`` the outcome's name; ``request`` the call as JSON.
+    ``counted`` is False where it uses up age but no attempt. ``run`` is set when it is read.
     """
 
     part: int
@@ -213,6 +228,8 @@ class AttemptRecord:
     outcome: str
     code: str = ""
     reason: str = ""
+    counted: bool = True
+    run: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +282,24 @@ class Result:
     next_mark: Mark | None = None
 
 
+class Turn(StrEnum):
+    """What came of a client's wish to cancel or to retry a message. Only DONE changed anything."""
+
+    DONE = "done"
+    NOT_FOUND = "not_found"
+    ENDED = "ended"
+    BEGUN = "begun"
+    NOT_FAILED = "not_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What goes before a message in its lane: how many messages, and the tid of the first, "" when there is none."""
+
+    messages: int
+    first: str
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What is true after :meth:`Store.record`. ``marked``: the next part's mark was written too."""
@@ -294,10 +329,14 @@ class ReceiptRecord:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """How many receipts were new, and how many of them waited for their send to be recorded."""
+    """How many receipts were new, and how many of them waited for their send to be recorded.
+
+    ``settled`` are (account id, address) of the parts whose outcome was open and that a receipt told of.
+    """
 
     new: int
     waiting: int
+    settled: tuple[tuple[str, str], ...] = ()
 
 
 # --- contacts ---------------------------------------------------------------------------------------------------------------
@@ -356,6 +395,8 @@ class MessageRecord:
     due_at: datetime
     expires_at: datetime
     parts_total: int
+    lane: str = ""
+    priority: Priority = Priority.NORMAL
     parts: tuple[PartRecord, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
     losses: tuple[Loss, ...] = ()
@@ -458,6 +499,14 @@ class Store(Protocol):
         """Let the account work again."""
         ...
 
+    async def pause(self, account_id: str, at: datetime | None) -> None:
+        """Note that the operator stopped the account at *at*; None: that it may work again."""
+        ...
+
+    async def hold(self, account_id: str, since: datetime, until: datetime, reason: str) -> None:
+        """Note that the platform wants nothing of the account from *since* until *until*: known after a restart too."""
+        ...
+
     # accept
 
     async def accept(self, message: NewMessage) -> Accepted | Conflict:
@@ -473,9 +522,38 @@ class Store(Protocol):
     # delivery
 
     async def queued(
-        self, account_id: str, *, after_seq: int = 0, lane: str | None = None, limit: int = 100
+        self, account_id: str, after: Mapping[Priority, int] | None = None, *, limit: int = 100
     ) -> list[QueuedMessage]:
-        """Return up to *limit* queued messages of the account by seq, above *after_seq*, of one lane or of all."""
+        """Return queued messages of the account by seq: up to *limit* of each priority, above the seq that *after* names.
+
+        Only the priorities of *after* are read, all of them without it. All are read at one moment, at which a message
+        that was accepted before another one is seen if that one is.
+        """
+        ...
+
+    async def begun(self, account_id: str, *, after_seq: int = 0, limit: int = 100) -> list[QueuedMessage]:
+        """Return up to *limit* queued messages of the account by seq, above *after_seq*, of which a part has begun."""
+        ...
+
+    async def in_lanes(
+        self, account_id: str, lanes: Sequence[str], *, high: bool, after_seq: int = 0, limit: int = 100
+    ) -> list[QueuedMessage]:
+        """Return up to *limit* queued messages of these lanes by seq, above *after_seq*: the high ones, or all others."""
+        ...
+
+    async def at_seq(self, account_id: str, seq: int) -> QueuedMessage | None:
+        """Return the queued message of the account with this very *seq*."""
+        ...
+
+    async def ahead(self, account_id: str, lane: str, seq: int, priority: Priority, at: datetime) -> Ahead:
+        """Return what goes before a message of this *lane*, *seq* and *priority*: what came earlier, and what is high.
+
+        Counted up to 1,000. Messages that at *at* still wait for their send_at are not counted.
+        """
+        ...
+
+    async def past(self, tid: str, part: int) -> list[AttemptRecord]:
+        """Return the attempts of a part over all runs in their order, without requests, headers and bodies."""
         ...
 
     async def mark(self, mark: Mark) -> bool:
@@ -505,8 +583,26 @@ class Store(Protocol):
         """End a queued message of which no part has begun (expired, no address). False when it was not so any more."""
         ...
 
-    async def wait(self, tid: str, run: int, until: datetime | None, reason: ErrorRecord) -> None:
-        """Keep why a queued message waits, and until when, for those who ask."""
+    async def wait(
+        self, tid: str, run: int, until: datetime | None, reason: ErrorRecord, *, since: datetime | None = None
+    ) -> None:
+        """Keep why a queued message waits, from *since* until when: for those who ask, and for the time after a restart."""
+        ...
+
+    async def cancel(self, client_id: str, tid: str, at: datetime) -> Turn:
+        """End the client's queued message as UNSENT with ``cancelled``, if none of its parts has begun.
+
+        NOT_FOUND: the client has no such message; ENDED: it is not queued any more; BEGUN: a part was marked.
+        """
+        ...
+
+    async def retry(self, client_id: str, tid: str, at: datetime) -> Turn:
+        """Open a new run of the client's failed message: it is queued again behind the others, with the status 0.
+
+        Parts that the platform took and that did not fail are kept, with the facts of their rendering; every other part
+        begins anew. Where none is kept, facts and losses of the rendering are forgotten. It expires as long after *at* as
+        it did after it was due. NOT_FOUND as for cancel; NOT_FAILED: its status is not below 0.
+        """
         ...
 
     # receipts

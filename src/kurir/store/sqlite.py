@@ -1,19 +1,20 @@
 """The store in one file of SQLite.
 
 One thread writes, with group commit (:mod:`kurir.store.writer`), two read (:mod:`kurir.store.readers`). What each
-method does inside its transaction stands beside its SQL, in a module a subject: accept, delivery, receipts, expiry,
-reading, config, upkeep. SQLite comes from apsw, never from the standard library: two copies in one process break each other's
-locks, and the system's may have the bug that loses commits.
+method does inside its transaction stands beside its SQL, in a module a subject: accept, delivery, runs, receipts,
+expiry, reading, config, upkeep. SQLite comes from apsw, never from the standard library: two copies in one process break
+each other's locks, and the system's may have the bug that loses commits.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import apsw
 
 from kurir.clock import SystemClock
+from kurir.domain.message import Priority
 from kurir.domain.status import Status
 from kurir.store import (
     sqlite_accept,
@@ -22,11 +23,14 @@ from kurir.store import (
     sqlite_expiry,
     sqlite_reading,
     sqlite_receipts,
+    sqlite_runs,
     sqlite_upkeep,
 )
 from kurir.store.base import (
     Accepted,
     AccountRecord,
+    Ahead,
+    AttemptRecord,
     ClientRecord,
     Conflict,
     ContactRecord,
@@ -46,6 +50,7 @@ from kurir.store.base import (
     ReplyRecord,
     Result,
     StoreUnusable,
+    Turn,
 )
 from kurir.store.readers import Reader
 from kurir.store.sqlite_open import SYNCHRONOUS, Lock, check_version, connect_reader, connect_writer, migrate
@@ -143,6 +148,14 @@ class SqliteStore:
         """Let the account work again."""
         await self._writer.run(lambda db: sqlite_config.unpark(db, account_id))
 
+    async def pause(self, account_id: str, at: datetime | None) -> None:
+        """Note that the operator stopped the account, or that it may work again."""
+        await self._writer.run(lambda db: sqlite_config.pause(db, account_id, at))
+
+    async def hold(self, account_id: str, since: datetime, until: datetime, reason: str) -> None:
+        """Note until when the platform wants nothing of the account."""
+        await self._writer.run(lambda db: sqlite_config.hold(db, account_id, since, until, reason))
+
     # --- accept ------------------------------------------------------------------------------------------------------
 
     async def accept(self, message: NewMessage) -> Accepted | Conflict:
@@ -152,10 +165,35 @@ class SqliteStore:
     # --- delivery ----------------------------------------------------------------------------------------------------
 
     async def queued(
-        self, account_id: str, *, after_seq: int = 0, lane: str | None = None, limit: int = 100
+        self, account_id: str, after: Mapping[Priority, int] | None = None, *, limit: int = 100
     ) -> list[QueuedMessage]:
-        """Return queued messages of the account by seq."""
-        return await self._prompt.run(lambda db: sqlite_delivery.queued(db, account_id, after_seq, lane, limit))
+        """Return queued messages of the account by seq, of each priority so many."""
+        cursors = dict.fromkeys(Priority, 0) if after is None else after
+        return await self._prompt.run(lambda db: sqlite_delivery.queued(db, account_id, cursors, limit))
+
+    async def begun(self, account_id: str, *, after_seq: int = 0, limit: int = 100) -> list[QueuedMessage]:
+        """Return queued messages of the account of which a part has begun."""
+        return await self._prompt.run(lambda db: sqlite_delivery.begun(db, account_id, after_seq, limit))
+
+    async def in_lanes(
+        self, account_id: str, lanes: Sequence[str], *, high: bool, after_seq: int = 0, limit: int = 100
+    ) -> list[QueuedMessage]:
+        """Return queued messages of these lanes by seq."""
+        return await self._prompt.run(
+            lambda db: sqlite_delivery.in_lanes(db, account_id, lanes, after_seq, limit, high=high)
+        )
+
+    async def at_seq(self, account_id: str, seq: int) -> QueuedMessage | None:
+        """Return the queued message with this seq."""
+        return await self._prompt.run(lambda db: sqlite_delivery.at_seq(db, account_id, seq))
+
+    async def ahead(self, account_id: str, lane: str, seq: int, priority: Priority, at: datetime) -> Ahead:
+        """Return what goes before a message in its lane."""
+        return await self._patient.run(lambda db: sqlite_delivery.ahead(db, account_id, lane, seq, priority, at))
+
+    async def past(self, tid: str, part: int) -> list[AttemptRecord]:
+        """Return the attempts of a part without what makes them large."""
+        return await self._prompt.run(lambda db: sqlite_delivery.past(db, tid, part))
 
     async def mark(self, mark: Mark) -> bool:
         """Mark a part in flight. On True the mark is durable and the call may start."""
@@ -169,9 +207,19 @@ class SqliteStore:
         """End a queued message of which no part has begun."""
         return await self._writer.run(lambda db: sqlite_delivery.finish(db, tid, run, status, error, at))
 
-    async def wait(self, tid: str, run: int, until: datetime | None, reason: ErrorRecord) -> None:
+    async def wait(
+        self, tid: str, run: int, until: datetime | None, reason: ErrorRecord, *, since: datetime | None = None
+    ) -> None:
         """Keep why a queued message waits, and until when."""
-        await self._writer.run(lambda db: sqlite_delivery.wait(db, tid, run, until, reason))
+        await self._writer.run(lambda db: sqlite_delivery.wait(db, tid, run, since, until, reason))
+
+    async def cancel(self, client_id: str, tid: str, at: datetime) -> Turn:
+        """End the client's message if none of its parts has begun."""
+        return await self._writer.run(lambda db: sqlite_runs.cancel(db, client_id, tid, at))
+
+    async def retry(self, client_id: str, tid: str, at: datetime) -> Turn:
+        """Open a new run of the client's failed message."""
+        return await self._writer.run(lambda db: sqlite_runs.retry(db, client_id, tid, at))
 
     # --- receipts ----------------------------------------------------------------------------------------------------
 

@@ -57,6 +57,8 @@ ON CONFLICT DO UPDATE SET position = excluded.position, dialect = excluded.diale
 _CLIENTS: Final = rows.CLIENT + "ORDER BY id"
 _ACCOUNTS: Final = rows.ACCOUNT + "ORDER BY client_id, position, id"
 _ENDPOINTS: Final = rows.ENDPOINT + "WHERE client_id = ? ORDER BY position, url"
+_PAUSE: Final = "UPDATE account SET paused_at = ? WHERE id = ?"
+_HOLD: Final = "UPDATE account SET held_since = ?, held_until = ?, held_reason = ? WHERE id = ?"
 _PARK: Final = """
 UPDATE account SET parked_code = ?, parked_reason = ?, parked_at = ? WHERE id = ? AND parked_code = ''
 """
@@ -144,3 +146,13 @@ def park(db: apsw.Connection, account_id: str, error: ErrorRecord, at: datetime)
 def unpark(db: apsw.Connection, account_id: str) -> None:
     """Let an account work again."""
     db.execute(_UNPARK, (account_id,))
+
+
+def pause(db: apsw.Connection, account_id: str, at: datetime | None) -> None:
+    """Note that the operator stopped the account, or with None that it may work again."""
+    db.execute(_PAUSE, (rows.micros_or_none(at), account_id))
+
+
+def hold(db: apsw.Connection, account_id: str, since: datetime, until: datetime, reason: str) -> None:
+    """Note that the platform wants nothing of the account for a while."""
+    db.execute(_HOLD, (rows.micros(since), rows.micros(until), reason, account_id))

@@ -4,16 +4,19 @@ Every function that writes looks first whether the message is still queued and i
 a caller brings too late changes nothing. The functions run inside a transaction of the writer (``queued`` of a reader).
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 import apsw
 
+from kurir.domain.message import Priority
 from kurir.domain.status import Status
 from kurir.store import sqlite_parts as parts
 from kurir.store import sqlite_receipts as receipts
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import (
+    Ahead,
     AttemptRecord,
     ErrorRecord,
     Mark,
@@ -29,31 +32,85 @@ from kurir.store.base import (
 )
 from kurir.store.sqlite_parts import Message, News, Part
 
-_QUEUE: Final = rows.QUEUED + "WHERE account_id = ? AND queued = 1 AND seq > ? ORDER BY seq LIMIT ?"
-_LANE: Final = rows.QUEUED + "WHERE account_id = ? AND lane = ? AND queued = 1 AND seq > ? ORDER BY seq LIMIT ?"
+_QUEUE: Final = rows.QUEUED + "WHERE account_id = ? AND priority = ? AND queued = 1 AND seq > ? ORDER BY seq LIMIT ?"
+_BEGUN: Final = rows.QUEUED + "WHERE account_id = ? AND queued = 1 AND parts_total > 0 AND seq > ? ORDER BY seq LIMIT ?"
+_LANE: Final = (
+    rows.QUEUED
+    + "WHERE account_id = ? AND lane = ? AND (priority = 'high') = ? AND queued = 1 AND seq > ? ORDER BY seq LIMIT ?"
+)
+_AT: Final = rows.QUEUED + "WHERE seq = ? AND account_id = ? AND queued = 1"
+_PAST: Final = rows.SHORT_ATTEMPT + "WHERE seq = (SELECT seq FROM message WHERE tid = ?) AND part = ? ORDER BY id"  # noqa: S608 -- two constants
+#: Of one class of priority; the other classes that go before it are asked for with a bound of their own.
+_AHEAD: Final = """
+SELECT tid, accepted_at, due_at FROM message
+WHERE account_id = ? AND lane = ? AND (priority = 'high') = ? AND queued = 1 AND seq < ? ORDER BY seq LIMIT 1000
+"""
 _PARTS: Final = rows.PART + "WHERE seq = ? ORDER BY number"
 _BEGIN: Final = "UPDATE message SET parts_total = ?, address = ? WHERE seq = ? AND (parts_total <> ? OR address <> ?)"
 _FREEZE: Final = "UPDATE message SET facts = ?, render_losses = ? WHERE seq = ?"
 _TOKEN: Final = "INSERT INTO key_token (client_id, token, key) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S105 -- a statement
 _ATTEMPT: Final = """
-INSERT INTO attempt (seq, run, part, at, duration_ms, request, status, headers, body, outcome, code, reason)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO attempt (seq, run, part, at, duration_ms, request, status, headers, body, outcome, code, reason, counted)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ANY_PART: Final = "SELECT 1 FROM part WHERE seq = ? LIMIT 1"
 _WAIT: Final = """
-UPDATE message SET waiting_until = ?, reason_code = ?, reason_detail = ?, reason_provider = ?
+UPDATE message SET waiting_since = ?, waiting_until = ?, reason_code = ?, reason_detail = ?, reason_provider = ?
 WHERE tid = ? AND run = ? AND queued = 1
   AND (waiting_until IS NOT ? OR reason_code IS NOT ? OR reason_detail IS NOT ? OR reason_provider IS NOT ?)
 """
 
 
-def queued(db: apsw.Connection, account_id: str, after_seq: int, lane: str | None, limit: int) -> list[QueuedMessage]:
-    """Return queued messages with their parts."""
-    if lane is None:
-        found = list(db.execute(_QUEUE, (account_id, after_seq, limit)))
-    else:
-        found = list(db.execute(_LANE, (account_id, lane, after_seq, limit)))
-    return [rows.queued(row, _parts_of(db, row[0]) if row[14] else ()) for row in found]
+def queued(db: apsw.Connection, account_id: str, after: Mapping[Priority, int], limit: int) -> list[QueuedMessage]:
+    """Return queued messages with their parts, of each priority so many."""
+    found: list[QueuedMessage] = []
+    for priority, after_seq in after.items():
+        found += _read(db, _QUEUE, (account_id, priority.value, after_seq, limit))
+    return sorted(found, key=lambda message: message.seq)
+
+
+def begun(db: apsw.Connection, account_id: str, after_seq: int, limit: int) -> list[QueuedMessage]:
+    """Return queued messages of which a part has begun."""
+    return _read(db, _BEGUN, (account_id, after_seq, limit))
+
+
+def in_lanes(
+    db: apsw.Connection, account_id: str, lanes: Sequence[str], after_seq: int, limit: int, *, high: bool
+) -> list[QueuedMessage]:
+    """Return queued messages of some lanes by seq."""
+    found: list[QueuedMessage] = []
+    for lane in dict.fromkeys(lanes):  # one lane by its index each: of several at once SQLite would sort them all
+        found += _read(db, _LANE, (account_id, lane, high, after_seq, limit))
+    return sorted(found, key=lambda message: message.seq)[:limit]
+
+
+def at_seq(db: apsw.Connection, account_id: str, seq: int) -> QueuedMessage | None:
+    """Return the queued message with this seq."""
+    return next(iter(_read(db, _AT, (seq, account_id))), None)
+
+
+def _read(db: apsw.Connection, statement: str, values: tuple[str | int, ...]) -> list[QueuedMessage]:
+    found = list(db.execute(statement, values))
+    return [rows.queued(row, _parts_of(db, row[0]) if row[-1] else ()) for row in found]
+
+
+def ahead(db: apsw.Connection, account_id: str, lane: str, seq: int, priority: Priority, now: datetime) -> Ahead:
+    """Return what goes before a message in its lane."""
+    is_high = priority is Priority.HIGH
+    before = [(seq, is_high)] if is_high else [(rows.FOREVER, True), (seq, False)]
+    moment = rows.micros(now)
+    tids = [
+        tid
+        for bound, high in before
+        for tid, accepted_at, due_at in db.execute(_AHEAD, (account_id, lane, high, bound))
+        if due_at <= max(accepted_at, moment)
+    ]
+    return Ahead(min(len(tids), 1000), tids[0] if tids else "")
+
+
+def past(db: apsw.Connection, tid: str, part: int) -> list[AttemptRecord]:
+    """Return the attempts of a part without what makes them large."""
+    return [rows.attempt(row) for row in db.execute(_PAST, (tid, part))]
 
 
 def _parts_of(db: apsw.Connection, seq: int) -> tuple[PartRecord, ...]:
@@ -122,6 +179,7 @@ def _keep_attempt(db: apsw.Connection, message: Message, run: int, attempt: Atte
             attempt.outcome,
             attempt.code,
             attempt.reason,
+            attempt.counted,
         ),
     )
 
@@ -139,7 +197,7 @@ def _conclude(db: apsw.Connection, message: Message, part: Part, result: Result)
     elif isinstance(verdict, PartWaiting):
         part.phase = Phase.WAITING
         parts.save(db, part)
-        wait(db, message.tid, message.run, verdict.until, verdict.reason)
+        wait(db, message.tid, message.run, result.at, verdict.until, verdict.reason)
     else:
         news = News(verdict.status, at, verdict.error)
         part.phase = Phase.FAILED
@@ -175,7 +233,9 @@ def finish(db: apsw.Connection, tid: str, run: int, status: Status, error: Error
     return True
 
 
-def wait(db: apsw.Connection, tid: str, run: int, until: datetime | None, reason: ErrorRecord) -> None:
+def wait(
+    db: apsw.Connection, tid: str, run: int, since: datetime | None, until: datetime | None, reason: ErrorRecord
+) -> None:
     """Keep why a queued message waits; writes nothing when that is known already."""
     value = (rows.micros_or_none(until), *rows.error_columns(reason))
-    db.execute(_WAIT, (*value, tid, run, *value))
+    db.execute(_WAIT, (rows.micros_or_none(since), *value, tid, run, *value))

@@ -49,7 +49,8 @@ UPDATE message SET status = ?, queued = ?, error_code = ?, error_detail = ?, err
 WHERE seq = ?
 """
 _FORGET_REASON: Final = """
-UPDATE message SET waiting_until = NULL, reason_code = NULL, reason_detail = NULL, reason_provider = NULL
+UPDATE message SET waiting_since = NULL, waiting_until = NULL, reason_code = NULL, reason_detail = NULL,
+    reason_provider = NULL
 WHERE seq = ? AND (reason_code IS NOT NULL OR waiting_until IS NOT NULL)
 """
 _EVENT: Final = """

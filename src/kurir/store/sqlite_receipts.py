@@ -53,38 +53,49 @@ def receive(db: apsw.Connection, receipts: Sequence[ReceiptRecord], at: datetime
     """Apply or keep *receipts*; skip those that were received before."""
     now = rows.micros(at)
     new = waiting = 0
+    settled: dict[tuple[str, str], None] = {}
     for receipt in receipts:
         db.execute(_SEEN, (receipt.account_id, receipt.event_id, now))
         if db.changes() == 0:
             continue
         new += 1
-        waiting += _apply(db, receipt, now)
-    return Received(new, waiting)
+        waiting += _apply(db, receipt, now, settled)
+    return Received(new, waiting, tuple(settled))
 
 
-def _apply(db: apsw.Connection, receipt: ReceiptRecord, now: int) -> bool:
-    """Apply one receipt. Returns whether it waits for its send to be recorded."""
+def _apply(db: apsw.Connection, receipt: ReceiptRecord, now: int, settled: dict[tuple[str, str], None]) -> bool:
+    """Apply one receipt. Returns whether it waits for its send to be recorded; notes in *settled* what it settled."""
     if receipt.watermark is not None:
         _cover(db, receipt, rows.micros(receipt.watermark), now)
         return False
-    place = _place(db, receipt)
+    place = _known(db, receipt)
+    by_id = place is not None
+    place = place or _referred_place(db, receipt)
     if place is None:
         return _keep(db, receipt, now)
     message = parts.find_message(db, place[0])
     if message is None:
         return False  # deleted since: there is nothing left to change
     part = parts.find_part(db, message.seq, place[1])
-    if part is not None:
-        _tell(db, message, part, receipt, now)
+    of_older_run = by_id and (part is None or receipt.platform_id not in part.platform_ids)
+    if part is None or (of_older_run and receipt.status < Status.PENDING):
+        return False  # what an earlier run sent failed, which is known, or is sent anew
+    if part.open:
+        settled[part.account_id, part.address] = None
+    _tell(db, message, part, receipt, now)
     return False
 
 
-def _place(db: apsw.Connection, receipt: ReceiptRecord) -> tuple[str, int] | None:
-    """Return tid and part number that *receipt* is about, None where they are not known yet."""
-    if receipt.platform_id:
-        row = db.execute(_BY_PLATFORM_ID, (receipt.account_id, receipt.platform_id)).fetchone()
-        if row is not None:
-            return row[0], row[1]
+def _known(db: apsw.Connection, receipt: ReceiptRecord) -> tuple[str, int] | None:
+    """Return tid and part number of the platform's id, None where it is not known (yet)."""
+    if not receipt.platform_id:
+        return None
+    row = db.execute(_BY_PLATFORM_ID, (receipt.account_id, receipt.platform_id)).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def _referred_place(db: apsw.Connection, receipt: ReceiptRecord) -> tuple[str, int] | None:
+    """Return tid and part number of the reference that we gave, None where there is no such part (yet)."""
     if receipt.reference:
         tid, number = _referred(receipt.reference)
         message = parts.find_message(db, tid)

@@ -29,6 +29,9 @@ from kurir.store.base import (
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
+#: Above every seq.
+FOREVER: Final = 2**63 - 1
+
 Row = Sequence[Any]
 
 
@@ -102,7 +105,7 @@ def client(row: Row) -> ClientRecord:
 
 ACCOUNT: Final = """
 SELECT id, client_id, channel, api_base, sealed, options, is_default, position, enabled, parked_code,
-       parked_reason, parked_at
+       parked_reason, parked_at, paused_at, held_since, held_until, held_reason
 FROM account
 """
 
@@ -122,6 +125,10 @@ def account(row: Row) -> AccountRecord:
         parked_code=row[9],
         parked_reason=row[10],
         parked_at=moment_or_none(row[11]),
+        paused_at=moment_or_none(row[12]),
+        held_since=moment_or_none(row[13]),
+        held_until=moment_or_none(row[14]),
+        held_reason=row[15],
     )
 
 
@@ -140,7 +147,7 @@ def endpoint(row: Row) -> EndpointRecord:
 
 QUEUED: Final = """
 SELECT seq, tid, client_id, channel, account_id, message_id, recipient, lane, body, priority, run, due_at,
-       expires_at, facts, parts_total
+       expires_at, facts, waiting_since, waiting_until, accepted_at, parts_total
 FROM message
 """
 
@@ -159,10 +166,12 @@ def queued(row: Row, parts: tuple[PartRecord, ...]) -> QueuedMessage:
         body=row[8],
         priority=Priority(row[9]),
         run=row[10],
-        due_at=moment(row[11]),
+        due_at=moment(row[11]) if row[11] > row[16] else None,
         expires_at=moment(row[12]),
         facts=row[13],
         parts=parts,
+        waiting_since=moment_or_none(row[14]),
+        waiting_until=moment_or_none(row[15]),
     )
 
 
@@ -187,14 +196,32 @@ def part(row: Row) -> PartRecord:
 
 
 ATTEMPT: Final = """
-SELECT part, at, duration_ms, request, status, headers, body, outcome, code, reason
+SELECT part, at, duration_ms, request, status, headers, body, outcome, code, reason, counted, run
+FROM attempt
+"""
+#: The same without what makes an attempt large.
+SHORT_ATTEMPT: Final = """
+SELECT part, at, duration_ms, '', status, '{}', x'', outcome, code, reason, counted, run
 FROM attempt
 """
 
 
 def attempt(row: Row) -> AttemptRecord:
-    """Return the attempt of a row of ATTEMPT."""
-    return AttemptRecord(row[0], moment(row[1]), *row[2:])
+    """Return the attempt of a row of ATTEMPT or SHORT_ATTEMPT."""
+    return AttemptRecord(
+        part=row[0],
+        at=moment(row[1]),
+        duration_ms=row[2],
+        request=row[3],
+        status=row[4],
+        headers=row[5],
+        body=row[6],
+        outcome=row[7],
+        code=row[8],
+        reason=row[9],
+        counted=bool(row[10]),
+        run=row[11],
+    )
 
 
 EVENT: Final = """
@@ -211,7 +238,7 @@ def event(row: Row, tid: str) -> StatusEvent:
 MESSAGE: Final = """
 SELECT seq, tid, client_id, channel, account_id, message_id, recipient, address, type, status, queued, run,
        reason_code, reason_detail, reason_provider, waiting_until, error_code, error_detail, error_provider,
-       accepted_at, due_at, expires_at, parts_total
+       accepted_at, due_at, expires_at, parts_total, lane, priority
 FROM message
 """
 
@@ -238,6 +265,8 @@ def message(row: Row) -> MessageRecord:
         due_at=moment(row[20]),
         expires_at=moment(row[21]),
         parts_total=row[22],
+        lane=row[23],
+        priority=Priority(row[24]),
     )
 
 

@@ -35,7 +35,11 @@ CREATE TABLE account (
     changed_at    INTEGER NOT NULL,
     parked_code   TEXT NOT NULL DEFAULT '',
     parked_reason TEXT NOT NULL DEFAULT '',
-    parked_at     INTEGER
+    parked_at     INTEGER,
+    paused_at     INTEGER, -- the operator stopped it
+    held_since    INTEGER, -- the platform wants nothing of the account from then until then
+    held_until    INTEGER,
+    held_reason   TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE endpoint (
@@ -51,8 +55,8 @@ CREATE TABLE endpoint (
     PRIMARY KEY (client_id, url)
 ) STRICT, WITHOUT ROWID;
 
--- Messages. The row is its own job: queued = 1 while delivery has work with it. seq is the order within a lane, and is
--- never given twice, not even after its message was deleted.
+-- Messages. The row is its own job: queued = 1 while delivery has work with it. seq is the order within a lane: given at
+-- accept, given anew when a failed message is retried, and never given twice, not even after its message was deleted.
 
 CREATE TABLE message (
     seq             INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -73,6 +77,7 @@ CREATE TABLE message (
     run             INTEGER NOT NULL DEFAULT 1,
     address         TEXT NOT NULL DEFAULT '',
     parts_total     INTEGER NOT NULL DEFAULT 0,
+    waiting_since   INTEGER,
     waiting_until   INTEGER,
     reason_code     TEXT,
     reason_detail   TEXT,
@@ -89,8 +94,9 @@ CREATE TABLE message (
 
 CREATE INDEX message_by_client ON message (client_id, seq);
 CREATE INDEX message_by_recipient ON message (client_id, recipient, seq);
-CREATE INDEX message_in_queue ON message (account_id, seq) WHERE queued = 1;
-CREATE INDEX message_in_lane ON message (account_id, lane, seq) WHERE queued = 1;
+CREATE INDEX message_in_queue ON message (account_id, priority, seq) WHERE queued = 1;
+CREATE INDEX message_in_lane ON message (account_id, lane, (priority = 'high'), seq) WHERE queued = 1;
+CREATE INDEX message_begun ON message (account_id, seq) WHERE queued = 1 AND parts_total > 0;
 CREATE INDEX message_by_expiry ON message (expires_at) WHERE queued = 1;
 CREATE INDEX message_ended ON message (ended_at) WHERE ended_at IS NOT NULL;
 
@@ -113,7 +119,7 @@ CREATE INDEX idempotency_ended ON idempotency (ended_at) WHERE ended_at IS NOT N
 -- the call was recorded. account_id and address say whom a watermark covers.
 
 CREATE TABLE part (
-    seq            INTEGER NOT NULL REFERENCES message (seq) ON DELETE CASCADE,
+    seq            INTEGER NOT NULL REFERENCES message (seq) ON UPDATE CASCADE ON DELETE CASCADE,
     number         INTEGER NOT NULL,
     run            INTEGER NOT NULL,
     phase          TEXT NOT NULL,
@@ -138,7 +144,7 @@ CREATE INDEX part_without_receipt ON part (answered_at) WHERE phase = 'answered'
 
 CREATE TABLE attempt (
     id          INTEGER PRIMARY KEY,
-    seq         INTEGER NOT NULL REFERENCES message (seq) ON DELETE CASCADE,
+    seq         INTEGER NOT NULL REFERENCES message (seq) ON UPDATE CASCADE ON DELETE CASCADE,
     run         INTEGER NOT NULL,
     part        INTEGER NOT NULL,
     at          INTEGER NOT NULL,
@@ -149,7 +155,8 @@ CREATE TABLE attempt (
     body        BLOB NOT NULL,
     outcome     TEXT NOT NULL,
     code        TEXT NOT NULL,
-    reason      TEXT NOT NULL
+    reason      TEXT NOT NULL,
+    counted     INTEGER NOT NULL DEFAULT 1 -- 0: it uses up age and no attempt (throttled, or made while the account was out)
 ) STRICT;
 
 CREATE INDEX attempt_by_message ON attempt (seq);
@@ -177,7 +184,7 @@ CREATE TABLE key_token (
 CREATE TABLE event (
     position       INTEGER PRIMARY KEY AUTOINCREMENT,
     client_id      TEXT NOT NULL,
-    seq            INTEGER NOT NULL REFERENCES message (seq) ON DELETE CASCADE,
+    seq            INTEGER NOT NULL REFERENCES message (seq) ON UPDATE CASCADE ON DELETE CASCADE,
     status         INTEGER NOT NULL,
     previous       INTEGER NOT NULL,
     at             INTEGER NOT NULL,

@@ -1,0 +1,401 @@
+"""One account's queue: starts the heads of its lanes as the platform, the operator and the account's limits allow.
+
+What holds an account back stands in four places, each pure arithmetic: its rates (:mod:`kurir.delivery.rate`), the
+window of calls in flight (:mod:`kurir.delivery.window`), the breaker (:mod:`kurir.delivery.breaker`), and the operator's
+pause. The worker asks them before each start and tells them of each outcome; the store hears of what has to outlive the
+process.
+"""
+
+import asyncio
+import contextlib
+import math
+from datetime import datetime, timedelta
+from random import Random
+from typing import Final
+
+import structlog
+
+from kurir.channels.base import AccountDown, Call, Outcome, Rejected, Retry, Scope, Sent, Unknown
+from kurir.clock import Clock
+from kurir.delivery.breaker import Breaker, State
+from kurir.delivery.lanes import Lane, Lanes
+from kurir.delivery.rate import Rates
+from kurir.delivery.reading import LOOK_SECONDS, QueueReader
+from kurir.delivery.sender import Finished, Progress, Sender, Waiting
+from kurir.delivery.state import AccountState, Standing, Why
+from kurir.delivery.window import Window
+from kurir.directory import Directory, Entry
+from kurir.store.base import ErrorRecord, QueuedMessage, Store, StoreError
+
+log = structlog.get_logger(__name__)
+
+#: How long a message rests that the store, or a fault of ours, kept from moving.
+STORE_SECONDS: Final = 5.0
+FAULT_SECONDS: Final = 60.0
+#: The longest wait before the store is read again after it failed.
+TROUBLE_SECONDS: Final = 30.0
+#: A hold of the account that is shorter is over before a restart is.
+WORTH_STORING: Final = 1.0
+#: What has to wait less is said to go.
+AT_ONCE: Final = 0.05
+
+
+class AccountWorker:
+    """One account's queue: loads, starts heads, waits. *rng* draws the moments of the breaker's probes."""
+
+    def __init__(
+        self, entry: Entry, store: Store, directory: Directory, sender: Sender, clock: Clock, rng: Random
+    ) -> None:
+        account, channel = entry.account, entry.channel
+        self._account_id = account.id
+        self._store = store
+        self._directory = directory
+        self._sender = sender
+        self._clock = clock
+        self.lanes = Lanes()
+        self.rates = Rates(account.rates, widens=not channel.CAPABILITIES.tells_throttle_scope)
+        self.window = Window(account.concurrency)
+        self.breaker = Breaker(account.concurrency, rng)
+        self._reader = QueueReader(account.id, self.lanes, store, directory, clock)
+        self._paused = entry.paused
+        self._parked_in_store = False
+        self._held_in_store = -math.inf
+        self._running: set[asyncio.Task[None]] = set()
+        self._event = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to work, where the process before this one left off: paused, parked or held."""
+        entry, now = self._entry(), self._clock.monotonic()
+        if entry is not None and entry.parked_code:
+            self.breaker.trip(now, ErrorRecord(entry.parked_code, entry.parked_reason))
+            self.breaker.probe_at = now  # perhaps the operator has mended it meanwhile
+            self._parked_in_store = True
+        if entry is not None and entry.held_until is not None:
+            left = (entry.held_until - self._clock.now()).total_seconds()
+            if entry.held_since is not None:  # a clock that was set back makes no wait longer than it was meant to be
+                left = min(left, (entry.held_until - entry.held_since).total_seconds())
+            if left > 0:
+                self.rates.hold(now + left, entry.held_reason)
+                self._held_in_store = now + left
+        self._task = asyncio.create_task(self._work(), name=f"account {self._account_id}")
+
+    def wake(self) -> None:
+        """There is something new in the queue."""
+        self._reader.wake()
+        self._event.set()
+
+    def settled(self, address: str) -> None:
+        """A receipt told what became of a message to *address*: its lane need not wait for that any more."""
+        self.lanes.end_rest(address)
+        self._event.set()
+
+    def alive(self) -> bool:
+        """Return whether the worker runs."""
+        return self._task is not None and not self._task.done()
+
+    def held(self) -> int:
+        """Return how many messages are in memory."""
+        return self.lanes.size
+
+    async def pause(self) -> None:
+        """Begin no call any more until :meth:`resume`; those in flight end as they would. Durable on return."""
+        await self._store.pause(self._account_id, self._clock.now())
+        self._paused = True
+        self._directory.set_paused(self._account_id, paused=True)
+        log.warning("account_paused", account=self._account_id)
+
+    async def resume(self) -> None:
+        """Work again, at once, whether the operator, the platform or an outage stopped the account. Durable on return.
+
+        What the platform asked to wait for is waited for all the same.
+        """
+        await self._store.pause(self._account_id, None)
+        self._paused = False
+        self._directory.set_paused(self._account_id, paused=False)
+        self.breaker.reset()
+        self._tell_directory()
+        await self._mirror()
+        log.info("account_resumed", account=self._account_id, by="operator")
+        self._event.set()
+
+    async def stop(self, seconds: float) -> None:
+        """Start nothing new, wait for what runs, then stop."""
+        self._stopping = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        late = list(self._running)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        with contextlib.suppress(StoreError):
+            await self._mirror()
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        trouble = 0.0
+        while not self._stopping:
+            self._event.clear()
+            try:
+                await self._mirror()
+                await self._reader.load(self._concurrency())
+                wait = self._start_heads()
+                trouble = 0.0
+            except Exception as error:
+                trouble = min(TROUBLE_SECONDS, max(0.5, trouble * 2))
+                self._reader.wake()
+                if isinstance(error, StoreError):
+                    log.warning("queue_not_read", account=self._account_id, error=str(error), retry_in=trouble)
+                else:  # a fault of ours must not stop the account for good
+                    log.exception("worker_fault", account=self._account_id, retry_in=trouble)
+                await asyncio.sleep(trouble)
+                continue
+            if wait <= 0:
+                await asyncio.sleep(0)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._event.wait()
+
+    def _entry(self) -> Entry | None:
+        return self._directory.accounts().get(self._account_id)
+
+    def _concurrency(self) -> int:
+        """Return how many calls may be in flight now."""
+        if self._paused or self._entry() is None:
+            return 0
+        return min(self.window.size, self.breaker.allowed(self._clock.monotonic()))
+
+    def _start_heads(self) -> float:
+        """Start what may start; return how long to wait, in seconds, unless woken."""
+        now = self._clock.monotonic()
+        moments = [now + LOOK_SECONDS, self._reader.next_moment()]
+        self.lanes.wake(now)
+        if self.breaker.state(now) is State.OPEN:
+            moments.append(self.breaker.probe_at)
+        while not self._stopping and len(self._running) < self._concurrency():
+            free_at = self.rates.account_free_at(now)
+            if free_at > now:
+                moments.append(free_at)
+                break
+            head = self.lanes.next()
+            if head is None:
+                break
+            self._start(*head, now)
+        wake_at = self.lanes.wake(now)
+        if wake_at is not None:
+            moments.append(wake_at)
+        if self._reader.hungry(self._concurrency()):
+            return 0.0
+        return min(moments) - now
+
+    def _start(self, lane: Lane, message: QueuedMessage, now: float) -> None:
+        """Send the head of *lane*, unless its recipient has to wait."""
+        free_at = self.rates.recipient_free_at(now, lane.key)
+        if free_at > now:
+            self.lanes.pause(lane, free_at)
+            return
+        gate = _Gate(self, lane.key, now)
+        task = asyncio.create_task(self._send(lane, message, gate))
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._event.set()
+
+    async def _send(self, lane: Lane, message: QueuedMessage, gate: "_Gate") -> None:
+        entry = self._entry()
+        progress: Progress
+        try:
+            waits = Waiting(LOOK_SECONDS, message.begun)
+            progress = await self._sender.send(message, entry, gate) if entry is not None else waits
+        except StoreError as error:
+            log.warning("message_not_moved", tid=message.tid, error=str(error))
+            progress = Waiting(STORE_SECONDS, begun=True)  # a part may have been marked
+        except Exception as error:
+            # A fault of ours must neither lose the message nor stop the account: it is held, shown, and tried again.
+            log.exception("message_fault", tid=message.tid, account=self._account_id)
+            progress = Waiting(FAULT_SECONDS, begun=True)
+            reason = ErrorRecord("internal", f"a fault of the gateway ({type(error).__name__}); it is tried again")
+            with contextlib.suppress(StoreError):
+                await self._store.wait(message.tid, message.run, None, reason)
+        finally:
+            gate.close()
+        now = self._clock.monotonic()
+        if isinstance(progress, Finished):
+            self.lanes.done(lane)
+        elif progress.turn and not progress.begun:
+            self.lanes.pause(lane, now + progress.seconds)
+        else:
+            self.lanes.rest(lane, now + progress.seconds, begun=progress.begun)
+
+    # --- what the account learns -----------------------------------------------------------------------------------------
+
+    def told(self, outcome: Outcome, began: float, address: str, *, answered: bool) -> None:
+        """Learn what came of a call to *address* that *began* then; *answered*: by an answer of the platform."""
+        now = self._clock.monotonic()
+        match outcome:
+            case Sent() | Rejected():
+                if answered:
+                    self.window.went_well()
+                    self.rates.worked(now, address, began)
+                    self._works(now, began)
+            case AccountDown():
+                if self.breaker.trip(now, _error(outcome)):
+                    log.error("account_parked", account=self._account_id, code=outcome.code, why=outcome.reason)
+                self._tell_directory()
+            case Unknown():
+                self._failed(now, began, address, _error(outcome))
+            case Retry():
+                self._refused(now, began, address, outcome, answered=answered)
+        if outcome.learned.usage is not None or outcome.learned.regain_seconds is not None:
+            self.rates.usage(now, outcome.learned.usage or 0.0, outcome.learned.regain_seconds or 0.0)
+
+    def _refused(self, now: float, began: float, address: str, outcome: Retry, *, answered: bool) -> None:
+        if outcome.throttled or outcome.scope is not Scope.PART:
+            shape = {"base": outcome.base, "growth": outcome.growth}
+            self.rates.throttled(now, began, address, outcome.scope, outcome.after, **shape)
+        if outcome.throttled:
+            if outcome.scope is not Scope.RECIPIENT:
+                self.window.went_badly(now, began)
+            self._works(now, began)  # it answers, and knows who we are
+        elif outcome.again is not None or outcome.code == "media_refused":
+            if answered:
+                self._works(now, began)
+        else:
+            self._failed(now, began, address, _error(outcome))
+
+    def _failed(self, now: float, began: float, address: str, error: ErrorRecord) -> None:
+        self.window.went_badly(now, began)
+        if self.breaker.failed(now, began, address, error):
+            log.warning("account_out", account=self._account_id, code=error.code, why=error.detail)
+
+    def _works(self, now: float, began: float) -> None:
+        if self.breaker.worked(now, began):
+            log.info("account_resumed", account=self._account_id, by="probe")
+            self._tell_directory()
+
+    def _tell_directory(self) -> None:
+        reason = self.breaker.reason if self.breaker.stopped else None
+        self._directory.set_parked(self._account_id, reason.code if reason else "", reason.detail if reason else "")
+
+    async def _mirror(self) -> None:
+        """Bring the store in line with whether the account is parked, and with until when it is held."""
+        parked = self.breaker.reason if self.breaker.stopped else None
+        if (parked is not None) != self._parked_in_store:
+            if parked is not None:
+                await self._store.park(self._account_id, parked, self._clock.now())
+            else:
+                await self._store.unpark(self._account_id)
+            self._parked_in_store = parked is not None
+        now = self._clock.monotonic()
+        held = self.rates.held(now)
+        if held is not None and held[1] > max(self._held_in_store, now) + WORTH_STORING:
+            why, until = held
+            await self._store.hold(self._account_id, self._clock.now(), self._wall(until), why)
+            self._held_in_store = until
+
+    # --- for people -----------------------------------------------------------------------------------------------------
+
+    def state(self) -> AccountState:
+        """Return how the account stands."""
+        now = self._clock.monotonic()
+        standing, reason, until = self._standing(now)
+        entry = self._entry()
+        return AccountState(
+            account_id=self._account_id,
+            standing=standing,
+            reason=reason,
+            until=until,
+            in_flight=len(self._running),
+            window=self._concurrency(),
+            concurrency=entry.account.concurrency if entry is not None else 0,
+            rate_share=self.rates.factor(now),
+            lanes=self.lanes.count(),
+            resting=self.lanes.resting(),
+            in_memory=self.lanes.size,
+        )
+
+    def why(self, lane: str) -> Why | None:
+        """Return what keeps messages of the stored lane *lane* from being sent beside those before them; None: nothing."""
+        now = self._clock.monotonic()
+        standing, reason, until = self._standing(now)
+        if standing not in (Standing.WORKING, Standing.THROTTLED) and reason is not None:
+            return Why(reason, until)
+        found = self.rates.explain(now, self.lanes.home(lane) or lane)
+        if found is None or found[1] - now < AT_ONCE:
+            return None
+        return Why(ErrorRecord("rate_limited", found[0]), self._wall(found[1]))
+
+    def _standing(self, now: float) -> tuple[Standing, ErrorRecord | None, datetime | None]:
+        if self._entry() is None:
+            return Standing.DISABLED, None, None
+        if self._paused:
+            detail = f"the operator paused the account; kurir account resume {self._account_id} lets it go on"
+            return Standing.PAUSED, ErrorRecord("account_paused", detail), None
+        if self.breaker.state(now) is not State.CLOSED:
+            standing = Standing.PARKED if self.breaker.stopped else Standing.OUT
+            return standing, self.breaker.explain(self._wall), self._wall(self.breaker.probe_at)
+        held = self.rates.held(now)
+        if held is not None:
+            return Standing.THROTTLED, ErrorRecord("rate_limited", held[0]), self._wall(held[1])
+        slowed = self.rates.slowed(now)
+        if slowed:
+            return Standing.THROTTLED, ErrorRecord("rate_limited", slowed), None
+        return Standing.WORKING, None, None
+
+    def _wall(self, moment: float) -> datetime:
+        """Return the wall-clock time of a monotonic moment."""
+        return self._clock.now() + timedelta(seconds=moment - self._clock.monotonic())
+
+
+class _Gate:
+    """What the worker decides and learns for one message to *address*; a call is counted for it from the beginning."""
+
+    def __init__(self, worker: AccountWorker, address: str, now: float) -> None:
+        self._worker = worker
+        self._address = address
+        self._clock = worker._clock  # noqa: SLF001 - two halves of one class
+        self._taken: tuple[float, tuple[str, ...]] | None = (now, ())
+        worker.rates.take(now, address)
+
+    def wait(self, call: Call) -> float:
+        """Return in how many seconds *call* may be made; 0.0: it may now, and is counted as made."""
+        self.close()
+        now = self._clock.monotonic()
+        free_at = self._worker.rates.free_at(now, self._address, call.limits)
+        if free_at > now:
+            return free_at - now
+        self._worker.rates.take(now, self._address, call.limits)
+        self._taken = now, call.limits
+        return 0.0
+
+    def undo(self, call: Call) -> None:  # noqa: ARG002 - the protocol's
+        """A call that was counted is not made after all."""
+        self.close()
+
+    def out(self) -> bool:
+        """Return whether the account is out; the call that was counted is made now."""
+        self._taken = None
+        return self._worker.breaker.state(self._clock.monotonic()) is not State.CLOSED
+
+    def told(self, outcome: Outcome, began: float, *, answered: bool) -> None:
+        """Learn what came of a call that *began* then."""
+        self._worker.told(outcome, began, self._address, answered=answered)
+
+    def close(self) -> None:
+        """Give back what was counted and not made."""
+        if self._taken is not None:
+            taken_at, names = self._taken
+            self._worker.rates.give_back(taken_at, self._address, names)
+            self._taken = None
+
+
+def _error(outcome: AccountDown | Unknown | Retry) -> ErrorRecord:
+    return ErrorRecord(outcome.code, outcome.reason, outcome.provider_code)

@@ -1,0 +1,70 @@
+"""A message's runs: cancelling the one that has not begun, and opening a new one after a failure.
+
+The functions run inside a transaction of the writer, which is what settles their race with a mark.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import apsw
+
+from kurir.domain.status import Status
+from kurir.store import sqlite_delivery as delivery
+from kurir.store import sqlite_parts as parts
+from kurir.store import sqlite_rows as rows
+from kurir.store.base import ErrorRecord, Phase, Turn
+from kurir.store.sqlite_parts import Message
+
+_NUMBERS: Final = "SELECT number FROM part WHERE seq = ? ORDER BY number"
+_FORGET_PART: Final = "DELETE FROM part WHERE seq = ? AND number = ?"
+#: The next number that the table would give, so that it is never given twice.
+_TAKE_SEQ: Final = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'message' RETURNING seq"
+_OPEN_RUN: Final = """
+UPDATE message SET seq = ?, run = run + 1, queued = 1, status = 0, ended_at = NULL, due_at = accepted_at,
+    expires_at = ? + expires_at - due_at, error_code = NULL, error_detail = NULL, error_provider = NULL
+WHERE seq = ?
+"""
+_FORGET_RENDERING: Final = """
+UPDATE message SET parts_total = 0, address = '', facts = NULL, render_losses = NULL WHERE seq = ?
+"""
+_EVENT: Final = "INSERT INTO event (client_id, seq, status, previous, at) VALUES (?, ?, 0, ?, ?)"
+
+
+def cancel(db: apsw.Connection, client_id: str, tid: str, at: datetime) -> Turn:
+    """End a queued message of which no part has begun."""
+    message = _own(db, client_id, tid)
+    if message is None:
+        return Turn.NOT_FOUND
+    if not message.queued:
+        return Turn.ENDED
+    error = ErrorRecord("cancelled", "the client cancelled it before it was sent")
+    done = delivery.finish(db, tid, message.run, Status.UNSENT, error, at)
+    return Turn.DONE if done else Turn.BEGUN
+
+
+def retry(db: apsw.Connection, client_id: str, tid: str, at: datetime) -> Turn:
+    """Queue a failed message again, behind the others, with what the platform has already left as it is."""
+    message = _own(db, client_id, tid)
+    if message is None:
+        return Turn.NOT_FOUND
+    if message.status >= Status.PENDING:
+        return Turn.NOT_FAILED
+    kept = 0
+    for (number,) in list(db.execute(_NUMBERS, (message.seq,))):
+        part = parts.find_part(db, message.seq, number)
+        if part is not None and part.phase is Phase.ANSWERED and (part.status or 0) >= Status.PENDING:
+            kept += 1
+        else:
+            db.execute(_FORGET_PART, (message.seq, number))
+    now = rows.micros(at)
+    if not kept:
+        db.execute(_FORGET_RENDERING, (message.seq,))
+    seq = db.execute(_TAKE_SEQ).fetchone()[0]  # type: ignore[index]  # the message's own number is in that table
+    db.execute(_OPEN_RUN, (seq, now, message.seq))
+    db.execute(_EVENT, (message.client_id, seq, int(message.status), now))
+    return Turn.DONE
+
+
+def _own(db: apsw.Connection, client_id: str, tid: str) -> Message | None:
+    message = parts.find_message(db, tid)
+    return message if message is not None and message.client_id == client_id else None

@@ -33,12 +33,20 @@ def _is_loopback(host: str) -> bool:
 socket.socket.connect = _only_loopback  # type: ignore[method-assign] # for the whole run, on purpose
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Row 12 of the scorecard is the sweep over the store's invariants at the end of every test that runs a store."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Row 12 of the scorecard is the sweep over the store's invariants at the end of every test that runs a store.
+
+    KURIR_ROWS leaves only the tests of some rows.
+    """
     for item in items:
         module = getattr(item, "module", None)
         if "/contract/" in item.path.as_posix() or hasattr(module, "running"):
             item.add_marker(pytest.mark.scorecard(12))
+    wanted = {row for row in os.environ.get("KURIR_ROWS", "").split(",") if row}
+    if wanted:
+        out = [item for item in items if not wanted & {str(one.args[0]) for one in item.iter_markers("scorecard")}]
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in set(out)]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,10 +56,12 @@ def pytest_configure(config: pytest.Config) -> None:
 # --- nothing skipped ----------------------------------------------------------------------------------------------------
 
 _skipped: list[str] = []
+#: The reason by which a test is left out that only ``./dev scorecard --tier N`` runs.
+LONG_TIER = "long tier"
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.skipped and not hasattr(report, "wasxfail"):
+    if report.skipped and not hasattr(report, "wasxfail") and LONG_TIER not in str(report.longrepr):
         _skipped.append(report.nodeid)
     _collect_row(report)
 
@@ -83,6 +93,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def _collect_row(report: pytest.TestReport) -> None:
     if report.when != "call" and not report.failed:
+        return
+    if report.skipped and LONG_TIER in str(report.longrepr):
         return
     rows = [str(value) for name, value in report.user_properties if name == "scorecard"]
     for row in dict.fromkeys(rows):

@@ -1,9 +1,15 @@
-"""``./dev scorecard``: the reliability scorecard, each row with what its tests measured. Rows without a test say so.
+"""``./dev scorecard``: the reliability scorecard, each row with what its tests measured, and when.
 
-A row passes when every test marked with it passes. Exit code 1 when one fails. ``./dev scorecard --write`` puts the table
-into docs/reliability.md, dated, with the machine.
+    ./dev scorecard                     the rows that fit every commit (tier C), then the whole table
+    ./dev scorecard --tier N            the long forms of the rows that have one: minutes to an hour
+    ./dev scorecard --rows 1,16         some rows only; goes with --tier
+    ./dev scorecard --write             keep what was found in docs/reliability.json, and write docs/reliability.md from it
+
+A row passes when every test marked with it passes. Of each row and tier the last run that was kept is shown, with its
+commit and date; a row that was never run says so. Exit code 1 when a row of this run fails.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -57,51 +63,110 @@ ROWS = {
 }
 
 
-PAGE = Path(__file__).parent.parent / "docs" / "reliability.md"
+#: Rows of which there is a long form.
+LONG = (1, 13, 15, 16, 24)
+FOLDER = Path(__file__).parent.parent / "docs"
+PAGE = FOLDER / "reliability.md"
+KEPT = FOLDER / "reliability.json"
+TIERS = {"C": "every commit", "N": "long"}
+
+Run = dict[str, str]
+#: Row → tier → its last run.
+Runs = dict[str, dict[str, Run]]
 
 
 def main() -> int:
-    arguments = [one for one in sys.argv[1:] if one != "--write"]
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "rows.json"
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "scorecard", *arguments]
-        run = subprocess.run(
-            command, env={**os.environ, "KURIR_SCORECARD": str(target)}, capture_output=True, text=True, check=False
-        )
-        found = json.loads(target.read_text()) if target.exists() else {}
+    parser = argparse.ArgumentParser(prog="./dev scorecard", description="Run the reliability scorecard.")
+    parser.add_argument("--tier", choices=sorted(TIERS), default="C", help="C: fits every commit; N: the long forms")
+    parser.add_argument("--rows", default="", help="such as 1,16: these rows only")
+    parser.add_argument("--write", action="store_true", help="keep the results, and write docs/reliability.md")
+    options, arguments = parser.parse_known_args()
+    rows = options.rows or (",".join(map(str, LONG)) if options.tier == "N" else "")
+    found, output = _run(options.tier, rows, arguments)
     if not found:
-        print(run.stdout + run.stderr)
+        print(output)
         return 1
-    table = [(row, name, *_result(found.get(str(row)))) for row, name in ROWS.items()]
-    for row, name, result, figures in table:
-        print(f"{row:>3}  {result:<7}  {name}" + (f": {figures}" if figures else ""))
-    if "--write" in sys.argv:
-        PAGE.write_text(_page(table), encoding="utf-8")
-    failed = any(result == "FAIL" for _, _, result, _ in table)
+    now = {row: _judge(known) for row, known in found.items() if known["outcomes"]}
+    runs: Runs = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    for row, run in now.items():
+        runs.setdefault(row, {})[options.tier] = run
+    for row, name in ROWS.items():
+        print("\n".join(_lines(row, name, runs.get(str(row), {}), fresh=options.tier if str(row) in now else "")))
+    if options.write:
+        KEPT.write_text(json.dumps(runs, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+        PAGE.write_text(_page(runs), encoding="utf-8")
+    failed = [row for row, run in now.items() if run["result"] == "FAIL"]
     if failed:
-        print(run.stdout[-4000:])
+        print(output[-6000:])
     return 1 if failed else 0
 
 
-def _result(known: dict[str, list[str]] | None) -> tuple[str, str]:
-    """Return (pass, FAIL or missing, the figures) of a row."""
-    if known is None:
-        return "missing", ""
+def _run(tier: str, rows: str, arguments: list[str]) -> tuple[dict[str, dict[str, list[str]]], str]:
+    """Run the tests; return what conftest collected of each row, and what pytest said."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "rows.json"
+        environment = {"KURIR_SCORECARD": str(target), "KURIR_TIER": tier, "KURIR_ROWS": rows}
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "scorecard", *arguments]
+        run = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+        found = json.loads(target.read_text()) if target.exists() else {}
+    return found, run.stdout + run.stderr
+
+
+def _judge(known: dict[str, list[str]]) -> Run:
+    """Return a row's run: its result, its figures, the commit and the date."""
+    passed = all(outcome == "passed" for outcome in known["outcomes"])
     figures = "; ".join(dict.fromkeys(known["figures"])) or f"{len(known['outcomes'])} tests"
-    return ("pass" if all(outcome == "passed" for outcome in known["outcomes"]) else "FAIL"), figures
+    return {
+        "result": "pass" if passed else "FAIL",
+        "figures": figures,
+        "commit": _commit(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
 
 
-def _page(table: list[tuple[int, str, str, str]]) -> str:
+def _commit() -> str:
+    """Return the commit that was run, with a + where the tree differed from it."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False, cwd=FOLDER.parent)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    commit = git("rev-parse", "--short", "HEAD")
+    changed = git("status", "--porcelain", "--", "src", "tests")
+    return f"{commit}{'+' if changed else ''}" if commit else "no commit"
+
+
+def _lines(row: int, name: str, runs: dict[str, Run], fresh: str) -> list[str]:
+    if not runs:
+        return [f"{row:>3}  not run  {name}"]
+    return [
+        f"{row:>3}  {run['result']:<7}  {name} [{TIERS[tier]}; {run['commit']}, {run['date']}"
+        f"{', just now' if tier == fresh else ''}]: {run['figures']}"
+        for tier, run in sorted(runs.items())
+    ]
+
+
+def _page(runs: Runs) -> str:
     """Return the page with the table."""
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
-    rows = "".join(f"| {row} | {name} | {result} | {figures} |\n" for row, name, result, figures in table)
+    lines = []
+    for row, name in ROWS.items():
+        known = runs.get(str(row), {})
+        if not known:
+            lines.append(f"| {row} | {name} | not run | | | |")
+        for tier, run in sorted(known.items()):
+            lines.append(
+                f"| {row} | {name} | {run['result']} | {TIERS[tier]} | {run['figures']} | {run['commit']}, {run['date']} |"
+            )
     return (
         "# Reliability scorecard\n\n"
-        "Forty things that a gateway has to survive. `./dev scorecard` runs the rows that exist and prints them with their\n"
-        "figures and seeds; `./dev scorecard --write` wrote this page. A missing row has no test yet, and nothing is claimed\n"
-        "of it. A row that is there may be proven in part only: its figures say what was run.\n\n"
-        f"Run on {datetime.now(UTC):%Y-%m-%d}: {machine}.\n\n"
-        f"| row | what | result | figures |\n|---|---|---|---|\n{rows}"
+        "Forty things that a gateway has to survive. `./dev scorecard` runs the rows that fit every commit,\n"
+        "`./dev scorecard --tier N` their long forms; each prints its figures and seeds, and `--write` keeps them here.\n"
+        "A row that says «not run» has no test yet or was not run, and nothing is claimed of it. A row that is there\n"
+        "may be proven in part only: its figures say what was run. A commit with a + was run with changes that the\n"
+        "next one holds.\n\n"
+        f"The machine: {machine}.\n\n"
+        "| row | what | result | form | figures | commit, date |\n|---|---|---|---|---|---|\n" + "\n".join(lines) + "\n"
     )
 
 

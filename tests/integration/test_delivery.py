@@ -946,7 +946,7 @@ async def test_a_file_whose_host_has_a_fault_is_tried_a_few_times(tmp_path):
         world.platform.files["b.txt"] = lambda: web.Response(status=503)
         media = {"media": {"url": f"{world.platform.url}/files/b.txt"}}
         message = await world.ended(await world.accept("tg:1001", type="document", body=media))
-        assert (message.status, message.error.code) == (Status.FAILED, "attempts_exhausted")
+        assert (message.status, message.error.code) == (Status.FAILED, "media_refused")
         assert "answered 503" in message.error.detail
 
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from kurir.channels import telegram
 from kurir.channels.base import Scope
-from kurir.delivery.rate import CRAWL, FLOOR, RAMP_SECONDS, ROUNDING_SECONDS, Gcra, Pace, Rates
+from kurir.delivery.gcra import ROUNDING_SECONDS, Gcra
+from kurir.delivery.pace import CRAWL, FLOOR, RAMP_SECONDS, Pace
+from kurir.delivery.rate import Rates
 from kurir.domain.account import Rate
 
 #: Where monotonic time begins: the uptime of a machine, where a float is no longer fine.

@@ -1,11 +1,8 @@
 """How fast an account may call its platform: limits, what the platform's answers teach about them, when a call may go.
 
-Pure arithmetic: times are monotonic seconds that the caller passes in as ``now``. A limit is the generic cell rate
-algorithm (ITU-T I.371 and ATM Forum Traffic Management 4.0, in the form of the continuous-state leaky bucket, which they
-show to be the same as virtual scheduling): one number a limit, exact, and no timer. The platforms' own algorithms are
-not public and their published limits soft ("obey retry_after, do not tune"), so the configured rates only start it off.
-A throttled account is slowed as TCP slows a connection, halved at once and regained bit by bit (RFC 5681): several nodes
-and products may share the platform's limit, and nobody says so.
+Pure arithmetic: times are monotonic seconds that the caller passes in as ``now``. The platforms' own
+algorithms are not public and their published limits soft ("obey retry_after, do not tune"), so the configured rates only
+start it off.
 
 A moment that is given back here is one to ask again at, not a reservation: who comes first then, goes.
 """
@@ -19,24 +16,11 @@ from typing import Final
 
 from kurir.channels.base import Scope
 from kurir.configuration.values import show_rate
+from kurir.delivery.gcra import Gcra
+from kurir.delivery.pace import Pace
 from kurir.delivery.retry import NAMED_MAXIMUM
 from kurir.domain.account import Rate
 
-#: Rounding of monotonic seconds: what is so near counts as reached. (A float of a year's uptime is exact to 4e-9 s.)
-ROUNDING_SECONDS: Final = 1e-6
-#: The least share of its rate that a throttled account keeps.
-FLOOR: Final = 1 / 64
-#: The whole rate is back so long after the last throttle: 10 s less than the 60 s within which it has to be seen again.
-RECOVERY_SECONDS: Final = 50.0
-#: The rate comes back over at least so long after a wait that the platform asked for.
-RAMP_SECONDS: Final = 30.0
-#: Meta's usage headers: from here on slower, from there on as slow as it gets, in percent. The headers are Meta's, these
-#: two thresholds are ours.
-USAGE_FROM: Final = 80.0
-USAGE_TO: Final = 95.0
-CRAWL: Final = 1 / 16
-#: So long is a usage header believed.
-USAGE_SECONDS: Final = 60.0
 #: The longest wait of our own after throttles without a named one, doubled from 1 s: of a recipient, and of the account
 #: (which has to be back at its rate within 60 s of the last one).
 RECIPIENT_MAXIMUM: Final = 60.0
@@ -51,160 +35,6 @@ KEPT: Final = 100_000
 #: The limits that do not count the calls of the account that name them.
 _NOT_BY_CALL: Final = frozenset({"account", "recipient", "group"})
 _WAIT_RECIPIENT: Final = "the platform asked to wait with this recipient"
-
-
-class Gcra:
-    """One limit: at most ``burst + t · count / seconds`` calls in any *t* seconds.
-
-    ``Rate(80, 1, 1)`` is one call every 12.5 ms; ``Rate(1, 6, 45)`` is 45 calls at once, then one every 6 s. None is no
-    limit, but may be held. The state is the backlog: how many seconds at full speed until the whole burst is free again.
-    """
-
-    __slots__ = ("_at", "_backlog", "_factor", "_interval", "_loose_at", "_tolerance", "held_until", "rate")
-
-    def __init__(self, rate: Rate | None) -> None:
-        self.held_until = -math.inf
-        self._backlog = 0.0
-        self._factor = 1.0
-        self._at = self._loose_at = -math.inf
-        self._use(rate)
-
-    def free_at(self, now: float) -> float:
-        """Return when a call may go, *now* if it may at once; at the latest, where the limit is slowed."""
-        moment = max(now, self._at)
-        wait = (self._backlog_at(moment) - self._tolerance) / self._factor
-        return max(self.held_until, moment + wait if wait > ROUNDING_SECONDS else now)
-
-    def take(self, now: float) -> None:
-        """Count a call that is made now. One that was not free counts too, and those after it wait for it."""
-        self._advance(now)
-        if self._backlog < self._interval:
-            self._loose_at = now
-        self._backlog += self._interval
-
-    def give_back(self, taken_at: float) -> None:
-        """Count no more the call that was taken at *taken_at* and not made.
-
-        Its room is gone where the bucket was (nearly) full again in between: a burst may have used it since.
-        """
-        if taken_at >= self._loose_at:
-            self._backlog = max(0.0, self._backlog - self._interval)
-
-    def hold(self, until: float) -> None:
-        """Let nothing go before *until*, and one call at that moment: no burst is saved up by waiting."""
-        self.held_until = max(self.held_until, until)
-
-    def slow(self, now: float, factor: float) -> None:
-        """Go on at *factor* of the rate (0 < factor ≤ 1; 1 is the whole). What was counted stays counted."""
-        if not 0.0 < factor <= 1.0:
-            raise ValueError(f"a factor of {factor} is not above 0 and at most 1")
-        self._advance(now)
-        self._factor = factor
-
-    def change(self, now: float, rate: Rate | None) -> None:
-        """Go on by another *rate*. A call that would have gone goes; as many calls as were too many are too many."""
-        self._advance(now)
-        beyond = (self._backlog - self._tolerance) / self._interval if self._interval else 0.0
-        self._use(rate)
-        self._backlog = max(0.0, self._tolerance + beyond * self._interval)
-
-    def full(self, now: float) -> bool:
-        """Return whether nothing is remembered: the whole burst is free and nothing is held."""
-        return self.held_until <= now and self._backlog_at(now) <= 0.0
-
-    def _use(self, rate: Rate | None) -> None:
-        self.rate = rate
-        self._interval = rate.seconds / rate.count if rate else 0.0
-        self._tolerance = self._interval * (rate.burst - 1) if rate else 0.0
-
-    def _advance(self, now: float) -> None:
-        if now > self._at:
-            self._backlog = self._backlog_at(now)
-            if self._at < self.held_until <= now:
-                self._loose_at = self.held_until
-            self._at = now
-
-    def _backlog_at(self, now: float) -> float:
-        backlog, at = self._backlog, self._at
-        if at < self.held_until <= now:
-            backlog = max(self._tolerance, backlog - (self.held_until - at) * self._factor)
-            at = self.held_until
-        return max(0.0, backlog - max(0.0, now - at) * self._factor)
-
-
-class Pace:
-    """The share of its rate at which an account goes, from 1 down to :data:`FLOOR`, as the platform's answers teach it.
-
-    Throttles and usage are two shares; the smaller one holds. ``throttled_at``: when it was halved last.
-    """
-
-    def __init__(self) -> None:
-        self.throttled_at = -math.inf
-        self._low = 1.0
-        self._ramp_from = self._ramp_to = -math.inf
-        self._percent = 0.0
-        self._told_at = -math.inf
-
-    def throttled(self, now: float, began: float, wait: float | None) -> bool:
-        """Halve the share for a call that *began* then and was throttled; *wait* seconds the platform asked for.
-
-        The share is halved once for all calls that had begun when it was halved last: a burst of them is one event.
-        Returns whether it was halved.
-        """
-        fresh = began > self.throttled_at
-        if not fresh and wait is None:
-            return False
-        share = self._regained(now)
-        self._low = max(FLOOR, share / 2) if fresh else share
-        if fresh:
-            self.throttled_at = now
-        self._rest(now + (wait or 0.0), now + RECOVERY_SECONDS if fresh else now)
-        return fresh
-
-    def usage(self, now: float, percent: float, regain_seconds: float) -> None:
-        """Take note of Meta's usage header: the greatest of its percentages, and the seconds until calls pass again.
-
-        Slower from 80 % on, down to a sixteenth at 95 %; believed for a minute. After a blockade, when the header is
-        stale, the rate comes back over half a minute. (Meta, "Rate limiting", ``X-Business-Use-Case-Usage``.)
-        """
-        self._percent = percent
-        self._told_at = now
-        if regain_seconds > 0:
-            self._low = min(self._regained(now), CRAWL)
-            self._rest(now + regain_seconds, now)
-
-    def factor(self, now: float) -> float:
-        """Return the share of its rate at which the account goes now."""
-        return min(self._regained(now), self._left(now))
-
-    def why(self, now: float) -> str:
-        """Return why the account is slowed, for people; "" where it is not."""
-        factor = self.factor(now)
-        if factor >= 1.0:
-            return ""
-        cause = "the platform throttled the account"
-        if self._left(now) <= factor:
-            cause = f"the platform says that {self._percent:.0f} % of the account's calls are used up"
-        return f"{cause}; it sends at {max(1, int(100 * factor))} % of its rate"
-
-    def _rest(self, until: float, least: float) -> None:
-        """Stay as low as it is until *until*, and be back not before *least*."""
-        self._ramp_from = max(self._ramp_from, until)
-        self._ramp_to = max(self._ramp_to, least, until + RAMP_SECONDS)
-
-    def _regained(self, now: float) -> float:
-        if now >= self._ramp_to:
-            return 1.0
-        if now <= self._ramp_from:
-            return self._low
-        way = (now - self._ramp_from) / (self._ramp_to - self._ramp_from)
-        return self._low + (1.0 - self._low) * way
-
-    def _left(self, now: float) -> float:
-        if now - self._told_at > USAGE_SECONDS:
-            return 1.0
-        way = min(1.0, max(0.0, (self._percent - USAGE_FROM) / (USAGE_TO - USAGE_FROM)))
-        return 1.0 - (1.0 - CRAWL) * way
 
 
 @dataclass(slots=True)
@@ -327,10 +157,19 @@ class Rates:
         found = self._recipients.find(address)
         return now if found is None else found.limit.free_at(now)
 
-    def take(self, now: float, address: str, names: Sequence[str] = ()) -> None:
-        """Count a call to *address* that is made now."""
+    def take_slot(self, now: float) -> None:
+        """Count a call of the account that is about to be made; to whom is counted by :meth:`take_call`."""
         self._keep_pace(now)
         self._account.take(now)
+        if self._configured is None:
+            self._observe(now)
+
+    def call_free_at(self, now: float, address: str, names: Sequence[str] = ()) -> float:
+        """Return when a call may go whose slot of the account is taken."""
+        return max(self.recipient_free_at(now, address), *(limit.free_at(now) for limit in self._named(names)), now)
+
+    def take_call(self, now: float, address: str, names: Sequence[str] = ()) -> None:
+        """Count a call to *address* that is made now, but for the account, whose slot was taken."""
         for limit in self._named(names):
             limit.take(now)
         rate = self._group if "group" in names and self._group else self._recipient
@@ -339,14 +178,32 @@ class Rates:
             if limit.rate != rate:  # it was remembered before a call told that it is a group
                 limit.change(now, rate)
             limit.take(now)
-        if self._configured is None:
-            self._observe(now)
+
+    def take(self, now: float, address: str, names: Sequence[str] = ()) -> None:
+        """Count a call to *address* that is made now."""
+        self.take_slot(now)
+        self.take_call(now, address, names)
+
+    def give_back_slot(self, taken_at: float) -> None:
+        """Count no more the call of :meth:`take_slot` at *taken_at*, which is not made."""
+        self._account.give_back(taken_at)
+
+    def give_back_call(self, taken_at: float, address: str, names: Sequence[str] = ()) -> None:
+        """Count no more the call of :meth:`take_call` at *taken_at*, which is not made."""
+        found = self._recipients.find(address)
+        for limit in (*self._named(names), *((found.limit,) if found else ())):
+            limit.give_back(taken_at)
 
     def give_back(self, taken_at: float, address: str, names: Sequence[str] = ()) -> None:
         """Count no more the call that was taken at *taken_at* (the ``now`` of :meth:`take`) and was not made."""
+        self.give_back_slot(taken_at)
+        self.give_back_call(taken_at, address, names)
+
+    def asked_to_wait(self, now: float, address: str) -> float:
+        """Return how many seconds the platform still wants no call to *address*, 0.0 when it does not say so."""
         found = self._recipients.find(address)
-        for limit in (self._account, *self._named(names), *((found.limit,) if found else ())):
-            limit.give_back(taken_at)
+        until = max(self._account.held_until, found.limit.held_until if found else -math.inf)
+        return max(0.0, until - now)
 
     # --- after a call ---------------------------------------------------------------------------------------------------
 

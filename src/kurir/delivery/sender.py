@@ -12,10 +12,9 @@ Whether a call may be made now is the account's worker's to say, by its :class:`
 """
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from random import Random
 from typing import Final, Protocol
 
@@ -39,6 +38,7 @@ from kurir.channels.base import (
 from kurir.clock import Clock
 from kurir.delivery import facts as gathering
 from kurir.delivery import retry
+from kurir.delivery.attempts import NAMES, Made, attempt_of, masked, no_call, outcome_of
 from kurir.delivery.past import Past, past_of
 from kurir.delivery.retry import Backoff
 from kurir.delivery.turns import Turns
@@ -48,7 +48,7 @@ from kurir.domain.account import Account, UnknownOutcome
 from kurir.domain.message import Message
 from kurir.domain.recipient import Recipient
 from kurir.domain.status import Status
-from kurir.egress import Egress, Exchange, NoFile, mask
+from kurir.egress import Egress, Exchange
 from kurir.intake import identity, wire
 from kurir.store.base import (
     AttemptRecord,
@@ -70,15 +70,12 @@ from kurir.store.base import (
 
 log = structlog.get_logger(__name__)
 
-MAXIMUM_KEPT_BODY: Final = 16 * 1024
 #: How soon a message is looked at again whose account the platform stopped; the account's breaker says when it is called.
 STOPPED_SECONDS: Final = 1.0
 #: A wait for the account's or the recipient's rate that is not worth giving up a place among those who send.
 SHORT_SECONDS: Final = 0.25
 #: How long to wait before an outcome that the store did not take is offered to it again.
 RECORD_SECONDS: Final = 1.0
-#: How often a file is fetched that its host could not give: platforms that fetch by URL try once.
-FILE_ATTEMPTS: Final = 8
 #: How often a part is sent, at most, of which nobody knows whether it left: each time may be one too many.
 COPIES: Final = 3
 #: Parts that wait whose past is remembered; that of others is read from the store.
@@ -115,12 +112,16 @@ class Gate(Protocol):
         """Return in how many seconds *call* may be made; 0.0: it may now, and is counted as made."""
         ...
 
-    def undo(self, call: Call) -> None:
-        """A call that was counted is not made after all."""
+    def asked_to_wait(self) -> float:
+        """Return how many seconds the platform wants no such call, 0.0 when it may be made."""
         ...
 
-    def out(self) -> bool:
-        """Return whether the account is out, so that a call is a probe and no attempt of its message's."""
+    def made(self) -> bool:
+        """The call that was counted is made now; return whether the account is out, so that it is a probe."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was counted and is not made."""
         ...
 
     def told(self, outcome: Outcome, began: float, *, answered: bool) -> None:
@@ -160,17 +161,6 @@ class _Run:
     def past(self, number: int) -> Past:
         """Return what part *number* has been through."""
         return self.pasts.setdefault(number, Past())
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A call that was made."""
-
-    part: int
-    at: datetime
-    call: Call
-    began: float
-    probe: bool
 
 
 class Sender:
@@ -280,7 +270,7 @@ class Sender:
         if in_flight or (open_part is not None and (await self._past(queued, open_part)).unknown):
             error = ErrorRecord("outcome_unknown", f"no readable answer came, and {error.detail}")
         verdict = PartFailed(Status.FAILED, error)
-        result = Result(queued.tid, queued.run, number, now, _no_call(number, now, "expired", error), verdict)
+        result = Result(queued.tid, queued.run, number, now, no_call(number, now, "expired", error), verdict)
         return _after_end(await self._store.record(result))
 
     async def _parts(self, run: _Run) -> Progress:
@@ -320,10 +310,10 @@ class Sender:
             async with self._turns.turn(run.queued.client_id, run.queued.priority):
                 marked = not self._draining and await self._store.mark(self._mark(run, number))
         except BaseException:
-            run.gate.undo(call)
+            run.gate.close()
             raise
         if not marked:
-            run.gate.undo(call)
+            run.gate.close()
             return Waiting(0.0, run.begun)  # it moved under us: to be read anew
         return None
 
@@ -335,7 +325,7 @@ class Sender:
         crash = None
         if part is not None and part.phase is Phase.IN_FLIGHT:
             reason = ErrorRecord("no_answer", _CRASHED)
-            crash = _no_call(number, part.marked_at or now, _NAMES[Unknown], reason)
+            crash = no_call(number, part.marked_at or now, NAMES[Unknown], reason)
             past.count(crash)
         call, account = run.rendering.calls[number - 1], run.entry.account
         if past.in_doubt(call, now):
@@ -358,7 +348,7 @@ class Sender:
 
     async def _hold(self, run: _Run, number: int, detail: str) -> Progress:
         error = ErrorRecord("outcome_unknown", detail)
-        attempt = _no_call(number, self._clock.now(), "unknown", error)
+        attempt = no_call(number, self._clock.now(), "unknown", error)
         recorded = await self._record(run, number, attempt, PartFailed(Status.FAILED, error))
         return _after_end(recorded)
 
@@ -381,11 +371,14 @@ class Sender:
 
     async def _call(self, run: _Run, number: int) -> tuple[Progress | None, bool]:
         """Make the call of a marked part. Returns (how the message goes on, None to go on now; next part is marked)."""
+        seconds = run.gate.asked_to_wait()
+        if seconds > 0:  # another call learned that in the moment between the mark and this one
+            return await self._hold_back(run, number, seconds), False
         past, began = run.past(number), self._clock.now()
         call = run.rendering.calls[number - 1]
         lapsed = call.repeatable and past.lapsed(began)
         call = replace(call, after_unknown=past.doubtful() or lapsed, repeatable=call.repeatable and not lapsed)
-        made = _Made(number, began, call, self._clock.monotonic(), run.gate.out())
+        made = Made(number, began, call, self._clock.monotonic(), run.gate.made())
         account = run.entry.account
         exchange = await self._egress.send(call, account.settings.secrets(), account.client_id)
         known = run.parts.get(number)
@@ -405,20 +398,31 @@ class Sender:
             reason = f"what came of the call could not be read: a fault of the gateway ({type(fault).__name__})"
             return await self._at_fault(run, made, exchange, reason)
 
-    async def _at_fault(self, run: _Run, made: _Made, exchange: Exchange, reason: str) -> tuple[Progress | None, bool]:
+    async def _hold_back(self, run: _Run, number: int, seconds: float) -> Progress:
+        """Take the mark of a part back that is not called after all."""
+        now = self._clock.now()
+        reason = ErrorRecord("rate_limited", "the platform asked for a wait in the moment before the call")
+        attempt = replace(no_call(number, now, NAMES[Retry], reason), counted=False)
+        part = run.parts.get(number) or PartRecord(number, Phase.WAITING)
+        run.parts[number] = replace(part, phase=Phase.WAITING, attempts=part.attempts + 1)
+        run.past(number).count(attempt)
+        await self._record(run, number, attempt, PartWaiting(now + timedelta(seconds=seconds), reason))
+        return Waiting(seconds, begun=True)
+
+    async def _at_fault(self, run: _Run, made: Made, exchange: Exchange, reason: str) -> tuple[Progress | None, bool]:
         """Record a call as unknown whose answer a fault of ours kept from being recorded as what it was."""
         unread = replace(exchange, answer=NoAnswer(Stage.AFTER_SEND, reason))
         outcome = Unknown("ambiguous_error", reason)
-        attempt = _attempt(made, unread, outcome, run.entry.account.settings.secrets())
+        attempt = attempt_of(made, unread, outcome, run.entry.account.settings.secrets())
         return await self._unknown(
             run, made.part, attempt, ErrorRecord("ambiguous_error", reason), repeatable=made.call.repeatable
         )
 
-    async def _answered(self, run: _Run, made: _Made, exchange: Exchange) -> tuple[Progress | None, bool]:
+    async def _answered(self, run: _Run, made: Made, exchange: Exchange) -> tuple[Progress | None, bool]:
         """Record what came of a call, and say as :meth:`_call` does how the message goes on."""
         number, call, secrets = made.part, made.call, run.entry.account.settings.secrets()
-        outcome = _masked(_outcome(run.entry, call, exchange), secrets)
-        attempt = _attempt(made, exchange, outcome, secrets)
+        outcome = masked(outcome_of(run.entry, call, exchange), secrets)
+        attempt = attempt_of(made, exchange, outcome, secrets)
         run.gate.told(outcome, made.began, answered=isinstance(exchange.answer, Answer))
         match outcome:
             case Sent():
@@ -441,15 +445,15 @@ class Sender:
         self, run: _Run, number: int, attempt: AttemptRecord, outcome: Sent
     ) -> tuple[Progress | None, bool]:
         following = number + 1 if number < len(run.rendering.calls) else None
-        next_mark, counted = None, None
+        next_mark = None
         if following is not None and following not in run.parts and not self._draining and run.queued.run == 1:
-            counted = run.rendering.calls[following - 1]
-            next_mark = self._mark(run, following) if run.gate.wait(counted) <= 0 else None
+            free = run.gate.wait(run.rendering.calls[following - 1]) <= 0
+            next_mark = self._mark(run, following) if free else None
         verdict = PartAnswered(outcome.platform_ids, outcome.status, outcome.learned.quote_tokens)
         recorded = await self._record(run, number, attempt, verdict, next_mark)
         run.parts[number] = PartRecord(number, Phase.ANSWERED, platform_ids=outcome.platform_ids)
-        if counted is not None and next_mark is not None and not recorded.marked:
-            run.gate.undo(counted)
+        if next_mark is not None and not recorded.marked:
+            run.gate.close()
         if not recorded.queued:
             return Finished(), False
         if next_mark is not None and not recorded.marked:
@@ -575,76 +579,3 @@ def _exhausted(reason: ErrorRecord, attempts: int, *, unsure: bool) -> ErrorReco
     """Return why no attempt is left. Where one of them may have left, proof that it did can still correct it."""
     code = "outcome_unknown" if unsure else "attempts_exhausted"
     return ErrorRecord(code, f"{attempts} attempts failed; the last: {reason.detail}", reason.provider_code)
-
-
-def _outcome(entry: Entry, call: Call, exchange: Exchange) -> Outcome:
-    """Return what came of a call. A fault of the channel's own makes it unknown, never another call at once."""
-    answer = exchange.answer
-    if isinstance(answer, NoFile):
-        reason = f"the file could not be fetched: {answer.reason}"
-        if answer.final:
-            return Rejected(Status.FAILED, "media_refused", reason)
-        return Retry("media_refused", reason, attempts=FILE_ATTEMPTS)
-    try:
-        return entry.channel.classify(call, answer)
-    except Exception as error:
-        log.exception("answer_not_classified", account=entry.account.id)
-        return Unknown(
-            "ambiguous_error", f"the answer could not be read: a fault of the gateway ({type(error).__name__})"
-        )
-
-
-def _masked(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
-    """Return *outcome* with secrets masked, since a platform may quote the token that it refuses, and fit to be stored."""
-    if isinstance(outcome, Sent):
-        return outcome
-    reason, code = (
-        mask(text, secrets).encode("utf-8", "replace").decode() for text in (outcome.reason, outcome.provider_code)
-    )
-    return replace(outcome, reason=reason, provider_code=code)
-
-
-def _attempt(made: _Made, exchange: Exchange, outcome: Outcome, secrets: Sequence[str]) -> AttemptRecord:
-    answer = exchange.answer
-    code = "" if isinstance(outcome, Sent) else outcome.code
-    reason = "" if isinstance(outcome, Sent) else outcome.reason
-    if made.call.after_unknown and not made.call.repeatable:
-        code = code or "maybe_duplicate"
-        reason = (reason + " (sent again after an unknown outcome)").strip()
-    if isinstance(answer, Answer):
-        status, headers, body = answer.status, json.dumps(dict(answer.headers), ensure_ascii=False), answer.body
-    else:
-        status, headers, body = 0, "{}", answer.reason.encode("utf-8", "replace")
-    return AttemptRecord(
-        part=made.part,
-        at=made.at,
-        duration_ms=exchange.duration_ms,
-        request=exchange.request,
-        status=status,
-        headers=mask(headers, secrets),
-        body=_masked_body(body, secrets)[:MAXIMUM_KEPT_BODY],
-        outcome=_NAMES[type(outcome)],
-        code=code,
-        reason=reason,
-        counted=not made.probe
-        and not (isinstance(outcome, AccountDown) or (isinstance(outcome, Retry) and outcome.throttled)),
-    )
-
-
-def _no_call(number: int, at: datetime, outcome: str, error: ErrorRecord) -> AttemptRecord:
-    """Return the record of a decision that was taken without a call."""
-    return AttemptRecord(number, at, 0, "", 0, "{}", b"", outcome, error.code, error.detail)
-
-
-def _masked_body(body: bytes, secrets: Sequence[str]) -> bytes:
-    """Return *body* with secrets masked; bytes that are no text stay as they are."""
-    return mask(body.decode("utf-8", "surrogateescape"), secrets).encode("utf-8", "surrogateescape")
-
-
-_NAMES: Final[Mapping[type[Outcome], str]] = {
-    Sent: "sent",
-    Retry: "retry",
-    Rejected: "rejected",
-    Unknown: "unknown",
-    AccountDown: "account_down",
-}

@@ -36,6 +36,8 @@ FAULT_SECONDS: Final = 60.0
 TROUBLE_SECONDS: Final = 30.0
 #: A hold of the account that is shorter is over before a restart is.
 WORTH_STORING: Final = 1.0
+#: A slot of the account's rate that was taken longer ago is lost, and another one is asked for.
+SLOT_SECONDS: Final = 1.0
 #: What has to wait less is said to go.
 AT_ONCE: Final = 0.05
 
@@ -254,14 +256,15 @@ class AccountWorker:
                 self._failed(now, began, address, _error(outcome))
             case Retry():
                 self._refused(now, began, address, outcome, answered=answered)
-        if outcome.learned.usage is not None or outcome.learned.regain_seconds is not None:
-            self.rates.usage(now, outcome.learned.usage or 0.0, outcome.learned.regain_seconds or 0.0)
+        if outcome.learned.usage is not None:
+            self.rates.usage(now, outcome.learned.usage, outcome.learned.regain_seconds or 0.0)
+        elif outcome.learned.regain_seconds:
+            self.rates.hold(now + outcome.learned.regain_seconds, "the platform closed the account's calls for a while")
 
     def _refused(self, now: float, began: float, address: str, outcome: Retry, *, answered: bool) -> None:
-        if outcome.throttled or outcome.scope is not Scope.PART:
+        if outcome.throttled:
             shape = {"base": outcome.base, "growth": outcome.growth}
             self.rates.throttled(now, began, address, outcome.scope, outcome.after, **shape)
-        if outcome.throttled:
             if outcome.scope is not Scope.RECIPIENT:
                 self.window.went_badly(now, began)
             self._works(now, began)  # it answers, and knows who we are
@@ -269,6 +272,8 @@ class AccountWorker:
             if answered:
                 self._works(now, began)
         else:
+            if outcome.scope is Scope.ACCOUNT:
+                self.rates.hold(now + (outcome.after or outcome.base), outcome.reason)
             self._failed(now, began, address, _error(outcome))
 
     def _failed(self, now: float, began: float, address: str, error: ErrorRecord) -> None:
@@ -356,33 +361,45 @@ class AccountWorker:
 
 
 class _Gate:
-    """What the worker decides and learns for one message to *address*; a call is counted for it from the beginning."""
+    """What the worker decides and learns for one message to *address*, for which a slot of the account is taken."""
 
     def __init__(self, worker: AccountWorker, address: str, now: float) -> None:
         self._worker = worker
+        self._rates = worker.rates
         self._address = address
         self._clock = worker._clock  # noqa: SLF001 - two halves of one class
-        self._taken: tuple[float, tuple[str, ...]] | None = (now, ())
-        worker.rates.take(now, address)
+        self._slot: float | None = now
+        self._call: tuple[float, tuple[str, ...]] | None = None
+        worker.rates.take_slot(now)
 
     def wait(self, call: Call) -> float:
-        """Return in how many seconds *call* may be made; 0.0: it may now, and is counted as made."""
-        self.close()
-        now = self._clock.monotonic()
-        free_at = self._worker.rates.free_at(now, self._address, call.limits)
+        """Return in how many seconds *call* may be made; 0.0: it may now, and is counted as made.
+
+        The slot that was taken when the message was started is the call's, unless preparing it took so long that
+        using it now would be a burst, or the platform asked for a wait meanwhile.
+        """
+        now, names = self._clock.monotonic(), call.limits
+        if self._slot is not None and (now - self._slot > SLOT_SECONDS or self._rates.held(now) is not None):
+            self.close()
+        free_at = self._rates.call_free_at(now, self._address, names)
+        if self._slot is None:
+            free_at = max(free_at, self._rates.account_free_at(now))
         if free_at > now:
             return free_at - now
-        self._worker.rates.take(now, self._address, call.limits)
-        self._taken = now, call.limits
+        if self._slot is None:
+            self._rates.take_slot(now)
+            self._slot = now
+        self._rates.take_call(now, self._address, names)
+        self._call = now, names
         return 0.0
 
-    def undo(self, call: Call) -> None:  # noqa: ARG002 - the protocol's
-        """A call that was counted is not made after all."""
-        self.close()
+    def asked_to_wait(self) -> float:
+        """Return how many seconds the platform wants no such call, 0.0 when it may be made."""
+        return self._rates.asked_to_wait(self._clock.monotonic(), self._address)
 
-    def out(self) -> bool:
-        """Return whether the account is out; the call that was counted is made now."""
-        self._taken = None
+    def made(self) -> bool:
+        """The call that was counted is made now; return whether the account is out, so that it is a probe."""
+        self._slot = self._call = None
         return self._worker.breaker.state(self._clock.monotonic()) is not State.CLOSED
 
     def told(self, outcome: Outcome, began: float, *, answered: bool) -> None:
@@ -391,10 +408,12 @@ class _Gate:
 
     def close(self) -> None:
         """Give back what was counted and not made."""
-        if self._taken is not None:
-            taken_at, names = self._taken
-            self._worker.rates.give_back(taken_at, self._address, names)
-            self._taken = None
+        if self._slot is not None:
+            self._rates.give_back_slot(self._slot)
+            self._slot = None
+        if self._call is not None:
+            self._rates.give_back_call(self._call[0], self._address, self._call[1])
+            self._call = None
 
 
 def _error(outcome: AccountDown | Unknown | Retry) -> ErrorRecord:

@@ -32,7 +32,7 @@ from kurir.channels.base import Answer, Call, MediaFacts, NoAnswer, Stage
 CONNECT_SECONDS: Final = 10.0
 #: Telegram holds a flooding request for up to 8 s and sends it later: a short read time-out would make outcomes unknown.
 READ_SECONDS: Final = 60.0
-#: A whole call: a server that drips its answer, or takes ours byte by byte, holds nobody for ever.
+#: A whole call from its first byte: a server that drips its answer, or takes ours byte by byte, holds nobody for ever.
 CALL_SECONDS: Final = 120.0
 UPLOAD_SECONDS: Final = 300.0
 IDLE_SECONDS: Final = 10.0
@@ -89,9 +89,17 @@ class Exchange:
 
 @dataclass(slots=True)
 class _Progress:
-    """Whether aiohttp has begun to write the request."""
+    """Whether aiohttp has begun to write the request, and the call's deadline, which is counted from then."""
 
+    seconds: float
+    deadline: asyncio.Timeout
     writing: bool = False
+
+    def begin(self) -> None:
+        """The first byte is written: what reaching the platform took is not the platform's."""
+        if not self.writing:
+            self.writing = True
+            self.deadline.reschedule(asyncio.get_running_loop().time() + self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +195,15 @@ class Egress:
     async def _exchange(
         self, call: Call, form: aiohttp.FormData | None, secrets: Sequence[str], seconds: float
     ) -> Answer | NoAnswer:
-        progress = _Progress()
+        deadline = asyncio.timeout(CONNECT_SECONDS + seconds)
+        progress = _Progress(seconds, deadline)
         headers = dict(call.headers)
         if form is not None:
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
         try:
             body = call.body() if form is None else form
             async with (
-                asyncio.timeout(seconds),
+                deadline,
                 self._platforms.request(
                     call.method, call.url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=progress
                 ) as response,
@@ -394,7 +403,7 @@ def _forms(secret: str) -> tuple[str, ...]:
 async def _note_writing(session: aiohttp.ClientSession, context: object, parameters: object) -> None:  # noqa: ARG001 - aiohttp's signature
     progress = getattr(context, "trace_request_ctx", None)
     if isinstance(progress, _Progress):
-        progress.writing = True
+        progress.begin()
 
 
 async def _read(stream: aiohttp.StreamReader, maximum: int) -> bytes:

@@ -494,6 +494,102 @@ def test_other_widths_hold(visit, name, width, height):
     seen.assert_clean()
 
 
+@pytest.fixture
+def broken(chromium, real_sandbox):
+    """A visit of the real sandbox, whose platforms can be broken."""
+    visits = []
+
+    def make(**options) -> Visit:
+        visits.append(Visit(chromium, real_sandbox, **options))
+        return visits[-1]
+
+    yield make
+    for one in visits:
+        one.context.close()
+
+
+def profiles(page: Page) -> dict:
+    return page.request.get(f"{page.url.partition('/phones')[0]}/sandbox/faults").json()["data"]
+
+
+def fault_of(page: Page, name: str):
+    return page.get_by_role("combobox", name=f"Fault on {name}")
+
+
+def fault_bar(page: Page, channel: str):
+    return stage(page, channel).locator(".fault-bar")
+
+
+def test_every_ready_made_fault_is_taken_shown_and_cleared(broken):
+    seen = broken()
+    page = seen.open("Ani")
+    for channel, name in zip(CHANNELS, ("WhatsApp", "Telegram", "LINE", "Messenger"), strict=True):
+        choice, bar = fault_of(page, name), fault_bar(page, channel)
+        offered = choice.locator("option:not([disabled])").all_inner_texts()
+        assert ("Monthly limit" in offered) is (channel == "line")
+        assert ("Webhooks doubled" in offered) is (channel in ("whatsapp", "messenger"))
+        assert offered[0] == "Works"
+        for one in offered[1:]:
+            choice.select_option(one)
+            expect(bar).to_contain_text(f"{one}: ")
+            assert profiles(page)[channel], one
+            expect(choice).to_have_value(one)
+        bar.get_by_role("button", name="Clear").click()
+        expect(bar).to_be_hidden()
+        expect(choice).to_be_focused()
+        assert profiles(page)[channel] is None
+    seen.assert_clean(allowed=re.compile("Failed to load resource.*404"))
+
+
+def test_a_fault_that_was_set_elsewhere_is_shown_until_it_ends(broken):
+    page = broken().open("Ani")
+    faults = f"{page.url.partition('/phones')[0]}/sandbox/faults"
+    page.request.put(f"{faults}/telegram", data={"errors": 0.25, "latency": 0.5, "webhooks": {"drop": 0.1}})
+    expect(fault_bar(page, "telegram")).to_contain_text('latency 0.5, errors 0.25, webhooks {"drop":0.1}')
+    expect(fault_of(page, "Telegram")).to_have_value("own")
+    page.request.put(f"{faults}/line", data={"outage": "503", "seconds": 2})
+    expect(fault_bar(page, "line")).to_contain_text("Outage: every request is answered 503, for 2 s")
+    expect(fault_bar(page, "line")).to_be_hidden(timeout=10_000)
+    page.get_by_role("button", name="Reset").click()
+    expect(fault_bar(page, "telegram")).to_be_hidden()
+
+
+def test_a_fault_that_is_not_taken_goes_back_and_says_why(visit):
+    page = visit().open()
+    fault_of(page, "LINE").select_option("Outage")
+    expect(page.get_by_text("The fault was not changed. The sandbox answered")).to_be_visible()
+    expect(fault_of(page, "LINE")).to_have_value("")
+    expect(fault_bar(page, "line")).to_be_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_broken_platform_is_plain_to_see_at_phone_width_and_in_the_dark(broken, scheme):
+    seen = broken(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, color_scheme=scheme, bypass_csp=True
+    )
+    page = seen.open("Ani")
+    fault_of(page, "WhatsApp").select_option("Time-outs")
+    bar = fault_bar(page, "whatsapp")
+    expect(bar).to_contain_text("half of these arrive")
+    expect(bar).to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    for control in (fault_of(page, "WhatsApp"), bar.get_by_role("button", name="Clear")):
+        assert control.bounding_box()["height"] >= 44
+    shoot(page, f"fault-mobile-{scheme}")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}).response
+    assert [one["id"] for one in found["violations"] if one["impact"] in ("serious", "critical")] == []
+
+
+def test_phones_of_a_row_stand_level_when_one_is_broken(broken):
+    page = broken().open("Ani")
+    fault_of(page, "Telegram").select_option("Outage")
+    expect(fault_bar(page, "telegram")).to_be_visible()
+    tops = {round(stage(page, channel).locator(".phone").bounding_box()["y"]) for channel in CHANNELS}
+    assert len(tops) == 1
+    shoot(page, "fault-desktop")
+
+
 def test_the_page_works_on_the_real_sandbox_under_its_policy(chromium, real_sandbox):
     seen = Visit(chromium, real_sandbox)
     try:

@@ -15,11 +15,13 @@ from support.sandbox import BUDI, PATIENCE, running
 
 
 async def read_events(response, count):
-    """Return the data of the next *count* events of a stream."""
-    events = []
+    """Return the data of the next *count* events of a stream that are about a phone."""
+    events, kind = [], b""
     async with asyncio.timeout(PATIENCE):
         async for line in response.content:
-            if line.startswith(b"data: "):
+            if line.startswith(b"event: "):
+                kind = line[7:].strip()
+            if line.startswith(b"data: ") and kind == b"phone":
                 events.append(json.loads(line[6:]))
             if len(events) == count:
                 break

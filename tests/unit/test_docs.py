@@ -73,6 +73,8 @@ def verbs(command: Any, path: tuple[str, ...] = ("kurir",)) -> Iterator[tuple[st
     if inner is None:
         yield " ".join(path), command
         return
+    if getattr(command, "invoke_without_command", False) and len(path) > 1:
+        yield " ".join(path), command
     for name, one in inner.items():
         yield from verbs(one, (*path, name))
 

@@ -32,6 +32,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kurir.sandbox import media
 from kurir.sandbox.config import SandboxConfig
+from kurir.sandbox.effects import Effects
+from kurir.sandbox.faults_http import FaultRoutes, fault_state, problem
 from kurir.sandbox.graph import GraphErrors
 from kurir.sandbox.line import Line
 from kurir.sandbox.messenger import Messenger
@@ -74,9 +76,10 @@ def create_app(config: SandboxConfig, *, sandbox: Sandbox | None = None) -> Star
             Mount("/graph", routes=_Graph(sandbox).routes()),
             Mount("/telegram", routes=Telegram(sandbox).routes()),
             Mount("/line", routes=Line(sandbox).routes()),
+            *FaultRoutes(sandbox).routes(),
             *_Control(sandbox).routes(),
         ],
-        middleware=[Middleware(_Frame)],
+        middleware=[Middleware(_Frame), Middleware(Effects, sandbox)],
         exception_handlers={RefusedError: _refused},
         lifespan=lifespan,
     )
@@ -193,32 +196,35 @@ class _Control:
             Route("/sandbox/media/uploads/{upload_id}", self._sandbox.uploads.serve),
         ]
 
-    async def _phones(self, _: Request) -> Response:
-        return JSONResponse({"data": [phone.as_json() for phone in self._sandbox.phones]})
+    async def _phones(self, request: Request) -> Response:
+        people = _people(request)
+        if people == 0:
+            return problem(400, "people: A whole number of 1 or more is expected.")
+        return JSONResponse({"data": [phone.as_json() for phone in self._sandbox.phones.of_first(people)]})
 
     async def _messages(self, request: Request) -> Response:
         query = request.query_params
         phone = self._sandbox.phones.of_person(request.path_params["channel"], query.get("person", ""))
         if phone is None:
-            return _problem(404, "There is no such phone. GET /sandbox/phones lists them.")
+            return problem(404, "There is no such phone. GET /sandbox/phones lists them.")
         try:
             seconds = min(max(float(query.get("wait", "0").removesuffix("s")), 0.0), MAX_WAIT)
         except ValueError:
-            return _problem(400, "wait is a number of seconds.")
+            return problem(400, "wait is a number of seconds.")
         bubbles = await self._sandbox.phones.newer(phone, query.get("after", ""), seconds)
         return JSONResponse({"data": [asdict(bubble) for bubble in bubbles]})
 
     async def _switch(self, request: Request) -> Response:
         phone = self._sandbox.phones.get(request.path_params["channel"], request.path_params["address"])
         if phone is None:
-            return _problem(404, "There is no such phone. GET /sandbox/phones lists them.")
+            return problem(404, "There is no such phone. GET /sandbox/phones lists them.")
         try:
             wanted = parse_json(await read_body(request, MAX_SWITCH_BODY))
         except (TooLargeError, UnreadableError):
-            return _problem(400, "A small JSON object is expected.")
+            return problem(400, "A small JSON object is expected.")
         switches = ("online", "chat_open")
         if not isinstance(wanted, dict) or not all(isinstance(wanted.get(name, True), bool) for name in switches):
-            return _problem(400, "online and chat_open are true or false.")
+            return problem(400, "online and chat_open are true or false.")
         self._sandbox.switch(phone, online=wanted.get("online"), chat_open=wanted.get("chat_open"))
         return JSONResponse({"data": phone.as_json()})
 
@@ -228,33 +234,51 @@ class _Control:
 
     async def _hint(self, _: Request) -> Response:
         if not self._sandbox.hint:
-            return _problem(404, "No command is known that would send a first message.")
+            return problem(404, "No command is known that would send a first message.")
         return JSONResponse({"data": {"curl": self._sandbox.hint}})
 
-    async def _events(self, _: Request) -> Response:
-        return StreamingResponse(self._stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    async def _events(self, request: Request) -> Response:
+        people = _people(request)
+        if people == 0:
+            return problem(400, "people: A whole number of 1 or more is expected.")
+        return StreamingResponse(
+            self._stream(people), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+        )
 
-    async def _stream(self) -> AsyncIterator[str]:
-        """Give each phone once, so that a page needs no second request, then each phone that changed."""
+    async def _stream(self, people: int | None) -> AsyncIterator[str]:
+        """Give each phone and the faults once, so that a page needs no second request, then what changed."""
+        followed = {(phone.channel, phone.address): phone for phone in self._sandbox.phones.of_first(people)}
         with self._sandbox.phones.listen() as listener:
-            for phone in self._sandbox.phones:
+            yield self._faults_event()
+            for phone in followed.values():
                 yield _event(phone)
             while not listener.closed:
                 changed = await listener.changes(HEARTBEAT_SECONDS)
                 for phone in changed:
-                    yield _event(phone)
-                if changed:
+                    if (phone.channel, phone.address) in followed:
+                        yield _event(phone)
+                faults, listener.faults_changed = listener.faults_changed, False
+                if faults:
+                    yield self._faults_event()
+                if changed or faults:
                     await asyncio.sleep(COALESCE_SECONDS)
                 elif not listener.closed:
                     yield ": still here\n\n"
 
+    def _faults_event(self) -> str:
+        return f"event: faults\ndata: {json.dumps(fault_state(self._sandbox))}\n\n"
+
+
+def _people(request: Request) -> int | None:
+    """Return how many people's phones are asked for: None for all, 0 when the number is none."""
+    text = request.query_params.get("people", "")
+    if not text:
+        return None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+
 
 def _event(phone: Phone) -> str:
     return f"event: phone\ndata: {json.dumps(phone.as_json(), ensure_ascii=False)}\n\n"
-
-
-def _problem(status: int, detail: str) -> JSONResponse:
-    return JSONResponse({"status": status, "detail": detail}, status, media_type="application/problem+json")
 
 
 async def _to_page(_: Request) -> Response:

@@ -4,8 +4,10 @@ Everything here is invented. The demo secrets are public on purpose: they open n
 let a configuration, a tutorial and a test agree on them without passing them around.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 #: The emulated platforms, in the order in which their phones are shown.
 CHANNELS: tuple[str, ...] = ("whatsapp", "telegram", "line", "messenger")
@@ -90,6 +92,7 @@ class SandboxConfig:
     *webhooks* maps a channel to the gateway's webhook URL; a channel without one posts no receipts. *retries* are the
     waits in seconds before a webhook is posted again that was not answered 2xx. With a *seed* the same requests get the
     same platform ids; without one the ids are new at every start, as a gateway that keeps its database needs them.
+    Rows of the ledger are also appended to the file *ledger*, when there is one.
     """
 
     whatsapp: WhatsAppNumber
@@ -102,6 +105,7 @@ class SandboxConfig:
     delays: Delays = Delays()
     retries: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
     seed: int | None = None
+    ledger: Path | None = None
 
 
 DEMO_WHATSAPP = WhatsAppNumber(
@@ -138,20 +142,51 @@ DEMO_PEOPLE: tuple[Person, ...] = (
 )
 
 
+#: Enough for any load test; each person has four phones, of a few hundred bytes when empty.
+MAX_PEOPLE = 100_000
+
+
+def crowd(count: int, seed: int) -> tuple[Person, ...]:
+    """Return *count* people: the demo's, then others who are the same for the same *seed*.
+
+    Their numbers count up behind a beginning that no demo address has, so that no two people share an address.
+    """
+    people = list(DEMO_PEOPLE[:count])
+    for number in range(len(people), count):
+        digest = hashlib.sha256(f"{seed}:person:{number}".encode()).hexdigest()
+        digits = int(digest[:8], 16) % 10_000
+        people.append(
+            Person(
+                name=f"Person {number + 1}",
+                phone=f"6289{digits:04d}{number:06d}",
+                telegram_chat_id=8_000_000_000 + digits * 1_000_000 + number,
+                line_user_id=f"U{digest[:26]}{number:06x}",
+                psid=f"2{digits:04d}{number:012d}",
+            )
+        )
+    return tuple(people)
+
+
 def demo_config(
     *,
     webhooks: Mapping[str, str] | None = None,
     delays: Delays | None = None,
     seed: int | None = None,
+    people: int = 2,
+    ledger: Path | None = None,
 ) -> SandboxConfig:
-    """Return the demo sandbox: the demo accounts, Ani and Budi, receipts to *webhooks*."""
+    """Return the demo sandbox: the demo accounts, Ani and Budi, receipts to *webhooks*.
+
+    With more *people* than two, the others are made up, the same ones for the same *seed*.
+    """
     return SandboxConfig(
         whatsapp=DEMO_WHATSAPP,
         telegram=DEMO_TELEGRAM,
         line=DEMO_LINE,
         messenger=DEMO_MESSENGER,
-        people=DEMO_PEOPLE,
+        people=crowd(people, seed or 0),
         webhooks=dict(webhooks or {}),
         delays=delays or Delays(),
         seed=seed,
+        ledger=ledger,
     )

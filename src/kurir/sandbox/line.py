@@ -19,7 +19,15 @@ from kurir.sandbox.line_messages import Reader, entry, with_facts
 from kurir.sandbox.phones import rfc3339
 from kurir.sandbox.state import Sandbox
 from kurir.sandbox.view import Block, Bubble, LedgerEvent, Phone
-from kurir.sandbox.wire import JsonObject, RefusedError, TooLargeError, UnreadableError, parse_json, read_body
+from kurir.sandbox.wire import (
+    UNSEEN,
+    JsonObject,
+    RefusedError,
+    TooLargeError,
+    UnreadableError,
+    parse_json,
+    read_body,
+)
 
 MAX_BODY = 2 * 1024 * 1024
 MULTICAST = 500
@@ -123,7 +131,7 @@ class Line:
         if phone is None:
             raise refusal(400, "Failed to send messages")
         self._check_quotes(body, address)
-        sent = self._show(phone, body, shown)
+        sent = self._show(request, phone, body, shown)
         self._usage += 1
         self._remember(request, key, sent)
         return JSONResponse({"sentMessages": sent})
@@ -138,7 +146,7 @@ class Line:
         if phone is None:
             raise refusal(400, "Invalid reply token")
         self._check_quotes(body, address)
-        return JSONResponse({"sentMessages": self._show(phone, body, shown)})
+        return JSONResponse({"sentMessages": self._show(request, phone, body, shown)})
 
     async def _multicast(self, request: Request) -> Response:
         body = await self._body(request)
@@ -151,7 +159,7 @@ class Line:
         for address in dict.fromkeys(str(address) for address in addresses):
             phone = self._sandbox.phones.get("line", address)
             if phone is not None:
-                self._show(phone, body, shown)
+                self._show(request, phone, body, shown)
         self._usage += len(addresses)
         self._remember(request, key, [])
         return JSONResponse({})
@@ -213,8 +221,10 @@ class Line:
                 detail = {"message": "Invalid quote token", "property": f"messages[{index}].quoteToken"}
                 raise refusal(400, "The request body has 1 error(s)", {"details": [detail]})
 
-    def _show(self, phone: Phone, body: JsonObject, shown: list[tuple[Block, ...]]) -> list[JsonObject]:
-        """Put each message of a call on *phone*; return what the answer says of them."""
+    def _show(
+        self, request: Request, phone: Phone, body: JsonObject, shown: list[tuple[Block, ...]]
+    ) -> list[JsonObject]:
+        """Put each message of a call on *phone*, unless its owner blocked us; return what the answer says of them."""
         sandbox, sent = self._sandbox, []
         at = rfc3339(sandbox.clock.now())
         for message, blocks in zip(body["messages"], shown, strict=True):
@@ -230,7 +240,8 @@ class Line:
                 events=[LedgerEvent(at, 1, FINAL)],
                 payload=head | {"messages": [message]},
             )
-            sandbox.phones.add(phone, bubble)
+            if not request.scope.get(UNSEEN):
+                sandbox.phones.add(phone, bubble)
             answer = {"id": number}
             if message["type"] in QUOTABLE:
                 answer["quoteToken"] = self._quote_token(phone, number)

@@ -31,11 +31,18 @@ class Listener:
     def __init__(self) -> None:
         self._changed: dict[tuple[str, str], Phone] = {}
         self._wake = asyncio.Event()
+        #: Whether the faults changed. Whoever shows them sets it back.
+        self.faults_changed = False
         self.closed = False
 
     def notice(self, phone: Phone) -> None:
         """Remember that *phone* changed."""
         self._changed[phone.channel, phone.address] = phone
+        self._wake.set()
+
+    def notice_faults(self) -> None:
+        """Remember that the faults changed."""
+        self.faults_changed = True
         self._wake.set()
 
     def close(self) -> None:
@@ -75,6 +82,11 @@ class Phones:
     def __iter__(self) -> Iterator[Phone]:
         return iter(list(self._phones.values()))
 
+    def of_first(self, people: int | None) -> list[Phone]:
+        """Return the phones of the first so many *people*; of all without a number."""
+        shown = self._config.people[:people]
+        return [self._phones[channel, person.address(channel)] for channel in CHANNELS for person in shown]
+
     def get(self, channel: str, address: str) -> Phone | None:
         """Return the phone with *address* on *channel*."""
         return self._phones.get((channel, address))
@@ -103,6 +115,11 @@ class Phones:
         """Tell the listeners that *phone* changed."""
         for listener in self._listeners:
             listener.notice(phone)
+
+    def tell_faults(self) -> None:
+        """Tell the listeners that the faults changed."""
+        for listener in self._listeners:
+            listener.notice_faults()
 
     def shows(self, phone: Phone, bubble_id: str) -> bool:
         """Return whether *phone* has the bubble with this id."""

@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 
 from kurir.clock import Clock
+from kurir.sandbox.faults import POSTED, Faults, WebhookFate
 from kurir.sandbox.phones import Phones, rfc3339
 from kurir.sandbox.view import Bubble, LedgerEvent, Phone
 
@@ -28,6 +29,8 @@ ANSWER_SECONDS = 5.0
 MAX_JOURNEYS = 20_000
 MAX_RETRIES = 1_000
 NOBODY = "no webhook is set"
+#: A webhook that a fault keeps back goes out after the phone's next one, or so long after its time when none follows.
+LATE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,27 @@ class Step:
 
 @dataclass(slots=True)
 class _Journey:
-    """The steps of one message that are still to come. The bubble is None where no phone shows one."""
+    """The steps of one message that are still to come. The bubble is None where no phone shows one.
+
+    *fate* is what a fault does to the next step's webhook, None while that is not decided.
+    """
 
     steps: list[Step]
     bubble: Bubble | None
     accepted: float
+    fate: WebhookFate | None = None
+
+
+@dataclass(slots=True)
+class _Late:
+    """A webhook that a fault keeps back until the phone's next one was posted."""
+
+    phone: Phone
+    bubble: Bubble | None
+    step: Step
+    raw: bytes
+    copies: int
+    timer: asyncio.TimerHandle | None = None
 
 
 @dataclass(slots=True)
@@ -62,6 +81,7 @@ class _Outbox:
     phone: Phone
     due: list[tuple[float, int, _Journey]] = field(default_factory=list)
     held: list[tuple[int, _Journey]] = field(default_factory=list)
+    late: _Late | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def allows(self, step: Step) -> bool:
@@ -69,6 +89,12 @@ class _Outbox:
         if step.needs == "open":
             return self.phone.online and self.phone.chat_open
         return self.phone.online or not step.needs
+
+    def drop_late(self) -> None:
+        """Forget the webhook that was kept back."""
+        late, self.late = self.late, None
+        if late is not None and late.timer is not None:
+            late.timer.cancel()
 
 
 def sign(secret: str, body: bytes) -> str:
@@ -92,12 +118,14 @@ class Receipts:
         webhooks: Mapping[str, str],
         secrets: Mapping[str, str],
         retries: tuple[float, ...],
+        faults: Faults,
     ) -> None:
         self._phones = phones
         self._clock = clock
         self._webhooks = dict(webhooks)
         self._secrets = secrets
         self._retries = retries
+        self._faults = faults
         self._outboxes: dict[tuple[str, str], _Outbox] = {}
         self._workers: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._repeats: set[asyncio.Task[None]] = set()
@@ -134,6 +162,7 @@ class Receipts:
         for outbox in self._outboxes.values():
             outbox.due.clear()
             outbox.held.clear()
+            outbox.drop_late()
         for task in self._repeats:
             task.cancel()
 
@@ -143,6 +172,8 @@ class Receipts:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for outbox in self._outboxes.values():
+            outbox.drop_late()
         self._workers.clear()
         self._outboxes.clear()
         if self._session is not None:
@@ -163,7 +194,15 @@ class Receipts:
             if not outbox.allows(journey.steps[0]):
                 outbox.held.append((number, journey))
                 continue
-            await self._tell(outbox.phone, journey.bubble, journey.steps.pop(0))
+            fate = journey.fate
+            if fate is None:
+                fate = self._fate(outbox.phone.channel)
+                if fate.delay:
+                    journey.fate = fate
+                    heappush(outbox.due, (asyncio.get_running_loop().time() + fate.delay, number, journey))
+                    continue
+            journey.fate = None
+            await self._tell(outbox, journey.bubble, journey.steps.pop(0), fate)
             if journey.steps and epoch == self._epoch:
                 now = asyncio.get_running_loop().time()
                 heappush(outbox.due, (max(now, journey.accepted + journey.steps[0].delay), number, journey))
@@ -180,16 +219,49 @@ class Receipts:
         _, number, journey = heappop(outbox.due)
         return number, journey
 
-    async def _tell(self, phone: Phone, bubble: Bubble | None, step: Step) -> None:
+    def _fate(self, channel: str) -> WebhookFate:
+        """Return what happens to the next webhook of *channel*. One that goes nowhere is none of those counted."""
+        if not self._faults or not self._webhooks.get(channel):
+            return POSTED
+        return self._faults.webhook(channel, self._clock.monotonic())
+
+    async def _tell(self, outbox: _Outbox, bubble: Bubble | None, step: Step, fate: WebhookFate) -> None:
         now = self._clock.now()
         raw = encode(step.body(now))
         if bubble is not None:
             bubble.tick, bubble.status, bubble.final = step.tick, step.status, step.final
             bubble.events.append(LedgerEvent(rfc3339(now), step.status, step.what))
-        accepted, answer = await self._post(phone.channel, raw)
-        self._note(phone, bubble, step, answer)
-        if not accepted:
-            self._spawn(self._repeat(phone, bubble, step, raw))
+        if not fate.copies:
+            self._note(outbox.phone, bubble, step, "dropped by a fault")
+            return
+        webhook = _Late(outbox.phone, bubble, step, raw, fate.copies)
+        if fate.late and outbox.late is None:
+            self._keep_back(outbox, webhook)
+            return
+        await self._deliver(webhook)
+        late = outbox.late
+        if late is not None:
+            outbox.drop_late()
+            await self._deliver(late)
+
+    def _keep_back(self, outbox: _Outbox, webhook: _Late) -> None:
+        """Keep *webhook* until the phone's next one was posted, or until it is clear that none follows."""
+
+        def alone() -> None:
+            outbox.late = None
+            self._spawn(self._deliver(webhook))
+
+        webhook.timer = asyncio.get_running_loop().call_later(LATE_SECONDS, alone)
+        outbox.late = webhook
+        self._note(outbox.phone, webhook.bubble, webhook.step, "kept back by a fault")
+
+    async def _deliver(self, webhook: _Late) -> None:
+        """Post a webhook, as often as its fault wants, and again later what was not taken."""
+        for _ in range(webhook.copies):
+            accepted, answer = await self._post(webhook.phone.channel, webhook.raw)
+            self._note(webhook.phone, webhook.bubble, webhook.step, answer)
+            if not accepted:
+                self._spawn(self._repeat(webhook.phone, webhook.bubble, webhook.step, webhook.raw))
 
     async def _repeat(self, phone: Phone, bubble: Bubble | None, step: Step, raw: bytes) -> None:
         for wait in self._retries:

@@ -25,6 +25,10 @@ class ReplyTokens:
             del self._open[next(iter(self._open))]
         return token
 
+    def look(self, token: str) -> str:
+        """Return the chat of *token* without using it up; "" when it is unknown or used."""
+        return self._open.get(token, ("", 0.0))[0]
+
     def use(self, token: str) -> str:
         """Return the chat that *token* answers in and use it up; "" when it is unknown, used or too old."""
         address, issued = self._open.pop(token, ("", 0.0))

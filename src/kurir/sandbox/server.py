@@ -6,13 +6,23 @@ import sys
 from typing import Self
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kurir.sandbox.app import create_app
 from kurir.sandbox.config import SandboxConfig
+from kurir.sandbox.effects import CONNECTION
 from kurir.sandbox.state import Sandbox
 
 #: Seconds that requests in flight get at a shutdown.
 GRACE_SECONDS = 3
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, but a request knows its connection, so that a fault can cut it."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {CONNECTION: self.transport}  # type: ignore[dict-item]  # an extension of our own
 
 
 class _Server(uvicorn.Server):
@@ -32,6 +42,7 @@ def _server(sandbox: Sandbox, host: str, port: int, log_level: str) -> _Server:
         create_app(sandbox.config, sandbox=sandbox),
         host=host,
         port=port,
+        http=_Protocol,
         log_level=log_level,
         access_log=False,
         log_config=None,
@@ -63,6 +74,9 @@ class SandboxServer:
         """Listen, and return when requests are served. Raises OSError when the port is taken."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         self._socket = socket.create_server((self._host, self._port), family=family, backlog=1024)
+        # asyncio leaves a socket alone that was made without a protocol number, and Nagle's algorithm then holds an
+        # answer back for 40 ms. What is accepted inherits it (tcp(7)).
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._port = self._socket.getsockname()[1]
         self._server = _server(self.sandbox, self._host, self._port, "warning")
         # _serve and not serve: the signals belong to the process that embeds this server.

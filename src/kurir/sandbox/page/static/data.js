@@ -13,10 +13,13 @@
  *   events: LedgerEvent[], payload: Record<string, unknown>}} Bubble
  * @typedef {{channel: string, person: string, address: string, business: string, online: boolean,
  *   chat_open: boolean, bubbles: Bubble[]}} Phone
+ * @typedef {{data: Record<string, Record<string, unknown>|null>, left_seconds: Record<string, number>}} Faults by channel
  */
 
 const ORDER = ["whatsapp", "telegram", "line", "messenger"];
 const MEDIA_HOST = "media.sandbox.invalid";
+/** A sandbox for load tests has thousands of people; the page shows the first ones. */
+const PEOPLE = 20;
 
 /** One phone's key among all. @param {Phone} phone */
 export const keyOf = (phone) => `${phone.channel}/${phone.address}`;
@@ -43,7 +46,7 @@ export function mediaUrl(url) {
 
 /** @returns {Promise<Phone[]>} */
 export async function fetchPhones() {
-  const answer = await fetch("/sandbox/phones", { headers: { accept: "application/json" } });
+  const answer = await fetch(`/sandbox/phones?people=${PEOPLE}`, { headers: { accept: "application/json" } });
   if (!answer.ok) throw new Error(`The sandbox answered ${answer.status}.`);
   return (await answer.json()).data;
 }
@@ -66,6 +69,21 @@ export async function changePhone(phone, change) {
   await post(`/sandbox/phones/${path}`, change);
 }
 
+/** @returns {Promise<Faults>} */
+export async function fetchFaults() {
+  const answer = await fetch("/sandbox/faults", { headers: { accept: "application/json" } });
+  if (!answer.ok) throw new Error(`The sandbox answered ${answer.status}.`);
+  return answer.json();
+}
+
+/** Set a channel's faults; null clears them. @param {string} channel @param {Record<string, unknown>|null} profile @returns {Promise<Faults>} */
+export async function changeFault(channel, profile) {
+  const body = profile ? { headers: { "content-type": "application/json" }, body: JSON.stringify(profile) } : {};
+  const answer = await fetch(`/sandbox/faults/${encodeURIComponent(channel)}`, { method: profile ? "PUT" : "DELETE", ...body });
+  if (!answer.ok) throw new Error(`The sandbox answered ${answer.status}.`);
+  return answer.json();
+}
+
 /** Empty every phone. */
 export const resetSandbox = () => post("/sandbox/reset", {});
 
@@ -81,18 +99,19 @@ async function post(path, body) {
 
 /**
  * Follow the stream for ever. *onState* hears live and reconnecting; after each gap *onOpen* lets the page fetch anew.
- * @param {{onPhone: (phone: Phone) => void, onState: (state: "live"|"reconnecting") => void, onOpen: () => void}} listener
+ * @param {{onPhone: (phone: Phone) => void, onFaults: (faults: Faults) => void, onState: (state: "live"|"reconnecting") => void, onOpen: () => void}} listener
  */
 export function follow(listener) {
   let wait = 500;
   const open = () => {
-    const source = new EventSource("/sandbox/events");
+    const source = new EventSource(`/sandbox/events?people=${PEOPLE}`);
     source.addEventListener("open", () => {
       wait = 500;
       listener.onState("live");
       listener.onOpen();
     });
     source.addEventListener("phone", (event) => listener.onPhone(JSON.parse(event.data)));
+    source.addEventListener("faults", (event) => listener.onFaults(JSON.parse(event.data)));
     source.addEventListener("error", () => {
       listener.onState("reconnecting");
       if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself

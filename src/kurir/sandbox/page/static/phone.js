@@ -2,6 +2,7 @@
 
 import { chips, choiceControl, messageParts } from "./blocks.js";
 import { channelName, clock, el, icon, uniqueId } from "./dom.js";
+import { FaultControl } from "./faults.js";
 import { align, entry, ledgerToEnd, scrollTogether } from "./ledger.js";
 import { say } from "./sheet.js";
 
@@ -16,14 +17,19 @@ const HINTS = /** @type {Record<string, string>} */ ({ telegram: "bot", line: ""
 
 /** A phone on the page. */
 export class PhoneView {
-  /** @param {Phone} phone @param {(phone: Phone, change: {online?: boolean, chat_open?: boolean}) => Promise<void>} onSwitch */
-  constructor(phone, onSwitch) {
+  /**
+   * @param {Phone} phone
+   * @param {(phone: Phone, change: {online?: boolean, chat_open?: boolean}) => Promise<void>} onSwitch
+   * @param {(channel: string, profile: Record<string, unknown>|null) => Promise<void>} onFault
+   */
+  constructor(phone, onSwitch, onFault) {
     this.phone = phone;
     /** @type {Map<string, Kept>} */
     this.kept = new Map();
     this.atEnd = true;
     this.started = false;
     this.onSwitch = onSwitch;
+    this.faults = new FaultControl(phone.channel, onFault);
     this.build();
     this.update(phone);
     this.started = true;
@@ -51,7 +57,7 @@ export class PhoneView {
       el("header", { class: "stage-head" },
         el("h2", { id: title }, el("span", { class: "swatch", "aria-hidden": "true" }), `${channelName(phone.channel)}-style`, el("span", { class: "preview" }, " preview")),
         el("span", { class: "address", title: phone.address }, phone.address),
-        el("div", { class: "switches" }, this.online.label, this.open.label)),
+        el("div", { class: "switches" }, this.online.label, this.open.label, this.faults.label), this.faults.bar),
       el("div", { class: "stage-body" }, el("div", { class: "frame" }, el("div", { class: "phone" }, this.screen())), this.ledger));
 
     this.chat.addEventListener("scroll", () => this.noteScroll(), { passive: true });

@@ -1,11 +1,12 @@
 // The page: which person's phones are shown, the live state, reset and the empty state.
 
-import { changePhone, fetchHint, fetchPhones, follow, inOrder, keyOf, people, resetSandbox } from "./data.js";
+import { changeFault, changePhone, fetchFaults, fetchHint, fetchPhones, follow, inOrder, keyOf, people, resetSandbox } from "./data.js";
 import { channelName, el } from "./dom.js";
 import { PhoneView } from "./phone.js";
 import { flash } from "./sheet.js";
 import { wireTheme } from "./theme.js";
 
+/** @typedef {import("./data.js").Faults} Faults */
 /** @typedef {import("./data.js").Phone} Phone */
 
 const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -21,6 +22,10 @@ const views = new Map();
 let wanted = new URLSearchParams(location.hash.slice(1)).get("person") ?? "";
 let person = "";
 let loaded = false;
+/** What is broken now, by channel. @type {Faults} */
+let faults = { data: {}, left_seconds: {} };
+/** @type {ReturnType<typeof setTimeout>|undefined} */
+let faultsEnd;
 
 /** Draw all of it; cheap when little changed. */
 function render() {
@@ -40,7 +45,8 @@ function render() {
       if (view.phone !== phone) view.update(phone);
       return;
     }
-    const made = new PhoneView(phone, switchPhone);
+    const made = new PhoneView(phone, switchPhone, breakPlatform);
+    made.faults.show(faults.data[phone.channel] ?? null);
     views.set(keys[index], made);
     strip.insertBefore(made.element, strip.children[index] ?? null);
   });
@@ -137,6 +143,26 @@ async function switchPhone(phone, change) {
   }
 }
 
+/** @param {string} channel @param {Record<string, unknown>|null} profile */
+async function breakPlatform(channel, profile) {
+  try {
+    takeFaults(await changeFault(channel, profile));
+  } catch (error) {
+    flash(byId("page-toast"), `The fault was not changed. ${message(error)}`);
+    throw error;
+  }
+}
+
+/** @param {Faults} now */
+function takeFaults(now) {
+  faults = now;
+  for (const view of views.values()) view.faults.show(faults.data[view.phone.channel] ?? null);
+  clearTimeout(faultsEnd);
+  const ends = Object.values(faults.left_seconds);
+  // A fault that ends by itself makes no event. 24.8 days, the longest that a timer can wait, are more than one may last.
+  if (ends.length) faultsEnd = setTimeout(() => fetchFaults().then(takeFaults, () => undefined), Math.min(...ends) * 1000 + 50);
+}
+
 /** Phones that the stream told of since the last fetch began: newer than what that fetch brings. @type {Set<string>} */
 const told = new Set();
 
@@ -198,6 +224,7 @@ strip.addEventListener("scroll", markNav, { passive: true });
 setInterval(() => views.forEach((view) => view.tellTime()), 20_000);
 follow({
   onPhone: take,
+  onFaults: takeFaults,
   onState: (state) => {
     byId("live").dataset.state = state;
     byId("live-word").textContent = state === "live" ? "live" : "reconnecting";

@@ -1,0 +1,168 @@
+"""``kurir sandbox``: the four emulated platforms alone; ``kurir sandbox fault``: let something go wrong on one of them."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import aiohttp
+import typer
+
+from kurir import demo, logs
+from kurir.cli import running
+from kurir.sandbox.config import MAX_PEOPLE, demo_config
+from kurir.sandbox.server import SandboxServer
+
+app = typer.Typer(
+    name="sandbox",
+    help="Run the four emulated platforms and their phones alone, or break one that runs.",
+    invoke_without_command=True,
+)
+
+#: Seconds for a request to the sandbox, which answers at once.
+ANSWER_SECONDS: Final = 10.0
+
+
+@app.callback()
+def sandbox(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8081,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    gateway: Annotated[
+        str, typer.Option(help="The gateway's URL, to which receipts are posted; none without it.")
+    ] = "",
+    people: Annotated[
+        int, typer.Option(min=2, max=MAX_PEOPLE, help="How many people have phones; the first two are always the same.")
+    ] = 2,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same people and platform ids; else the ids are new.")
+    ] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="A file to which each message that arrived is appended as a line of JSON.")
+    ] = None,
+) -> None:
+    """Run the four emulated platforms and their phones alone."""
+    if context.invoked_subcommand is not None:
+        return
+    logs.set_up(logs.Level.WARNING)
+
+    async def work(stopping: asyncio.Event) -> None:
+        webhooks = demo.webhooks(gateway.rstrip("/")) if gateway else {}
+        server = SandboxServer(demo_config(webhooks=webhooks, seed=seed, people=people, ledger=ledger), host, port)
+        await server.start()
+        typer.echo(f"the sandbox listens on {server.url}; its phones are at {server.url}/phones", err=True)
+        await stopping.wait()
+        await server.stop()
+
+    running.run(work)
+
+
+@app.command()
+def fault(
+    channel: Annotated[str, typer.Argument(help="whatsapp, telegram, line, messenger or all.")] = "all",
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same sequence of faults.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="How long it holds; else until it is replaced.")] = None,
+    latency: Annotated[float | None, typer.Option(help="Seconds before every answer.")] = None,
+    jitter: Annotated[float | None, typer.Option(help="So many more seconds at most, by chance.")] = None,
+    errors: Annotated[float | None, typer.Option(help="Share of messages refused with a transient error.")] = None,
+    error: Annotated[str | None, typer.Option(help="Which one, by the platform's code; else a mix.")] = None,
+    throttle: Annotated[float | None, typer.Option(help="Share refused with the rate limit error.")] = None,
+    retry_after: Annotated[float | None, typer.Option(help="Seconds that such an answer asks to wait.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Messages a second that the account may send.")] = None,
+    recipient_rate: Annotated[float | None, typer.Option(help="Messages a second to one recipient.")] = None,
+    usage: Annotated[int | None, typer.Option(help="Percent in Meta's usage headers.")] = None,
+    regain_minutes: Annotated[int | None, typer.Option(help="Minutes to regain access in these headers.")] = None,
+    timeout_before: Annotated[float | None, typer.Option(help="Share not taken, without an answer.")] = None,
+    timeout_after: Annotated[float | None, typer.Option(help="Share taken, without an answer.")] = None,
+    hold: Annotated[float | None, typer.Option(help="Seconds until such a connection is closed; else 60.")] = None,
+    cut_before: Annotated[float | None, typer.Option(help="Share cut before it was taken.")] = None,
+    cut_after: Annotated[float | None, typer.Option(help="Share cut after it was taken.")] = None,
+    half_body: Annotated[float | None, typer.Option(help="Share taken whose answer ends half-way.")] = None,
+    garbage: Annotated[float | None, typer.Option(help="Share taken and answered 200 without JSON.")] = None,
+    garbage_before: Annotated[float | None, typer.Option(help="Share not taken, answered 502 in HTML.")] = None,
+    expired_token: Annotated[
+        bool | None, typer.Option("--expired-token", help="Refuse every request: the token is not valid.")
+    ] = None,
+    blocked: Annotated[float | None, typer.Option(help="Share of recipients who blocked the sender.")] = None,
+    quota: Annotated[bool | None, typer.Option("--quota", help="LINE: the month's messages are used up.")] = None,
+    outage: Annotated[str | None, typer.Option(help="503, or refused: nothing works.")] = None,
+    webhooks_drop: Annotated[float | None, typer.Option(help="Share of webhooks that never come.")] = None,
+    webhooks_duplicate: Annotated[float | None, typer.Option(help="Share that come twice.")] = None,
+    webhooks_reorder: Annotated[float | None, typer.Option(help="Share that come after the next one.")] = None,
+    webhooks_delay: Annotated[float | None, typer.Option(help="Seconds that they are late at most.")] = None,
+    as_json: Annotated[str, typer.Option("--json", help="A whole profile as JSON; options change it.")] = "",
+    clear: Annotated[bool, typer.Option("--clear", help="Let everything work again.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="Only show what is broken.")] = False,
+    url: Annotated[str, typer.Option(help="The sandbox.", envvar="KURIR_SANDBOX_URL")] = "http://127.0.0.1:8081",
+) -> None:
+    """Let something go wrong on an emulated platform, until it is replaced or cleared.
+
+    Shares are from 0 to 1. What is set replaces what was set before on that channel.
+    """
+    given = {name: value for name, value in locals().items() if value is not None and name not in _NO_MEMBERS}
+    profile = _profile(as_json, given)
+    if show or clear:
+        if profile or (show and clear):
+            raise typer.BadParameter("--list and --clear stand alone")
+        method = "GET" if show else "DELETE"
+    elif not profile:
+        raise typer.BadParameter("name what goes wrong, such as --latency 2, or use --list or --clear")
+    else:
+        method = "PUT"
+    path = "/sandbox/faults" if show else f"/sandbox/faults/{channel}"
+    _print(asyncio.run(_ask(url.rstrip("/"), method, path, profile)))
+
+
+_NO_MEMBERS: Final = ("channel", "as_json", "clear", "show", "url")
+
+
+def _profile(text: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the profile in *text*, changed by the options that were given."""
+    try:
+        profile = json.loads(text) if text else {}
+    except ValueError as error:
+        raise typer.BadParameter(f"--json is no JSON: {error}") from None
+    if not isinstance(profile, dict):
+        raise typer.BadParameter("--json is no JSON object")
+    for name, value in given.items():
+        group, _, member = name.partition("_")
+        if group == "webhooks":
+            webhooks = profile.setdefault("webhooks", {})
+            if not isinstance(webhooks, dict):
+                raise typer.BadParameter("--json: webhooks is no JSON object")
+            webhooks[member] = value
+        else:
+            profile[name] = value
+    return profile
+
+
+async def _ask(url: str, method: str, path: str, profile: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sandbox's answer; ends with a sentence when it refuses or is not there."""
+    try:
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        body = profile if method == "PUT" else None
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(method, url + path, json=body) as response,
+        ):
+            answer = await response.json(content_type=None)
+            if response.headers.get("X-Kurir-Sandbox") is None or not isinstance(answer, dict):
+                _fail(f"what answers at {url} is no sandbox of kurir")
+            if response.status != 200:
+                _fail(str(answer.get("detail", f"the sandbox answered {response.status}")))
+            return dict(answer)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        _fail(f"the sandbox at {url} was not reached: {error or type(error).__name__}; does it run?")
+
+
+def _fail(text: str) -> NoReturn:
+    running.fail(text)
+    raise typer.Exit(1)
+
+
+def _print(answer: Mapping[str, Any]) -> None:
+    for channel, profile in answer["data"].items():
+        left = answer.get("left_seconds", {}).get(channel)
+        end = f"  (for {left:.0f} s more)" if left is not None else ""
+        print(f"{channel:<10} {json.dumps(profile) if profile else 'works'}{end}")

@@ -337,6 +337,7 @@ class Sender:
                     reason = ErrorRecord("no_answer", f"{_CRASHED}; a receipt may tell what became of it")
                     await self._store.wait(run.queued.tid, run.queued.run, until, reason, since=crash.at)
                     self._note_waited(wait)
+                    self._note_waited(run.queued.tid)
                     return Waiting(left, begun=True)
             forbidden = _forbidden(account, past.copies(call))
             if forbidden:

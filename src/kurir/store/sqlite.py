@@ -53,7 +53,15 @@ from kurir.store.base import (
     Turn,
 )
 from kurir.store.readers import Reader
-from kurir.store.sqlite_open import SYNCHRONOUS, Lock, check_version, connect_reader, connect_writer, migrate
+from kurir.store.sqlite_open import (
+    SYNCHRONOUS,
+    Lock,
+    check_version,
+    connect_reader,
+    connect_writer,
+    make_log_durable,
+    migrate,
+)
 from kurir.store.writer import PATIENCE_SECONDS, Writer
 
 #: Seconds that the sweep over the whole database may take.
@@ -86,6 +94,7 @@ class SqliteStore:
 
     def _prepare(self) -> None:
         """Open the file once, for the migrations."""
+        make_log_durable(self._path, self._vfs)
         db = self._connect_writer()
         try:
             migrate(db, self._path, SystemClock().now())

@@ -24,6 +24,8 @@ APPLICATION_ID: Final = 0x6B757269
 SYNCHRONOUS: Final = ("EXTRA", "FULL", "NORMAL", "OFF")
 
 _WAL_BYTES: Final = 64 * 1024 * 1024
+#: SQLite's own VFS writes less than 128 KiB at once.
+_PIECE_BYTES: Final = 64 * 1024
 
 _VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS migration (
@@ -105,6 +107,28 @@ def _create(path: Path) -> None:
     """
     with suppress(OSError):
         os.close(os.open(path.resolve(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def make_log_durable(path: Path, vfs: str | None) -> None:
+    """Write the log anew that a killed process left, byte for byte, and sync it. To be called before SQLite reads it.
+
+    Where the last sync of that process failed, Linux calls pages of the log clean that are on no disk, and later syncs
+    succeed (https://wiki.postgresql.org/wiki/Fsync_Errors). SQLite would take the transaction on them for committed, and
+    a checkpoint would write it into the database while nothing on disk could complete it after a power cut. Raises
+    apsw.Error when the disk still does not take it.
+    """
+    log = Path(f"{path.resolve()}-wal")
+    if not path.exists() or not log.exists() or log.stat().st_size == 0:
+        return
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_WAL  # CREATE: sync its folder too
+    file = apsw.VFSFile(vfs or "", str(log), [flags, 0])
+    try:
+        size = file.xFileSize()
+        for offset in range(0, size, _PIECE_BYTES):
+            file.xWrite(file.xRead(min(_PIECE_BYTES, size - offset), offset), offset)
+        file.xSync(apsw.SQLITE_SYNC_NORMAL)
+    finally:
+        file.xClose()
 
 
 def connect_reader(path: Path, vfs: str | None) -> apsw.Connection:

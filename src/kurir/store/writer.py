@@ -228,7 +228,7 @@ class Writer:
     def _commit(self, jobs: Sequence[_Job]) -> None:
         """Run *jobs* in one transaction. Afterwards each has its result, and it is durable, or its error."""
         try:
-            db = self._db if self._db is not None else self._trust(self._connect())
+            db = self._db if self._db is not None and not self._distrusted else self._trust(self._connect())
             if not self._swift(db, jobs):
                 self._careful(db, jobs)
             db.execute("COMMIT")

@@ -23,6 +23,8 @@ LISTING: Final = ("invalid_message", "invalid_parameters")
 #: Why a message is pending. Codes of this group that begin with ``account_`` are told by their prefix.
 WAITING: Final = (
     "queued",
+    "waiting_for_lane",
+    "sending",
     "scheduled",
     "awaiting_receipt",
     "rate_limited",
@@ -77,15 +79,16 @@ def errors() -> str:
             ("code", "what happened", "why", "what to do"), ((code(e.code), e.title, e.cause, e.fix) for e in problems)
         )
         + "## Why a message waits\n\n"
-        + "`reason.code` of a message with status 0. A code that begins with `account_` means that the platform stopped the\n"
-        + "account: it is parked, no message fails by that, and one message a minute tries whether it works again.\n\n"
+        + "`reason.code` of a message with status 0. A code that begins with `account_` means that the account is stopped,\n"
+        + "and no message fails by that: by the operator (`account_paused`), by the configuration (`account_disabled`), and\n"
+        + "else by the platform. Then it is parked, and tried now and then whether it works again.\n\n"
         + table(
             ("code", "what happened", "why", "what to do"), ((code(e.code), e.title, e.cause, e.fix) for e in waiting)
         )
         + "## Why a message ended\n\n"
         + "`error.code` of a message with status −1, −2 or −3. A failure receipt of WhatsApp may bring a code of the table\n"
-        + "above, such as `account_payment`. `cancelled` is reserved: nothing gives it yet. Nor is there\n"
-        + "a call yet that retries a message: where an advice says «retry», send it again with a new id.\n\n"
+        + "above, such as `account_payment`. Where an advice says «retry»: `POST /v1/messages/{tid}/retry`, or\n"
+        + "`kurir message retry`.\n\n"
         + table(
             ("code", "what happened", "why", "what to do"), ((code(e.code), e.title, e.cause, e.fix) for e in ended)
         )

@@ -1,4 +1,4 @@
-"""Who is asking: the user name and password of a client, checked slowly once and quickly afterwards.
+"""Who is asking: a client by user name and password, checked slowly once and quickly afterwards; or the administrator.
 
 A chosen password is kept as argon2id, a check of which costs 26 ms of a core; that must happen once, not per request.
 So a success is remembered for some minutes under a keyed hash of (user name, password, stored hash): a hit costs a few
@@ -215,14 +215,13 @@ class AdminToken:
     """The administrator's bearer token. Without one nobody is the administrator."""
 
     def __init__(self, token: str | None) -> None:
-        self._digest = None if not token else _token_digest(token.encode())
+        # Without a token there is one that nobody knows, so that its absence cannot be told from a wrong guess.
+        self._digest = _token_digest((token or secrets.token_urlsafe(32)).encode())
 
     def matches(self, headers: Headers) -> bool:
         """Return whether *headers* carry the token, compared in constant time whatever its length."""
         token = bearer(headers)
-        if self._digest is None or token is None:
-            return False
-        return hmac.compare_digest(self._digest, _token_digest(token))
+        return token is not None and hmac.compare_digest(self._digest, _token_digest(token))
 
 
 def _token_digest(token: bytes) -> bytes:
@@ -305,6 +304,49 @@ def _network(remote: str) -> str:
         except ValueError:
             return remote
     return remote
+
+
+# --- the administrator ------------------------------------------------------------------------------------------------
+
+
+class Administrator:
+    """Lets the administrator in, and bounds how fast others can guess the token.
+
+    Wrong tokens are counted for each network like failed logins. Where too many came from, no token is looked at for a
+    while, unless the right one came from there within a day: a stranger behind the same proxy cannot keep the
+    administrator out. Belongs to one event loop.
+    """
+
+    def __init__(self, token: str | None, clock: Clock) -> None:
+        self._token = AdminToken(token)
+        self._clock = clock
+        self._limiter = FailureLimiter(clock)
+        self._known: OrderedDict[str, float] = OrderedDict()
+
+    def refusal(self, headers: Headers, remote: str) -> Denied | Limited | None:
+        """Return why a request is not let in, None when it is. *remote* is the address that it came from."""
+        if bearer(headers) is None:
+            return Denied()
+        network, right = _network(remote), self._token.matches(headers)
+        if not (right and self._is_known(network)):
+            wait = self._limiter.take(b"", remote)
+            if wait:
+                return Limited(wait)
+            if not right:
+                return Denied()
+            self._limiter.give_back(b"", remote)
+        self._remember(network)
+        return None
+
+    def _is_known(self, network: str) -> bool:
+        at = self._known.get(network)
+        return at is not None and self._clock.monotonic() - at < KNOWN_SECONDS
+
+    def _remember(self, network: str) -> None:
+        self._known[network] = self._clock.monotonic()
+        self._known.move_to_end(network)
+        if len(self._known) > LIMITED:
+            self._known.popitem(last=False)
 
 
 # --- the authenticator ------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ The demo is a configuration like any other, so that what works here works in pro
 exist in no production configuration: the sandbox's reserved media host, and people who are linked before they wrote.
 """
 
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from kurir.sandbox.config import SandboxConfig
 CLIENT: Final = "demo"
 #: The sample's own number, as the published specification prints it.
 RECIPIENT: Final = "628xxxxxxxx"
+#: The file in the data folder by which other commands find the demo: its addresses and credentials.
+FACTS_FILE: Final = "demo.json"
 MEDIA_HOST: Final = "media.sandbox.invalid"
 TYPES: Final = ("text", "image", "video", "audio", "voice", "document", "button", "list", "location")
 ACCOUNTS: Final = {"whatsapp": "demo-wa", "telegram": "demo-tg", "line": "demo-line", "messenger": "demo-fb"}
@@ -30,8 +33,10 @@ class Addresses:
     sandbox: str
 
 
-def document(sandbox: SandboxConfig, where: Addresses, listen: str, folder: Path, password: str) -> dict[str, Any]:
-    """Return the demo's configuration, as a configuration file would hold it."""
+def document(
+    sandbox: SandboxConfig, where: Addresses, listen: str, folder: Path, password: str, *, admin: str | None = None
+) -> dict[str, Any]:
+    """Return the demo's configuration, as a configuration file would hold it. *admin* is the administrator's token."""
     graph = f"{where.sandbox}/graph"
     whatsapp, telegram, line, page = sandbox.whatsapp, sandbox.telegram, sandbox.line, sandbox.messenger
     accounts: list[dict[str, Any]] = [
@@ -74,6 +79,7 @@ def document(sandbox: SandboxConfig, where: Addresses, listen: str, folder: Path
         "listen": listen,
         "database": str(folder / "kurir.db"),
         "public_url": where.gateway,
+        **({"admin_token": admin} if admin else {}),
         "clients": {CLIENT: {"username": CLIENT, "password": password, "accounts": accounts}},
     }
 
@@ -103,6 +109,15 @@ def password(folder: Path, given: str | None) -> str:
     path.touch(mode=0o600)
     path.write_text(made + "\n", "utf-8")
     return made
+
+
+def admin_token(folder: Path) -> str:
+    """Return the administrator's token: the one that an earlier start kept in *folder*'s ``demo.json``, else a new one."""
+    try:
+        known = json.loads((folder / FACTS_FILE).read_text("utf-8"))["admin_token"]
+    except (OSError, ValueError, LookupError, TypeError):
+        known = ""  # the first start in this folder, or one of an earlier version
+    return known if isinstance(known, str) and known else f"kurir_admin_{secrets.token_urlsafe(32)}"
 
 
 def example(kind: str, identifier: str | None = None) -> dict[str, Any]:

@@ -28,6 +28,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 CHANNELS = tuple(demo.ACCOUNTS)
 OTHER_PASSWORD = "another long password"
 OTHER = {"Auth-username": "other", "Auth-password": OTHER_PASSWORD}
+ADMIN_TOKEN = "an administrator's token"
+ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+NEVER = "8999-12-31T23:59:59Z"
 UNLINKED = "6289999999999"
 USER = "U" + "0c" * 16
 
@@ -41,6 +44,7 @@ def add_a_client_of_indonesia(document: dict[str, Any]) -> None:
         "default_region": "ID",
         "accounts": [account],
     }
+    document["admin_token"] = ADMIN_TOKEN
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -211,7 +215,7 @@ def without_line(document: dict[str, Any]) -> None:
 
 async def test_a_message_whose_account_left_the_configuration_says_so(tmp_path):
     async with running(tmp_path) as before:
-        _, _, answer = await before.send("line", body(send_at="8999-12-31T23:59:59Z"))
+        _, _, answer = await before.send("line", body(send_at=NEVER))
         tid = answer["data"]["tid"]
         assert (await before.message(tid))["reason"]["code"] == "scheduled"
     async with running(tmp_path, edit=without_line) as after:
@@ -234,6 +238,140 @@ async def test_another_clients_message_is_not_there(gateway, stored):
     assert theirs == nothing
     _, listed = await get(gateway, "/v1/messages?id=stored-0", login=OTHER)
     assert listed == {"data": [], "next": None}
+
+
+# --- cancel and retry -------------------------------------------------------------------------------------------------
+
+
+async def turn(gateway: Running, tid: str, verb: str) -> tuple[int, Any]:
+    async with asked(gateway, "POST", f"/v1/messages/{tid}/{verb}") as response:
+        return response.status, await response.json(content_type=None)
+
+
+async def fault(gateway: Running, channel: str, **profile: Any) -> None:
+    """Let something go wrong on an emulated platform."""
+    url = f"{gateway.sandbox.url}/sandbox/faults/{channel}"
+    async with aiohttp.request("PUT", url, json=profile) as response:
+        assert response.status == 200, await response.text()
+
+
+async def waits(gateway: Running, tid: str, code: str) -> Any:
+    """Return the message as soon as it waits for the reason *code*."""
+    async with asyncio.timeout(15):
+        while True:
+            message = await gateway.message(tid)
+            if message["reason"] is not None and message["reason"]["code"] == code:
+                return message
+            await asyncio.sleep(0.02)
+
+
+async def new(gateway: Running, channel: str = "line", **more: Any) -> str:
+    status, _, answer = await gateway.send(channel, body(**more))
+    assert status == 200, answer
+    return str(answer["data"]["tid"])
+
+
+async def test_a_message_that_waits_is_cancelled_once(gateway):
+    tid = await new(gateway, send_at=NEVER)
+    status, answer = await turn(gateway, tid, "cancel")
+    assert status == 200
+    assert answer["data"] == await gateway.message(tid)
+    assert (answer["data"]["status"], answer["data"]["final"], answer["data"]["reason"]) == (-1, True, None)
+    assert answer["data"]["error"]["code"] == "cancelled"
+    status, answer = await turn(gateway, tid, "cancel")
+    assert (status, answer["code"]) == (409, "already_ended")
+    assert answer["detail"] == "it ended with the status -1 (unsent): the client cancelled it before it was sent"
+
+
+async def test_what_was_sent_is_not_cancelled(gateway):
+    tid = await new(gateway)
+    await gateway.until(tid, 1)
+    status, answer = await turn(gateway, tid, "cancel")
+    assert (status, answer["code"]) == (409, "already_ended")
+    assert answer["detail"] == "the platform has it; its status is 1 (sent)"
+
+
+async def test_a_message_under_way_says_so_and_is_not_cancelled(tmp_path):
+    async with running(tmp_path) as gateway:
+        await fault(gateway, "line", latency=3.0)
+        tid = await new(gateway)
+        message = await waits(gateway, tid, "sending")
+        assert message["reason"]["detail"].startswith("it was handed to the platform at 2")
+        status, answer = await turn(gateway, tid, "cancel")
+        assert (status, answer["code"]) == (409, "already_partly_sent")
+        assert (await gateway.until(tid, 1))["status"] == 1
+
+
+async def test_a_failed_message_is_sent_again_in_a_new_run(gateway):
+    tid = (await ended(gateway, "line", "628110000111"))["tid"]
+    link = {"phone": "628110000111"}
+    await put(gateway, f"/v1/contacts/line/{DEMO_PEOPLE[0].line_user_id}", link)
+    status, answer = await turn(gateway, tid, "retry")
+    assert (status, answer["data"]["run"], answer["data"]["error"]) == (200, 2, None)
+    message = await gateway.until(tid, 1)
+    assert [(one["run"], one["outcome"], one["counted"]) for one in message["attempts"]] == [(2, "sent", True)]
+    assert [change["status"] for change in message["history"]] == [-1, 0, 1]
+    status, answer = await turn(gateway, tid, "retry")
+    assert (status, answer["code"]) == (409, "not_failed")
+    assert answer["detail"] == "its status is 1 (sent); only a message with a status below 0 is retried"
+    await put(gateway, f"/v1/contacts/line/{DEMO_PEOPLE[0].line_user_id}", {"phone": DEMO_PEOPLE[0].phone})
+
+
+async def test_a_message_that_waits_is_not_retried(gateway):
+    tid = await new(gateway, send_at=NEVER)
+    status, answer = await turn(gateway, tid, "retry")
+    assert (status, answer["code"]) == (409, "not_failed")
+    await turn(gateway, tid, "cancel")
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry"])
+async def test_of_another_client_and_of_nobody_there_is_nothing_to_cancel_or_retry(gateway, verb):
+    tid = await new(gateway, send_at=NEVER)
+    for path in (tid, "none"):
+        async with asked(gateway, "POST", f"/v1/messages/{path}/{verb}", login=OTHER) as response:
+            assert (response.status, (await response.json(content_type=None))["code"]) == (404, "not_found")
+    assert (await gateway.message(tid))["reason"]["code"] == "scheduled"
+    await turn(gateway, tid, "cancel")
+
+
+async def test_a_retry_of_a_message_whose_account_is_gone_waits_and_says_why(tmp_path):
+    async with running(tmp_path) as before:
+        tid = (await ended(before, "line", UNLINKED))["tid"]
+    async with running(tmp_path, edit=without_line) as after:
+        status, answer = await turn(after, tid, "retry")
+        assert (status, answer["data"]["status"]) == (200, 0)
+        assert answer["data"]["reason"]["code"] == "account_disabled"
+
+
+# --- why it waits -----------------------------------------------------------------------------------------------------
+
+
+async def test_what_goes_before_a_message_is_named_with_its_own_reason(tmp_path):
+    async with running(tmp_path) as gateway:
+        await fault(gateway, "telegram", errors=1.0, error="500")
+        first = await new(gateway, "telegram")
+        held = await waits(gateway, first, "platform_unavailable")
+        second, third = await new(gateway, "telegram"), await new(gateway, "telegram")
+        message = await waits(gateway, third, "waiting_for_lane")
+        begins = f"2 messages to the same recipient go before it; the first is {first}"
+        assert message["reason"]["detail"].startswith(begins)
+        assert held["attempts"][0]["outcome"] == "retry"
+        _, listed = await get(gateway, "/v1/messages")
+        assert [one["tid"] for one in listed["data"]] == [third, second, first]
+        assert listed["data"][0]["reason"]["code"] == "queued", "a list asks for no lane"
+        await turn(gateway, second, "cancel")
+        message = await waits(gateway, third, "waiting_for_lane")
+        assert message["reason"]["detail"].startswith("1 message to the same recipient goes before it")
+
+
+async def test_priority_and_the_time_asked_for_are_shown(gateway):
+    tid = await new(gateway, send_at="8999-12-31T23:59:59+07:00", priority="bulk")
+    message = await gateway.message(tid)
+    assert (message["priority"], message["send_at"]) == ("bulk", "8999-12-31T16:59:59Z")
+    assert message["waiting_until"] == message["send_at"]
+    await turn(gateway, tid, "cancel")
+    plain = await gateway.message(await new(gateway))
+    assert (plain["priority"], plain["send_at"]) == ("normal", None)
 
 
 # --- contacts ---------------------------------------------------------------------------------------------------------
@@ -471,13 +609,24 @@ SIGNED = {("POST", "/webhooks/{account_id}"): 401, ("GET", "/webhooks/{account_i
 CLIENTS: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/{channel}/send/{client_id}"): {"path": "/line/send/demo", "json": body()},
     ("POST", "/{channel}/preview/{client_id}"): {"path": "/line/preview/demo", "json": body()},
-    ("GET", "/v1/messages"): {"path": "/v1/messages?id=route-walk"},
-    ("GET", "/v1/messages/{tid}"): {"path": "/v1/messages/{tid}"},
+    ("GET", "/v1/messages"): {"path": "/v1/messages?id=route-walk-sent"},
+    ("GET", "/v1/messages/{tid}"): {"path": "/v1/messages/{sent}"},
+    ("POST", "/v1/messages/{tid}/cancel"): {"path": "/v1/messages/{waiting}/cancel"},
+    ("POST", "/v1/messages/{tid}/retry"): {"path": "/v1/messages/{failed}/retry"},
     ("GET", "/v1/contacts"): {"path": f"/v1/contacts?phone={ANI}"},
     ("PUT", "/v1/contacts/{channel}/{address}"): {
         "path": "/v1/contacts/line/" + USER,
         "json": {"phone": "628110000055", "account": "demo-line"},
     },
+}
+
+
+#: The administrator's routes: a path that answers 200.
+ADMINISTRATION = {
+    ("GET", "/v1/admin/accounts"): "/v1/admin/accounts",
+    ("GET", "/v1/admin/accounts/{account_id}"): "/v1/admin/accounts/demo-line",
+    ("POST", "/v1/admin/accounts/{account_id}/pause"): "/v1/admin/accounts/other-line/pause",
+    ("POST", "/v1/admin/accounts/{account_id}/resume"): "/v1/admin/accounts/other-line/resume",
 }
 
 
@@ -493,7 +642,7 @@ def routes_of(app: Any) -> Iterator[tuple[str, str]]:
 
 async def test_every_route_has_a_row(gateway):
     found = set(routes_of(gateway.gateway.app))
-    assert found == PUBLIC | set(SIGNED) | set(CLIENTS), "a new route needs a row here"
+    assert found == PUBLIC | set(SIGNED) | set(CLIENTS) | set(ADMINISTRATION), "a new route needs a row here"
 
 
 async def test_a_route_without_row_would_be_seen(gateway):
@@ -503,15 +652,22 @@ async def test_a_route_without_row_would_be_seen(gateway):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def walked(gateway):
-    """A message of the demo client, for the routes that name one."""
-    _, _, answer = await gateway.send("line", body(id="route-walk"))
-    return answer["data"]["tid"]
+    """Messages of the demo client for the routes that name one: sent, waiting for its send_at, and failed."""
+    found = {}
+    for name, more in {"sent": {}, "waiting": {"send_at": NEVER}, "failed": {"recipient": UNLINKED}}.items():
+        _, _, answer = await gateway.send("line", body(id=f"route-walk-{name}", **more))
+        found[name] = answer["data"]["tid"]
+    await gateway.until(found["sent"], 1)
+    await gateway.until(found["failed"], -1)
+    return found
 
 
 @pytest.mark.parametrize("route", list(CLIENTS), ids=" ".join)
 async def test_a_clients_route_answers_nobody_else(gateway, walked, route):
     row = dict(CLIENTS[route])
-    path, method = row.pop("path").replace("{tid}", walked), route[0]
+    path, method = row.pop("path"), route[0]
+    for name, tid in walked.items():
+        path = path.replace(f"{{{name}}}", tid)
     async with asked(gateway, method, path, **row) as response:
         assert response.status == 200, await response.text()
         own = await response.text()
@@ -526,7 +682,19 @@ async def test_a_clients_route_answers_nobody_else(gateway, walked, route):
             assert json.loads(own)["data"]
         else:
             assert response.status in (403, 404, 422), theirs
-            assert walked not in theirs
+            assert not any(tid in theirs for tid in walked.values())
+
+
+@pytest.mark.parametrize("route", list(ADMINISTRATION), ids=" ".join)
+async def test_an_administrators_route_answers_nobody_else(gateway, route):
+    path, method = ADMINISTRATION[route], route[0]
+    async with asked(gateway, method, path, login=ADMIN) as response:
+        assert response.status == 200, await response.text()
+    mine = {"Auth-username": demo.CLIENT, "Auth-password": PASSWORD}
+    for login in ({}, mine, OTHER, {"Authorization": "Bearer x"}, {"Authorization": f"Basic {ADMIN_TOKEN}"}):
+        async with asked(gateway, method, path, login=login) as response:
+            assert (response.status, (await response.json(content_type=None))["code"]) == (401, "unauthorized")
+            assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
 @pytest.mark.parametrize("route", list(SIGNED), ids=" ".join)
@@ -553,7 +721,7 @@ SECRETS = [
     *(DEMO_TELEGRAM.token, DEMO_TELEGRAM.token.partition(":")[2], DEMO_TELEGRAM.secret_token),
     *(DEMO_LINE.channel_access_token, DEMO_LINE.channel_secret),
     *(DEMO_MESSENGER.page_access_token, DEMO_MESSENGER.app_secret, DEMO_MESSENGER.verify_token),
-    *(PASSWORD, OTHER_PASSWORD),
+    *(PASSWORD, OTHER_PASSWORD, ADMIN_TOKEN),
 ]
 
 
@@ -575,6 +743,8 @@ async def test_no_answer_holds_a_secret(gateway):
         assert whole["data"]["attempts"], "an attempt is shown, with its request"
     for path in ("/v1/messages?limit=200", "/v1/contacts", "/readyz", "/openapi.json", "/errors", "/docs"):
         await keep("GET", path)
+    for path in ADMINISTRATION.values():
+        await keep("POST" if path.endswith(("pause", "resume")) else "GET", path, login=ADMIN)
     for secret in SECRETS:
         await keep("POST", f"/line/send/{quote(secret)}", json={})
         await keep("POST", "/line/send/demo", login={"Auth-username": "demo", "Auth-password": "wrong"}, json={})
@@ -603,13 +773,15 @@ async def test_the_reference_is_valid_openapi(document):
 async def test_the_reference_has_every_route_of_a_client_and_says_how_to_log_in(document):
     documented = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert set(CLIENTS) <= documented
-    assert documented <= set(CLIENTS) | PUBLIC
+    assert set(ADMINISTRATION) <= documented
+    assert documented <= set(CLIENTS) | set(ADMINISTRATION) | PUBLIC
     for method, path in documented:
         operation = document["paths"][path][method.lower()]
         both = [{"username": [], "password": []}, {"basic": []}]
-        assert operation.get("security") == (both if (method, path) in CLIENTS else None)
+        admin = [{"admin": []}] if (method, path) in ADMINISTRATION else None
+        assert operation.get("security") == (both if (method, path) in CLIENTS else admin)
         assert operation["summary"]
-    assert set(document["components"]["securitySchemes"]) == {"username", "password", "basic"}
+    assert set(document["components"]["securitySchemes"]) == {"username", "password", "basic", "admin"}
 
 
 def schema_of(document: Any, name: str) -> Any:
@@ -640,7 +812,7 @@ async def test_real_answers_are_what_the_reference_says(gateway, document, walke
             "post",
             "/{channel}/send/{client_id}",
             "/line/send/demo",
-            {"json": changed(body(id="route-walk"), "/body/text", "x")},
+            {"json": changed(body(id="route-walk-sent"), "/body/text", "x")},
         ),
         ("post", "/{channel}/send/{client_id}", "/line/send/demo", {"json": {}}),
         (
@@ -662,8 +834,19 @@ async def test_real_answers_are_what_the_reference_says(gateway, document, walke
         ("get", "/v1/messages", "/v1/messages?limit=5", {}),
         ("get", "/v1/messages", "/v1/messages?limit=0", {}),
         ("get", "/v1/messages", "/v1/messages", {"login": {}}),
-        ("get", "/v1/messages/{tid}", f"/v1/messages/{walked}", {}),
+        ("get", "/v1/messages/{tid}", f"/v1/messages/{walked['sent']}", {}),
         ("get", "/v1/messages/{tid}", "/v1/messages/none", {}),
+        ("post", "/v1/messages/{tid}/cancel", f"/v1/messages/{walked['sent']}/cancel", {}),
+        ("post", "/v1/messages/{tid}/cancel", "/v1/messages/none/cancel", {}),
+        ("post", "/v1/messages/{tid}/retry", f"/v1/messages/{walked['failed']}/retry", {}),
+        ("post", "/v1/messages/{tid}/retry", f"/v1/messages/{walked['sent']}/retry", {}),
+        ("get", "/v1/admin/accounts", "/v1/admin/accounts", {"login": ADMIN}),
+        ("get", "/v1/admin/accounts", "/v1/admin/accounts", {}),
+        ("get", "/v1/admin/accounts/{account_id}", "/v1/admin/accounts/demo-wa", {"login": ADMIN}),
+        ("get", "/v1/admin/accounts/{account_id}", "/v1/admin/accounts/nobody", {"login": ADMIN}),
+        ("post", "/v1/admin/accounts/{account_id}/pause", "/v1/admin/accounts/other-line/pause", {"login": ADMIN}),
+        ("get", "/v1/admin/accounts", "/v1/admin/accounts", {"login": ADMIN}),
+        ("post", "/v1/admin/accounts/{account_id}/resume", "/v1/admin/accounts/other-line/resume", {"login": ADMIN}),
         ("get", "/v1/contacts", "/v1/contacts", {}),
         ("put", "/v1/contacts/{channel}/{address}", f"/v1/contacts/line/{USER}", {"json": {"phone": "628110000066"}}),
         ("put", "/v1/contacts/{channel}/{address}", "/v1/contacts/line/x", {"json": {}}),

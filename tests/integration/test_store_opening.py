@@ -20,6 +20,7 @@ from kurir.store import (
     sqlite_parts,
     sqlite_reading,
     sqlite_receipts,
+    sqlite_runs,
     sqlite_upkeep,
 )
 from kurir.store.base import Accepted, StoreUnusable
@@ -272,7 +273,7 @@ async def test_the_sweep_sees_a_broken_rule(tmp_path, damage, sentence):
 # --- plans ----------------------------------------------------------------------------------------------------------------
 
 #: What may walk through a whole table: small tables, the queue, the sweep, and what another clause is added to.
-_MAY_SCAN = {"_CLIENTS", "_ACCOUNTS", "_DEPTHS", "_STATUSES", "_LIST_WITH_ID"}
+_MAY_SCAN = {"_TAKE_SEQ", "_CLIENTS", "_ACCOUNTS", "_DEPTHS", "_STATUSES", "_LIST_WITH_ID"}
 
 
 async def test_no_statement_walks_through_a_large_table(tmp_path):
@@ -287,6 +288,7 @@ async def test_no_statement_walks_through_a_large_table(tmp_path):
         sqlite_receipts,
         sqlite_upkeep,
         sqlite_config,
+        sqlite_runs,
     )
     statements = [
         (name, text)
@@ -299,7 +301,7 @@ async def test_no_statement_walks_through_a_large_table(tmp_path):
         plan = await store._writer.run(lambda db, text=text: _plan(db, text))
         assert name in _MAY_SCAN or not any(step.startswith("SCAN") for step in plan), (name, plan)
     plan = await store._writer.run(lambda db: _plan(db, sqlite_delivery._QUEUE))
-    assert plan == ["SEARCH message USING INDEX message_in_queue (account_id=? AND seq>?)"]
+    assert plan == ["SEARCH message USING INDEX message_in_queue (account_id=? AND priority=? AND seq>?)"]
     for statement in (sqlite_expiry._NOT_BEGUN, sqlite_expiry._ABANDONED):
         plan = await store._writer.run(lambda db, text=statement: _plan(db, text))
         assert plan[0] == "SEARCH message USING INDEX message_by_expiry (expires_at<?)"

@@ -17,7 +17,7 @@ from kurir.channels import BUILT_IN
 from kurir.cli.app import app
 from kurir.domain import errors
 from kurir.domain import message as messages
-from kurir.http import native, operations, send, webhooks
+from kurir.http import admin, native, operations, send, webhooks
 from kurir.intake import wire
 from kurir.settings import SETTINGS
 
@@ -102,7 +102,7 @@ def test_every_option_of_the_root_is_described() -> None:
 
 def test_every_route_is_described() -> None:
     page = re.sub(r"\{[^}]*\}", "{}", read("reference", "api.md"))
-    for module in (send, native, webhooks, operations):
+    for module in (send, native, admin, webhooks, operations):
         for route in module.router.routes:
             path = re.sub(r"\{[^}]*\}", "{}", route.path)
             for method in route.methods - {"HEAD"}:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from kurir import __version__
-from kurir.cli import config, send, serve, up
+from kurir.cli import account, bench, config, message, sandbox, send, serve, up
 
 app = typer.Typer(
     name="kurir",
@@ -16,8 +16,11 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("serve")(serve.serve)
-app.command("sandbox")(up.sandbox)
+app.add_typer(sandbox.app)
 app.command("send")(send.send)
+app.add_typer(message.app)
+app.add_typer(account.app)
+app.command("bench")(bench.bench)
 app.add_typer(config.app, name="config")
 
 

@@ -46,13 +46,12 @@ def check(
     ] = None,
 ) -> None:
     """Check a configuration file with everything that it refers to. Exit code 0 when it is fine, else 1."""
-    channels = installed()
     try:
-        configuration = load(config or DEFAULT_FILE, os.environ, channels=channels)
+        configuration = load(config or DEFAULT_FILE, os.environ, channels=installed())
     except ConfigError as error:
         _fail(str(error))
     typer.echo(summary(configuration))
-    for sentence in without_effect(configuration, channels):
+    for sentence in without_effect(configuration):
         typer.echo(f"  not yet: {sentence}", err=True)
 
 

@@ -1,15 +1,171 @@
-"""Running servers from the command line: one loop, signals, and start-up failures as one sentence."""
+"""What the verbs share: running servers, calling a gateway that runs, and ending with one sentence.
+
+A verb that calls finds its gateway by options, else variables, else the ``demo.json`` of a running ``kurir up``. What
+belongs to the demo is sent to the demo only: its credentials never go to another address.
+"""
 
 import asyncio
+import json
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn, TypeAlias
 
+import aiohttp
 import typer
 
+from kurir import demo
 from kurir.configuration.problems import ConfigError
 from kurir.secretbox import EncryptionKeyError
 from kurir.store.base import StoreUnusable
+
+#: How long a call may take, in seconds.
+CALL_SECONDS: Final = 30.0
+
+Url: TypeAlias = Annotated[str, typer.Option(envvar="KURIR_URL", help="The gateway; else the running demo.")]
+Username: TypeAlias = Annotated[str, typer.Option(envvar="KURIR_USERNAME")]
+Password: TypeAlias = Annotated[str, typer.Option(envvar="KURIR_PASSWORD")]
+AdminToken: TypeAlias = Annotated[
+    str, typer.Option(envvar="KURIR_ADMIN_TOKEN", help="The gateway's admin_token; else the running demo's.")
+]
+Data: TypeAlias = Annotated[Path, typer.Option(help="The data folder of a running «kurir up».")]
+DATA: Final = Path("kurir-data")
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the gateway's own answer, for machines.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A gateway to call: its URL without a slash at the end, and the headers that let a verb in."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    client_id: str = ""
+
+
+def client_place(url: str, username: str, password: str, data: Path, client_id: str = "") -> Place:
+    """Return the gateway and the client's credentials. Ends with a sentence where one of them is missing."""
+    facts = _demo(data, url)
+    url, username = url or facts.get("url", ""), username or facts.get("username", "")
+    password = password or facts.get("password", "")
+    if not (url and username and password):
+        fail("no gateway: set KURIR_URL, KURIR_USERNAME and KURIR_PASSWORD, or run «kurir up» in this folder")
+    headers = {"Auth-username": username, "Auth-password": password}
+    return Place(url.rstrip("/"), headers, client_id or facts.get("client_id", "") or username)
+
+
+def admin_place(url: str, token: str, data: Path) -> Place:
+    """Return the gateway and the administrator's token. Ends with a sentence where one of them is missing."""
+    facts = _demo(data, url)
+    url, token = url or facts.get("url", ""), token or facts.get("admin_token", "")
+    if not (url and token):
+        fail("no gateway, or no token: set KURIR_URL and KURIR_ADMIN_TOKEN, or run «kurir up» in this folder")
+    return Place(url.rstrip("/"), {"Authorization": f"Bearer {token}"})
+
+
+def _demo(folder: Path, url: str) -> dict[str, str]:
+    """Return what a running demo left in *folder*; nothing where another gateway than the demo is asked for."""
+    path = folder / demo.FACTS_FILE
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}")
+    except ValueError:
+        fail(f"{path} is not what «kurir up» wrote; start it anew")
+    if not isinstance(found, dict) or (url and url.rstrip("/") != found.get("url")):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a gateway answered: the HTTP status and the parsed body."""
+
+    status: int
+    body: dict[str, Any]
+
+
+def call(place: Place, method: str, path: str, query: Mapping[str, str] | None = None) -> Reply:
+    """Call the gateway once. Ends with a sentence where it is not reached, or is none."""
+    return asyncio.run(_call(place, method, path, query or {}))
+
+
+async def _call(place: Place, method: str, path: str, query: Mapping[str, str]) -> Reply:
+    try:
+        timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
+        async with (
+            aiohttp.ClientSession(headers=place.headers, timeout=timeout) as session,
+            session.request(method, f"{place.url}{path}", params=query) as response,
+        ):
+            return Reply(response.status, await read_answer(response, place.url))
+    except (aiohttp.ClientError, TimeoutError) as error:
+        not_reached(place.url, error)
+
+
+async def read_answer(response: aiohttp.ClientResponse, url: str) -> dict[str, Any]:
+    """Return the parsed body of an answer. Ends with a sentence where it is no answer of a gateway."""
+    try:
+        body = json.loads(await response.read())
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        fail(f"what answers at {url} is no kurir: the answer is not a JSON object")
+    return body
+
+
+def not_reached(url: str, error: Exception) -> NoReturn:
+    """End with the sentence for a gateway that was not reached."""
+    fail(f"the gateway at {url} was not reached: {error or type(error).__name__}; does it run?")
+
+
+def data_of(reply: Reply) -> Any:
+    """Return the ``data`` of an answer. Ends with the gateway's own sentence where it is an error."""
+    if reply.status != 200 or "data" not in reply.body:
+        refused(reply)
+    return reply.body["data"]
+
+
+def refused(reply: Reply) -> NoReturn:
+    """End with the sentence of an error that the gateway answered."""
+    problems = [one["detail"] for one in reply.body.get("errors") or () if isinstance(one, dict) and "detail" in one]
+    sentence = "; ".join(problems) or reply.body.get("detail") or "it gave no reason"
+    fail(plain(f"{sentence} ({reply.body.get('code', '?')}, HTTP {reply.status})"))
+
+
+def plain(text: object) -> str:
+    """Return *text* with everything made visible that would steer a terminal: what is shown was written by others."""
+    return "".join(
+        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode() for one in str(text)
+    )
+
+
+def when(moment: str) -> str:
+    """Return a time of an answer as people read it, in UTC to the second."""
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def from_now(moment: str) -> str:
+    """Return how far off a time of an answer is, by this machine's clock."""
+    seconds = (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
+    return f"in {duration(seconds)}" if seconds >= 1 else "now"
+
+
+def duration(seconds: float) -> str:
+    """Return *seconds* in the largest unit of which they are two or more."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def print_json(value: object) -> None:
+    """Print *value* as JSON, indented. What would steer a terminal is escaped, as JSON itself does below U+0020."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    print("".join(f"\\u{ord(one):04x}" if "\x7f" <= one <= "\x9f" else one for one in text))
 
 
 def run(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -50,7 +206,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def fail(text: str) -> None:
+def fail(text: str) -> NoReturn:
     """End with *text* on standard error."""
     typer.echo(text, err=True)
     raise typer.Exit(1)

@@ -5,11 +5,13 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 import aiohttp
 import typer
 
 from kurir.cli import running
+from kurir.cli.running import Place, Reply
 from kurir.clock import uuid7
 
 _ENDINGS: Final = {
@@ -44,26 +46,16 @@ def send(
     wait: Annotated[
         float, typer.Option(help="Wait so many seconds for the message to leave, and show its status.")
     ] = 0,
-    url: Annotated[str, typer.Option(envvar="KURIR_URL", help="The gateway; else the running demo.")] = "",
-    username: Annotated[str, typer.Option(envvar="KURIR_USERNAME")] = "",
-    password: Annotated[str, typer.Option(envvar="KURIR_PASSWORD")] = "",
+    url: running.Url = "",
+    username: running.Username = "",
+    password: running.Password = "",
     client_id: Annotated[str, typer.Option(envvar="KURIR_CLIENT_ID", help="Else the user name.")] = "",
-    data: Annotated[Path, typer.Option(help="The data folder of a running «kurir up».")] = Path("kurir-data"),
+    data: running.Data = running.DATA,
 ) -> None:
     """Send a message. Without KURIR_URL and credentials it goes to the «kurir up» of this folder."""
-    demo = _demo(data) if not (url and username and password) else {}
-    where = {
-        "url": (url or demo.get("url", "")).rstrip("/"),
-        "username": username or demo.get("username", ""),
-        "password": password or demo.get("password", ""),
-    }
-    if not all(where.values()):
-        running.fail("no gateway: set KURIR_URL, KURIR_USERNAME and KURIR_PASSWORD, or run «kurir up» in this folder")
-    where["client_id"] = client_id or demo.get("client_id", "") or where["username"]
+    place = running.client_place(url, username, password, data, client_id)
     if body is not None:
-        content: Any = json.loads(
-            typer.get_text_stream("stdin").read() if str(body) == "-" else body.read_text("utf-8")
-        )
+        content = _read(body)
     elif not recipient:
         raise typer.BadParameter("name a recipient, or give the whole message with --body")
     else:
@@ -76,7 +68,7 @@ def send(
             **_around(header, footer),
             **{key: value for key, value in (("reply_id", reply_id), ("account", account)) if value},
         }
-    asyncio.run(_post(where, channel, content, preview=preview, wait=wait))
+    asyncio.run(_post(place, channel, content, preview=preview, wait=wait))
 
 
 def _read(body: Path) -> Any:
@@ -87,12 +79,6 @@ def _read(body: Path) -> Any:
         raise typer.BadParameter(f"{body} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise typer.BadParameter(f"{body} is not JSON in UTF-8: {error}") from None
-
-
-def _demo(folder: Path) -> dict[str, str]:
-    path = folder / "demo.json"
-    found: dict[str, str] = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    return found
 
 
 def _point(latitude: float | None, longitude: float | None) -> dict[str, float] | None:
@@ -162,23 +148,21 @@ def _around(header: str, footer: str) -> dict[str, Any]:
     return found
 
 
-async def _post(where: dict[str, str], channel: str, content: Any, *, preview: bool, wait: float) -> None:
+async def _post(place: Place, channel: str, content: Any, *, preview: bool, wait: float) -> None:
     verb = "preview" if preview else "send"
-    headers = {"Auth-username": where["username"], "Auth-password": where["password"]}
+    timeout = aiohttp.ClientTimeout(total=running.CALL_SECONDS)
     try:
-        async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=30)) as session:
-            path = f"{where['url']}/{channel}/{verb}/{where['client_id']}"
+        async with aiohttp.ClientSession(headers=place.headers, timeout=timeout) as session:
+            path = f"{place.url}/{quote(channel, safe='')}/{verb}/{quote(place.client_id, safe='')}"
             async with session.post(path, json=content) as response:
-                answer = await response.json(content_type=None)
-                print(json.dumps(answer, indent=2, ensure_ascii=False))
+                answer = await running.read_answer(response, place.url)
+                running.print_json(answer)
                 if response.status != 200:
                     raise typer.Exit(1)
             if wait > 0 and not preview:
-                await _wait(session, where["url"], answer["data"]["tid"], wait)
+                await _wait(session, place.url, answer["data"]["tid"], wait)
     except (aiohttp.ClientError, TimeoutError) as error:
-        running.fail(f"the gateway at {where['url']} was not reached: {error or type(error).__name__}; does it run?")
-    except ValueError:
-        running.fail(f"what answers at {where['url']} is no kurir: the answer is not JSON")
+        running.not_reached(place.url, error)
 
 
 async def _wait(session: aiohttp.ClientSession, url: str, tid: str, seconds: float) -> None:
@@ -186,10 +170,9 @@ async def _wait(session: aiohttp.ClientSession, url: str, tid: str, seconds: flo
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
         async with session.get(f"{url}/v1/messages/{tid}") as response:
-            data = (await response.json(content_type=None))["data"]
+            data = running.data_of(Reply(response.status, await running.read_answer(response, url)))
         if data["final"] or asyncio.get_running_loop().time() >= deadline:
-            shown = {key: data[key] for key in ("tid", "status", "final", "reason", "error")}
-            print(json.dumps(shown, indent=2, ensure_ascii=False))
+            running.print_json({key: data[key] for key in ("tid", "status", "final", "reason", "error")})
             if data["status"] < 0:
                 raise typer.Exit(1)
             return

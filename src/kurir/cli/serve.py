@@ -38,7 +38,6 @@ def serve(
         configuration = load(config, os.environ, flags, channels=channels.installed())
     except ConfigError as error:
         running.fail(str(error))
-        return
 
     async def work(stopping: asyncio.Event) -> None:
         gateway = Gateway(configuration)

@@ -1,4 +1,4 @@
-"""``kurir up``: gateway, sandbox and a demo client in one process. ``kurir sandbox``: the sandbox alone."""
+"""``kurir up``: gateway, sandbox and a demo client in one process."""
 
 import asyncio
 import json
@@ -40,6 +40,7 @@ def up(
     async def work(stopping: asyncio.Event) -> None:
         data.mkdir(parents=True, exist_ok=True)
         word = demo.password(data, os.environ.get("KURIR_DEMO_PASSWORD"))
+        token = demo.admin_token(data)
         # Each of the two servers names the other, and either port may be free to choose: the sandbox starts first, and
         # learns where receipts go when the gateway has its port.
         sandbox = SandboxServer(demo_config(), host, sandbox_port)
@@ -47,7 +48,7 @@ def up(
         # What platforms call is what the sandbox calls: this machine, whatever address the servers listen on.
         where = demo.Addresses(f"http://127.0.0.1:{port or 1}", sandbox.url)
         listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        document = demo.document(sandbox.sandbox.config, where, listen, data.resolve(), word)
+        document = demo.document(sandbox.sandbox.config, where, listen, data.resolve(), word, admin=token)
         configuration = parse(document, {}, channels=channels.installed())
         options = Options({demo.MEDIA_HOST: f"{sandbox.url}/sandbox/media"}, demo.contacts(sandbox.sandbox.config))
         gateway = Gateway(configuration, options)
@@ -58,9 +59,9 @@ def up(
             raise
         for channel, url in demo.webhooks(gateway.server.url).items():
             sandbox.sandbox.connect(channel, url)
-        facts = _facts(gateway.server.url, sandbox.url, word)
+        facts = _facts(gateway.server.url, sandbox.url, word, token)
         sandbox.sandbox.hint = _curl(facts, "whatsapp", demo.example("text"))
-        _save(data / "demo.json", facts)
+        _save(data / demo.FACTS_FILE, facts)
         print(json.dumps(facts), flush=True) if as_json else _print_screen(facts)
         if open_browser:
             webbrowser.open(facts["phones"])
@@ -71,28 +72,7 @@ def up(
     running.run(work)
 
 
-def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8081,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    gateway: Annotated[
-        str, typer.Option(help="The gateway's URL, to which receipts are posted; none without it.")
-    ] = "",
-) -> None:
-    """Run the four emulated platforms and their phones alone."""
-    logs.set_up(logs.Level.WARNING)
-
-    async def work(stopping: asyncio.Event) -> None:
-        webhooks = demo.webhooks(gateway.rstrip("/")) if gateway else {}
-        server = SandboxServer(demo_config(webhooks=webhooks), host, port)
-        await server.start()
-        typer.echo(f"the sandbox listens on {server.url}; its phones are at {server.url}/phones", err=True)
-        await stopping.wait()
-        await server.stop()
-
-    running.run(work)
-
-
-def _facts(gateway: str, sandbox_url: str, word: str) -> dict[str, Any]:
+def _facts(gateway: str, sandbox_url: str, word: str, token: str) -> dict[str, Any]:
     return {
         "url": gateway,
         "docs": f"{gateway}/docs",
@@ -101,12 +81,13 @@ def _facts(gateway: str, sandbox_url: str, word: str) -> dict[str, Any]:
         "client_id": demo.CLIENT,
         "username": demo.CLIENT,
         "password": word,
+        "admin_token": token,
         "recipient": demo.RECIPIENT,
     }
 
 
 def _save(path: Path, facts: dict[str, Any]) -> None:
-    """Keep what ``kurir send`` needs to find this gateway, readable by its owner only."""
+    """Keep what the other verbs need to find this gateway, readable by its owner only."""
     path.touch(mode=0o600)
     path.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
 

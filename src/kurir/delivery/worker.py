@@ -342,7 +342,7 @@ class AccountWorker:
         if self._entry() is None:
             return Standing.DISABLED, None, None
         if self._paused:
-            detail = f"the operator paused the account; kurir account resume {self._account_id} lets it go on"
+            detail = "the operator paused the account, and can resume it"
             return Standing.PAUSED, ErrorRecord("account_paused", detail), None
         if self.breaker.state(now) is not State.CLOSED:
             standing = Standing.PARKED if self.breaker.stopped else Standing.OUT

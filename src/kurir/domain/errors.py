@@ -50,8 +50,10 @@ ERRORS: Final = _registry(
     ErrorEntry(
         "unauthorized",
         "The credentials are missing or wrong",
-        "Auth-username and Auth-password (or HTTP Basic) do not belong to a client, or came more than once.",
-        "Send both headers once each, with the values of the client's configuration.",
+        "Auth-username and Auth-password (or HTTP Basic) do not belong to a client, or came more than once. Under /v1/admin: "
+        "the administrator's token is missing or wrong, or none is configured.",
+        "Send both headers once each, with the values of the client's configuration. Under /v1/admin send Authorization: "
+        "Bearer with the admin_token of the configuration.",
         401,
     ),
     ErrorEntry(
@@ -129,6 +131,34 @@ ERRORS: Final = _registry(
         "This id was used for another message",
         "(clientID, channel, id) is the idempotency key, and the first message with it had other content.",
         "Use a new id for a new message; repeat the very same content to repeat a request.",
+        409,
+    ),
+    ErrorEntry(
+        "already_ended",
+        "The message has ended or was sent",
+        "A message can be cancelled only while it waits; this one was sent, or has failed, expired or been cancelled.",
+        "Nothing to do; the detail has the status.",
+        409,
+    ),
+    ErrorEntry(
+        "already_partly_sent",
+        "A part of the message was sent",
+        "A message can be cancelled only before its first part is called: what a platform has cannot be taken back.",
+        "Wait for its end; the rest of its parts follows.",
+        409,
+    ),
+    ErrorEntry(
+        "not_failed",
+        "The message did not fail",
+        "Only a message with the status -1, -2 or -3 is retried; this one waits, or was sent.",
+        "Nothing to do; the detail has the status. To send the content once more, send it with a new id.",
+        409,
+    ),
+    ErrorEntry(
+        "account_not_enabled",
+        "The account is not enabled",
+        "The account, or its client, is no longer in the configuration, or is switched off: it sends nothing anyhow.",
+        "Put the account back into the configuration and restart, then pause or resume it.",
         409,
     ),
     ErrorEntry(
@@ -231,6 +261,24 @@ ERRORS: Final = _registry(
     ),
     # --- why a message waits ------------------------------------------------------------------------------------------
     ErrorEntry("queued", "Queued", "The message waits for its turn.", "Nothing to do."),
+    ErrorEntry(
+        "waiting_for_lane",
+        "Others to the same recipient go first",
+        "Messages of one account to one recipient are sent in order, and some are before this one.",
+        "See why the first of them waits; the detail names it. To let this one go on, cancel those before it.",
+    ),
+    ErrorEntry(
+        "sending",
+        "It is being sent",
+        "A call with it is under way, and the platform's answer has not come yet.",
+        "Nothing to do.",
+    ),
+    ErrorEntry(
+        "account_paused",
+        "The operator paused the account",
+        "Somebody with the administrator's token paused the account. Messages are accepted, and wait.",
+        "Resume it: kurir account resume, or POST /v1/admin/accounts/{id}/resume.",
+    ),
     ErrorEntry(
         "account_disabled",
         "The account is not enabled",

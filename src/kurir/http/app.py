@@ -17,9 +17,10 @@ from kurir.clock import Clock
 from kurir.directory import Directory
 from kurir.domain import channel as channels
 from kurir.domain.problem import Problem, pointer
-from kurir.http import answers, edge, native, operations, send, webhooks
+from kurir.http import admin, answers, edge, native, operations, send, webhooks
 from kurir.http.answers import RequestFailed
 from kurir.http.edge import Edge
+from kurir.http.operator import Operator
 from kurir.intake.accept import Acceptor
 from kurir.intake.receive import Receiver
 from kurir.store.base import Store, StoreUnavailable
@@ -45,12 +46,13 @@ One REST API that sends chat messages over WhatsApp, Telegram, LINE and Facebook
 
 Every answer of the send endpoint has the published envelope; errors are that envelope and RFC 9457 at once, and their
 `type` is a page of this gateway. Authenticate with `Auth-username` and `Auth-password`, or HTTP Basic with the same pair.
+What is under `/v1/admin` wants `Authorization: Bearer` and the administrator's token.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the routes call."""
+    """What the routes call. ``operator`` gives delivery, which is there as long as requests come."""
 
     edge: Edge
     store: Store
@@ -58,6 +60,7 @@ class Parts:
     channels: Mapping[str, Channel]
     acceptor: Acceptor
     receiver: Receiver
+    operator: Callable[[], Operator]
     clock: Clock
     readiness: Callable[[], Awaitable[list[str]]]
     platform_codes: Mapping[str, list[str]]
@@ -78,6 +81,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.webhook_bytes = webhooks.BytesInFlight()
     app.include_router(send.router)
     app.include_router(native.router)
+    app.include_router(admin.router)
     app.include_router(webhooks.router)
     app.include_router(operations.router)
     app.add_middleware(edge.RequestIds)
@@ -158,19 +162,22 @@ async def _on_fault(request: Request, error: Exception) -> Response:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document, with the two ways to authenticate."""
+    """Return the OpenAPI document, with the ways to authenticate: a client's two, and the administrator's."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
         schemes["username"] = {"type": "apiKey", "in": "header", "name": "Auth-username"}
         schemes["password"] = {"type": "apiKey", "in": "header", "name": "Auth-password"}
         schemes["basic"] = {"type": "http", "scheme": "basic"}
+        schemes["admin"] = {"type": "http", "scheme": "bearer"}
         base = app.state.edge.base
         if base:
             schema["servers"] = [{"url": base}]
         for path, methods in schema["paths"].items():
             for operation in methods.values():
-                if path.startswith("/v1/") or "/{client_id}" in path:
+                if path.startswith("/v1/admin/"):
+                    operation["security"] = [{"admin": []}]
+                elif path.startswith("/v1/") or "/{client_id}" in path:
                     operation["security"] = [{"username": [], "password": []}, {"basic": []}]
                 _describe_errors(operation["responses"], native=path.startswith("/v1/"))
         for name in ("HTTPValidationError", "ValidationError"):

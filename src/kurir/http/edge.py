@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kurir.auth import Authenticated, Authenticator, Busy, Limited
+from kurir.auth import Administrator, Authenticated, Authenticator, Busy, Limited
 from kurir.clock import uuid7
 from kurir.domain.errors import ERRORS
 from kurir.http import answers
@@ -41,6 +41,7 @@ class Edge:
     """What the routes need of the process, to let a request in. ``base`` is the path of the public URL."""
 
     authenticator: Authenticator
+    administrator: Administrator
     base: str = ""
 
 
@@ -84,13 +85,31 @@ async def authenticate(edge: Edge, scope: Scope) -> str:
     if isinstance(answer, Authenticated):
         return answer.client_id
     if isinstance(answer, Limited):
-        seconds = {"Retry-After": str(max(1, round(answer.retry_after)))}
-        raise RequestFailed(
-            "rate_limited_here", "too many failed logins; wait as long as Retry-After says", headers=seconds
-        )
+        raise _too_many_failures(answer)
     if isinstance(answer, Busy):
         raise RequestFailed("overloaded", "too many logins are being checked at once", headers={"Retry-After": "1"})
     raise RequestFailed("unauthorized", headers={"WWW-Authenticate": 'Basic realm="kurir", charset="UTF-8"'})
+
+
+def admit_administrator(edge: Edge, scope: Scope) -> None:
+    """Let only the administrator pass. Raises RequestFailed: one answer, whether there is a token or not."""
+    client = scope.get("client")
+    refusal = edge.administrator.refusal(scope["headers"], client[0] if client else "")
+    if isinstance(refusal, Limited):
+        raise _too_many_failures(refusal)
+    if refusal is not None:
+        detail = (
+            "the administrator's token is missing or wrong: send Authorization: Bearer with the admin_token of the "
+            "configuration (KURIR_ADMIN_TOKEN); without one there, this API is closed"
+        )
+        raise RequestFailed("unauthorized", detail, headers={"WWW-Authenticate": 'Bearer realm="kurir"'})
+
+
+def _too_many_failures(limited: Limited) -> RequestFailed:
+    seconds = {"Retry-After": str(max(1, round(limited.retry_after)))}
+    return RequestFailed(
+        "rate_limited_here", "too many failed logins; wait as long as Retry-After says", headers=seconds
+    )
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -205,6 +224,22 @@ class NativeRoute(APIRoute):
                 check_content_type(request.scope)
                 _ = read_json(body)  # the one reading of JSON that every path shares, with its clear errors
                 request = Request(_with_json_type(request.scope), _replay(body))
+            return await inner(request)
+
+        return handler
+
+
+class AdminRoute(APIRoute):
+    """A route of the administrator: the token is checked before FastAPI looks at anything."""
+
+    def get_route_handler(self) -> RouteHandler:
+        """Return FastAPI's handler behind the check."""
+        inner = super().get_route_handler()
+        if self.body_field is not None:
+            raise TypeError("an administrator's route takes no body yet: NativeRoute shows what reading one needs")
+
+        async def handler(request: Request) -> Response:
+            admit_administrator(request.app.state.edge, request.scope)
             return await inner(request)
 
         return handler

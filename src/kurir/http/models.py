@@ -289,10 +289,12 @@ class PartBody(BaseModel):
 class AttemptBody(BaseModel):
     """One HTTP exchange with the platform, secrets masked."""
 
+    run: int = Field(description="1, and one more with each retry of the message.")
     part: int
     at: str
     duration_ms: int
     outcome: str
+    counted: bool = Field(description="false where it used up age, but none of the attempts that the message has.")
     code: str
     reason: str
     request: dict[str, Any]
@@ -319,13 +321,15 @@ class MessageSummary(BaseModel):
     account: str
     recipient: str
     type: str
+    priority: str
     status: int
-    final: bool = Field(description="Whether the status can still change.")
-    reason: Reason | None = Field(description="Why it waits, in words, while it is pending.")
-    waiting_until: str | None
+    final: bool = Field(description="Whether this status is the last that can be known.")
+    reason: Reason | None = Field(description="Why it waits, in one sentence, while its status is 0.")
+    waiting_until: str | None = Field(description="Until when it waits, where that is known.")
     error: Reason | None
-    run: int
+    run: int = Field(description="1, and one more with each retry.")
     accepted_at: str
+    send_at: str | None = Field(description="The send_at that it was accepted with.")
     expires_at: str
 
 
@@ -350,3 +354,44 @@ class MessagesAnswer(BaseModel):
 
     data: list[MessageSummary]
     next: str | None
+
+
+class QueueBody(BaseModel):
+    """What waits for an account."""
+
+    messages: int = Field(description="How many messages are queued, those being sent included.")
+    oldest_at: str | None = Field(description="When the oldest of them was accepted.")
+    oldest_age_seconds: float | None = Field(description="How long ago that is.")
+
+
+class AccountBody(BaseModel):
+    """An account as it stands at this moment. It never shows a secret."""
+
+    id: str
+    client: str
+    channel: str
+    default: bool = Field(description="Whether the configuration names it the client's default on its channel.")
+    standing: Literal["working", "throttled", "out", "parked", "paused", "disabled"]
+    reason: Reason | None = Field(description="Why it does not simply work; null when it does.")
+    since: str | None = Field(description="Since when it is paused or parked.")
+    until: str | None = Field(description="When it goes on, or is tried again, where that is known.")
+    in_flight: int = Field(description="Messages that are being sent.")
+    window: int = Field(description="How many may be sent at once at present.")
+    concurrency: int = Field(description="How many may be sent at once at most.")
+    rate_share: float = Field(
+        description="The share of its own rate that it sends at present; 1 when nothing slows it."
+    )
+    queue: QueueBody
+
+
+class AccountAnswer(BaseModel):
+    """An account."""
+
+    data: AccountBody
+
+
+class AccountsAnswer(BaseModel):
+    """Every account, by client and position."""
+
+    data: list[AccountBody]
+    next: str | None = None

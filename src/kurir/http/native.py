@@ -3,29 +3,32 @@
 import base64
 import binascii
 import json
-from datetime import datetime
-from typing import Annotated, Any, Final
+from dataclasses import replace
+from typing import Annotated, Any, Final, NoReturn
 
 from fastapi import APIRouter, Path, Query, Request
 
 from kurir.channels.base import Channel
+from kurir.delivery.state import AccountState, Why
 from kurir.directory import Directory
 from kurir.domain import channel as channels
 from kurir.domain import recipient as recipients
 from kurir.domain.problem import Problem
 from kurir.domain.recipient import Form, Recipient
 from kurir.domain.status import Status
-from kurir.http import models
+from kurir.http import models, shown, waiting
 from kurir.http.answers import RequestFailed
 from kurir.http.edge import NativeRoute, no_channel
+from kurir.http.operator import Operator
+from kurir.http.shown import Shown
 from kurir.store.base import (
     AttemptRecord,
     ContactRecord,
-    ErrorRecord,
     MessageFilter,
     MessageRecord,
     PartRecord,
     Store,
+    Turn,
 )
 
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
@@ -44,7 +47,12 @@ _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
 
 router = APIRouter(prefix="/v1", route_class=NativeRoute, responses=_FAILURES)
 
-Shown = dict[str, Any]
+#: What a turn that was not done answers: too late, or nothing to do.
+_TOO_LATE: Final[dict[int | str, dict[str, Any]]] = {
+    409: {"model": models.ProblemAnswer, "description": "Too late, or nothing to do: code and detail say why"}
+}
+
+TidPath = Annotated[str, Path(max_length=64, description="The gateway's id of the message")]
 
 
 def _parts_of(request: Request) -> tuple[Store, Directory, str]:
@@ -56,13 +64,66 @@ def _parts_of(request: Request) -> tuple[Store, Directory, str]:
 
 
 @router.get("/messages/{tid}", response_model=models.MessageAnswer, tags=["Messages"], summary="One message, whole")
-async def get_message(request: Request, tid: Annotated[str, Path(max_length=64)]) -> Shown:
+async def get_message(request: Request, tid: TidPath) -> Shown:
     """Return a message with its parts, attempts, losses and history, and in words why it waits or ended."""
-    store, directory, client_id = _parts_of(request)
-    record = await store.message(client_id, tid)
-    if record is None:
-        raise RequestFailed("not_found", "this client has no message with this tid")
-    return {"data": {**_summary(record, directory), **_details(record)}}
+    return {"data": await _whole(request, tid)}
+
+
+@router.post(
+    "/messages/{tid}/cancel",
+    response_model=models.MessageAnswer,
+    responses=_TOO_LATE,
+    tags=["Messages"],
+    summary="Cancel a message",
+)
+async def cancel_message(request: Request, tid: TidPath) -> Shown:
+    """End a message of which nothing was sent yet: its status becomes -1. On the 200 that is durable.
+
+    409 when it has ended or was sent (`already_ended`), or when a part of it was called (`already_partly_sent`).
+    """
+    store, _, client_id = _parts_of(request)
+    turn = await store.cancel(client_id, tid, request.app.state.clock.now())
+    found = await _whole(request, tid)
+    if turn is not Turn.DONE:
+        _refuse(turn, found)
+    return {"data": found}
+
+
+@router.post(
+    "/messages/{tid}/retry",
+    response_model=models.MessageAnswer,
+    responses=_TOO_LATE,
+    tags=["Messages"],
+    summary="Retry a failed message",
+)
+async def retry_message(request: Request, tid: TidPath) -> Shown:
+    """Open a new run of a failed message, from its first part that was not sent. On the 200 that is durable.
+
+    It is queued behind the others, with the status 0, and may wait as long as it might the first time. 409 `not_failed` when
+    its status is not below 0.
+    """
+    store, _, client_id = _parts_of(request)
+    turn = await store.retry(client_id, tid, request.app.state.clock.now())
+    found = await _whole(request, tid)
+    if turn is not Turn.DONE:
+        _refuse(turn, found)
+    _operator_of(request).wake(found["account"])
+    return {"data": found}
+
+
+def _refuse(turn: Turn, message: Shown) -> NoReturn:
+    """Raise the 409 that says why nothing was done with *message*."""
+    status = f"{message['status']} ({Status(message['status']).name.lower()})"
+    if turn is Turn.NOT_FAILED:
+        raise RequestFailed("not_failed", f"its status is {status}; only a message with a status below 0 is retried")
+    if turn is Turn.BEGUN:
+        detail = "a part of it was handed to the platform already, and that cannot be taken back"
+        raise RequestFailed("already_partly_sent", detail)
+    if message["status"] < 0:
+        detail = f"it ended with the status {status}: {(message['error'] or {}).get('detail', '')}".rstrip(": ")
+    else:
+        detail = f"the platform has it; its status is {status}"
+    raise RequestFailed("already_ended", detail)
 
 
 @router.get("/messages", response_model=models.MessagesAnswer, tags=["Messages"], summary="Messages, newest first")
@@ -86,7 +147,15 @@ async def list_messages(
     )
     records = await store.messages(client_id, wanted, limit + 1)
     more = _cursor(records[limit - 1].seq) if len(records) > limit else None
-    return {"data": [_summary(record, directory) for record in records[:limit]], "next": more}
+    now, operator = request.app.state.clock.now(), _operator_of(request)
+    states: dict[str, AccountState] = {}
+    data = []
+    for record in records[:limit]:
+        state = states.setdefault(record.account_id, operator.state(record.account_id))
+        # What goes before it in its lane would be a query for each row; whoever wants it asks for the message.
+        around = waiting.Around(now, state, operator.why(record.account_id, record.lane))
+        data.append(_summary(record, directory, waiting.why(record, around)))
+    return {"data": data, "next": more}
 
 
 def _cursor(seq: int) -> str:
@@ -106,17 +175,35 @@ def _from_cursor(text: str | None) -> int | None:
     raise RequestFailed("invalid_parameters", problems=[problem])
 
 
-def _time(moment: datetime | None) -> str | None:
-    return moment.isoformat().replace("+00:00", "Z") if moment is not None else None
-
-
-def _error(record: ErrorRecord | None) -> Shown | None:
+async def _whole(request: Request, tid: str) -> Shown:
+    """Return the client's message with all that is known of it. Raises RequestFailed when there is none."""
+    store, directory, client_id = _parts_of(request)
+    record = await store.message(client_id, tid)
     if record is None:
+        raise RequestFailed("not_found", "this client has no message with this tid")
+    return {**_summary(record, directory, await _why(request, record)), **_details(record)}
+
+
+async def _why(request: Request, record: MessageRecord) -> Why | None:
+    """Return why *record* waits, with what goes before it in its lane; None when it does not wait."""
+    if not waiting.waits(record):
         return None
-    return {"code": record.code, "detail": record.detail, "provider_code": record.provider_code}
+    store, _, client_id = _parts_of(request)
+    operator, now = _operator_of(request), request.app.state.clock.now()
+    around = waiting.Around(now, operator.state(record.account_id), operator.why(record.account_id, record.lane))
+    if waiting.has_lane_to_ask(record):
+        ahead = await store.ahead(record.account_id, record.lane, record.seq, record.priority, now)
+        first = await store.message(client_id, ahead.first) if ahead.first else None
+        around = replace(around, ahead=ahead, first=None if first is None else waiting.why(first, around))
+    return waiting.why(record, around)
 
 
-def _summary(record: MessageRecord, directory: Directory) -> Shown:
+def _operator_of(request: Request) -> Operator:
+    found: Operator = request.app.state.operator()
+    return found
+
+
+def _summary(record: MessageRecord, directory: Directory, why: Why | None) -> Shown:
     entry = directory.accounts().get(record.account_id)
     return {
         "tid": record.tid,
@@ -125,14 +212,16 @@ def _summary(record: MessageRecord, directory: Directory) -> Shown:
         "account": record.account_id,
         "recipient": record.recipient,
         "type": record.type,
+        "priority": record.priority.value,
         "status": int(record.status),
         "final": _is_final(record, entry.channel if entry else None),
-        "reason": _error(why_it_waits(record, directory)),
-        "waiting_until": _time(record.waiting_until),
-        "error": _error(record.error),
+        "reason": shown.error(why.reason) if why else None,
+        "waiting_until": shown.time(why.until) if why else None,
+        "error": shown.error(record.error),
         "run": record.run,
-        "accepted_at": _time(record.accepted_at),
-        "expires_at": _time(record.expires_at),
+        "accepted_at": shown.time(record.accepted_at),
+        "send_at": shown.time(waiting.send_time(record)),
+        "expires_at": shown.time(record.expires_at),
     }
 
 
@@ -141,28 +230,6 @@ def _is_final(record: MessageRecord, channel: Channel | None) -> bool:
     if record.status in (Status.READ, Status.UNSENT, Status.UNDELIVERED, Status.FAILED):
         return True
     return channel is not None and not record.queued and record.status >= channel.CAPABILITIES.final_status
-
-
-def why_it_waits(record: MessageRecord, directory: Directory) -> ErrorRecord | None:
-    """Return why a pending message waits, in one sentence; None when it does not."""
-    if record.status is not Status.PENDING:
-        return None
-    if not record.queued:
-        detail = (
-            "the platform accepted it; its «sent» receipt has not come. If none ever does: is the webhook connected?"
-        )
-        return ErrorRecord("awaiting_receipt", detail)
-    entry = directory.accounts().get(record.account_id)
-    if entry is None:
-        fix = "put it back into the configuration, or the message expires"
-        return ErrorRecord("account_disabled", f"the account is not enabled: «{record.account_id}»; {fix}")
-    if entry.parked_code:
-        return ErrorRecord(entry.parked_code, entry.parked_reason)
-    if record.reason is not None:
-        return record.reason
-    if record.due_at > record.accepted_at:
-        return ErrorRecord("scheduled", f"it is not sent before {_time(record.due_at)}")
-    return ErrorRecord("queued", "it waits for its turn")
 
 
 def _details(record: MessageRecord) -> Shown:
@@ -175,8 +242,8 @@ def _details(record: MessageRecord) -> Shown:
             {
                 "status": int(event.status),
                 "previous": int(event.previous),
-                "at": _time(event.at),
-                "error": _error(event.error),
+                "at": shown.time(event.at),
+                "error": shown.error(event.error),
             }
             for event in record.history
         ],
@@ -190,16 +257,18 @@ def _part(part: PartRecord) -> Shown:
         "status": int(part.status) if part.status is not None else None,
         "attempts": part.attempts,
         "provider_message_ids": list(part.platform_ids),
-        "at": _time(part.answered_at or part.marked_at),
+        "at": shown.time(part.answered_at or part.marked_at),
     }
 
 
 def _attempt(attempt: AttemptRecord) -> Shown:
     return {
+        "run": attempt.run,
         "part": attempt.part,
-        "at": _time(attempt.at),
+        "at": shown.time(attempt.at),
         "duration_ms": attempt.duration_ms,
         "outcome": attempt.outcome,
+        "counted": attempt.counted,
         "code": attempt.code,
         "reason": attempt.reason,
         "request": json.loads(attempt.request or "{}"),
@@ -277,7 +346,7 @@ def _contact(record: ContactRecord) -> Shown:
         "address": record.address,
         "phone": record.phone,
         "name": record.name,
-        "last_inbound_at": _time(record.last_inbound_at),
-        "linked_at": _time(record.linked_at),
+        "last_inbound_at": shown.time(record.last_inbound_at),
+        "linked_at": shown.time(record.linked_at),
         "blocked": record.blocked,
     }

@@ -546,7 +546,7 @@ class Store(Protocol):
         ...
 
     async def ahead(self, account_id: str, lane: str, seq: int, priority: Priority, at: datetime) -> Ahead:
-        """Return what goes before a message of this *lane*, *seq* and *priority*: what came earlier, and what is high.
+        """Return what goes before a message of this *lane*, *seq* and *priority*: what has begun, what is high, what is older.
 
         Counted up to 1,000. Messages that at *at* still wait for their send_at are not counted.
         """

@@ -45,6 +45,11 @@ _AHEAD: Final = """
 SELECT tid, accepted_at, due_at FROM message
 WHERE account_id = ? AND lane = ? AND (priority = 'high') = ? AND queued = 1 AND seq < ? ORDER BY seq LIMIT 1000
 """
+#: What has begun goes before everything else. A lane has one such message, or a few after a retry.
+_BEGUN_AHEAD: Final = """
+SELECT tid FROM message
+WHERE account_id = ? AND lane = ? AND queued = 1 AND parts_total > 0 AND seq <> ? ORDER BY seq LIMIT 10
+"""
 _PARTS: Final = rows.PART + "WHERE seq = ? ORDER BY number"
 _BEGIN: Final = "UPDATE message SET parts_total = ?, address = ? WHERE seq = ? AND (parts_total <> ? OR address <> ?)"
 _FREEZE: Final = "UPDATE message SET facts = ?, render_losses = ? WHERE seq = ?"
@@ -99,12 +104,14 @@ def ahead(db: apsw.Connection, account_id: str, lane: str, seq: int, priority: P
     is_high = priority is Priority.HIGH
     before = [(seq, is_high)] if is_high else [(rows.FOREVER, True), (seq, False)]
     moment = rows.micros(now)
-    tids = [
+    begun = [tid for (tid,) in db.execute(_BEGUN_AHEAD, (account_id, lane, seq))]
+    others = [
         tid
         for bound, high in before
         for tid, accepted_at, due_at in db.execute(_AHEAD, (account_id, lane, high, bound))
         if due_at <= max(accepted_at, moment)
     ]
+    tids = list(dict.fromkeys(begun + others))
     return Ahead(min(len(tids), 1000), tids[0] if tids else "")
 
 

@@ -175,7 +175,7 @@ CASES = {
     ),
     "still queued at the end": (
         lambda: change(sound(), FB1, status=0, reason="queued", error="", history=()),
-        {ENDED, LOST},
+        {ENDED},
     ),
     "a status that goes back": (
         lambda: change(sound(), WA1, status=2, history=(Change(0, 3), Change(3, 2))),
@@ -242,6 +242,11 @@ def test_what_was_refused_and_did_not_arrive_is_no_violation():
 
 def test_a_request_may_have_left_before_the_wait_was_heard():
     assert broken(waiting(7.8)) == set()
+
+
+def test_a_wait_may_be_lost_with_the_process_that_had_just_heard_it():
+    assert broken(replace(waiting(8.5), kills=(5.0, 7.6))) == set()
+    assert broken(replace(waiting(8.5), kills=(5.0, 8.2))) == {EARLY}
 
 
 def test_no_order_is_promised_before_the_first_one_is_acknowledged():

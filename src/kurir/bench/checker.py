@@ -41,7 +41,7 @@ class Evidence:
     *in_flight*: how many calls the gateway can have in flight at once, over all accounts. *grace*: for how many seconds
     around a kill a call may have been in flight: the longest latency of the platforms, and some for the recording.
     *heard_within*: how many seconds a wait that a platform names may take to be known: its latency, and some for calls
-    that had left by then.
+    that had left by then. What a kill cuts off within it was not heard.
     """
 
     posted: Sequence[Posted]
@@ -164,6 +164,10 @@ class _Case:
         grace = self.evidence.grace
         return next((kill for kill in self.evidence.kills if abs(kill - row.at) <= grace), None)
 
+    def killed_before_hearing(self, told: float) -> bool:
+        """Return whether a kill may have kept the gateway from hearing, or noting, what a platform told it then."""
+        return any(told <= kill <= told + self.evidence.heard_within for kill in self.evidence.kills)
+
     def met_by_kill(self, one: Posted) -> bool:
         """Return whether the gateway held the message, or the client its request, when it was killed."""
         known = one.acknowledged
@@ -177,7 +181,7 @@ class _Case:
 
     @cached_property
     def lost(self) -> Found:
-        """Acknowledged messages that neither arrived whole nor failed with a reason."""
+        """Acknowledged messages that neither arrived whole nor failed with a reason, and that nobody will send."""
         found: Found = {}
         for one in self.evidence.posted:
             if one.acknowledged is None:
@@ -188,6 +192,8 @@ class _Case:
             elif told.status < 0:
                 if not told.error:
                     found[one.key] = f"ended with {told.status} and no reason"
+            elif told.status == 0 and told.reason != AWAITING:
+                continue  # it waits still, and says why: «everything ended» is about that
             elif arrived == 0:
                 found[one.key] = f"stands at {told.status}, and never arrived"
             elif arrived < told.parts:
@@ -368,7 +374,7 @@ def _early(case: _Case) -> Found:
         # What is left is named in whole seconds, rounded up. Where two waits may be meant, the later one is.
         ends = until - 1.0 - SAME_END, until + SAME_END
         told = max((at for at, end in named[row.channel] if ends[0] <= end <= ends[1]), default=-math.inf)
-        if row.at > told + case.evidence.heard_within:
+        if row.at > told + case.evidence.heard_within and not case.killed_before_hearing(told):
             found[Key(row.channel, row.n)] = (
                 f"{row.at - told:.2f} s after a wait was named that had {row.wait:.2f} s left"
             )

@@ -1,6 +1,8 @@
 """A run in words: the table of faults, one line for each invariant, and the figures."""
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 from kurir.bench.checker import FaultLine
 from kurir.bench.scenario import Ending, Result, origin
@@ -16,6 +18,11 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 def report(result: Result) -> str:
     """Return the whole report of a run."""
     return "\n".join(_lines(result))
+
+
+def client_book(result: Result) -> str:
+    """Return the client's ledger, a JSON line for each message, as the sandbox writes the platforms'."""
+    return "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in result.evidence.posted)
 
 
 def figures(result: Result) -> str:

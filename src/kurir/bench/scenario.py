@@ -45,7 +45,7 @@ class Plan:
     """What a run does. *rate*: messages a second over all channels. *seconds*: about how long the load lasts.
 
     *kills* and *terms*: how often the gateway is ended by SIGKILL and by SIGTERM. *profile*: the platforms' faults.
-    *settle*: how long the gateway gets at the end to finish, in seconds.
+    *settle*: how long the gateway gets at the end to finish, at most, in seconds: a platform may name long waits.
     """
 
     kills: int = 0
@@ -57,7 +57,7 @@ class Plan:
     people: int = 60
     profile: Mapping[str, Any] = field(default_factory=dict)
     account: Mapping[str, Any] = field(default_factory=lambda: dict(ACCOUNT))
-    settle: float = 60.0
+    settle: float = 600.0
     mix: Mix = field(default_factory=Mix)
 
     @property

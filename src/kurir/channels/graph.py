@@ -112,6 +112,16 @@ def usage_of(headers: Mapping[str, str]) -> Learned:
     return Learned(usage=max(percentages, default=None), regain_seconds=max(minutes, default=0.0) * 60 or None)
 
 
+def wait_of(answer: Answer, usage: Learned) -> float | None:
+    """Return the wait that an answer names, in seconds: the longer of *usage* and ``Retry-After``; None where none does.
+
+    Meta's pages do not name that header; HTTP does (RFC 9110, section 10.2.3), and whatever stands before Meta may send it.
+    """
+    given = answer.headers.get("retry-after", "").strip()
+    named = float(given) if given.isascii() and given.isdigit() and len(given) < 8 else 0.0
+    return max(named, usage.regain_seconds or 0.0) or None
+
+
 def with_usage(outcome: Outcome, usage: Learned) -> Outcome:
     """Return *outcome* with the usage of *usage* beside whatever else it taught."""
     if usage.usage is None and usage.regain_seconds is None:

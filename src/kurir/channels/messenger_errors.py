@@ -233,16 +233,16 @@ def classify(call: Call, answer: Answer | NoAnswer) -> Outcome:
             return Retry("not_reached", answer.reason)
         return Unknown("no_answer", answer.reason)
     usage = graph.usage_of(answer.headers)
-    return graph.with_usage(_answered(call, answer, usage.regain_seconds), usage)
+    return graph.with_usage(_answered(call, answer, graph.wait_of(answer, usage)), usage)
 
 
-def _answered(call: Call, answer: Answer, regain_seconds: float | None) -> Outcome:
+def _answered(call: Call, answer: Answer, named: float | None) -> Outcome:
     error = graph.error_of(answer)
     if error is not None:
-        return _refused(call, answer.status, error, regain_seconds)
+        return _refused(call, answer.status, error, named)
     if answer.status == 429:
         reason = "Messenger answered with HTTP 429"
-        return Retry("rate_limited", reason, regain_seconds, Scope.ACCOUNT, throttled=True)
+        return Retry("rate_limited", reason, named, Scope.ACCOUNT, throttled=True)
     body = answer.json() if answer.status == 200 else None
     platform_id = identifier(body.get("message_id")) if body is not None else ""
     if body is None or not platform_id:
@@ -251,7 +251,7 @@ def _answered(call: Call, answer: Answer, regain_seconds: float | None) -> Outco
     return Sent((platform_id,), Status.SENT, Learned(asset_id=identifier(body.get("attachment_id"))))
 
 
-def _refused(call: Call, status: int, error: GraphError, regain_seconds: float | None) -> Outcome:
+def _refused(call: Call, status: int, error: GraphError, named: float | None) -> Outcome:
     meaning = _meaning(status, error)
     reason = f"{meaning.text}; Messenger said: {error.message}" if error.message else meaning.text
     code, number = meaning.code, error.provider_code
@@ -264,8 +264,8 @@ def _refused(call: Call, status: int, error: GraphError, regain_seconds: float |
         return Retry(
             code,
             reason,
-            # The header counts calls, the row may know of a graver limit: the longer of both.
-            max(meaning.base, regain_seconds) if throttled and regain_seconds is not None else None,
+            # The headers count calls, the row may know of a graver limit: the longer of both.
+            max(meaning.base, named) if throttled and named is not None else None,
             meaning.scope,
             throttled=throttled,
             attempts=meaning.attempts,

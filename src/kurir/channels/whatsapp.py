@@ -267,18 +267,18 @@ def classify(call: Call, answer: Answer | NoAnswer) -> Outcome:
             return Retry("not_reached", f"WhatsApp was not reached: {answer.reason}")
         return Unknown("no_answer", f"WhatsApp's answer never came: {answer.reason}")
     usage = graph.usage_of(answer.headers)
-    return graph.with_usage(_answered(call, answer, usage.regain_seconds), usage)
+    return graph.with_usage(_answered(call, answer, graph.wait_of(answer, usage)), usage)
 
 
-def _answered(call: Call, answer: Answer, regain_seconds: float | None) -> Outcome:
+def _answered(call: Call, answer: Answer, named: float | None) -> Outcome:
     error = graph.error_of(answer)  # it wins over a status of 200
     if error is not None:
-        return _outcome_of(row_of(error, answer.status), error, call, regain_seconds)
+        return _outcome_of(row_of(error, answer.status), error, call, named)
     if 200 <= answer.status < 300:
         return _accepted(call, answer)
     if answer.status == 429:
         reason = "WhatsApp asks to slow down (HTTP 429)"
-        return Retry("rate_limited", reason, regain_seconds, Scope.ACCOUNT, throttled=True)
+        return Retry("rate_limited", reason, named, Scope.ACCOUNT, throttled=True)
     return Unknown("no_answer", f"WhatsApp's answer has status {answer.status} and is not what WhatsApp answers")
 
 
@@ -299,7 +299,7 @@ def _accepted(call: Call, answer: Answer) -> Outcome:
     return Sent((wamid,), Status.PENDING, Learned(alias="" if same else alias))
 
 
-def _outcome_of(row: ErrorRow, error: graph.GraphError, call: Call, regain_seconds: float | None) -> Outcome:
+def _outcome_of(row: ErrorRow, error: graph.GraphError, call: Call, named: float | None) -> Outcome:
     reason = f"{row.meaning}; WhatsApp says: {error.message}" if error.message else row.meaning
     code = error.provider_code
     if row.kind in (Kind.TRANSIENT, Kind.THROTTLED) or (row.kind is Kind.CONTENT and row.attempts):
@@ -307,8 +307,8 @@ def _outcome_of(row: ErrorRow, error: graph.GraphError, call: Call, regain_secon
         return Retry(
             row.code,
             reason,
-            # The header counts calls, the row may know of a graver limit: the longer of both.
-            max(row.base, regain_seconds) if throttled and regain_seconds is not None else None,
+            # The headers count calls, the row may know of a graver limit: the longer of both.
+            max(row.base, named) if throttled and named is not None else None,
             row.scope,
             throttled=throttled,
             attempts=row.attempts,

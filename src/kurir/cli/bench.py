@@ -58,8 +58,11 @@ def bench(
     try:
         with scenario.folder_of(keep) as folder:
             result = asyncio.run(scenario.run(plan, folder, lambda text: typer.echo(text, err=True)))
-            typer.echo(report.report(result))
+            text = report.report(result)
+            typer.echo(text)
             if keep is not None:
+                (folder / "report.txt").write_text(text + "\n", "utf-8")
+                (folder / "client.jsonl").write_text(report.client_book(result), "utf-8")
                 typer.echo(f"the books are in {folder}", err=True)
     except (DidNotStart, ValueError) as error:
         running.fail(str(error))

@@ -12,6 +12,7 @@ Whether a call may be made now is the account's worker's to say, by its :class:`
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -185,6 +186,7 @@ class Sender:
         self._turns = Turns()
         self._remembered: dict[tuple[str, int], _Remembered] = {}
         self._waited: dict[str, None] = {}
+        self._complained_at = -math.inf
 
     def drain(self) -> None:
         """Begin no part from now on; those that are marked end as they would."""
@@ -543,6 +545,13 @@ class Sender:
         recorded = await self._record(run, number, attempt, PartFailed(status, error))
         return _after_end(recorded), False
 
+    def _log_not_recorded(self, tid: str, part: int, error: StoreUnavailable) -> None:
+        """Say it once a second, however many messages wait for the store."""
+        now = self._clock.monotonic()
+        if now - self._complained_at >= RECORD_SECONDS:
+            self._complained_at = now
+            log.error("outcome_not_recorded", tid=tid, part=part, error=str(error))
+
     async def _record(
         self, run: _Run, number: int, attempt: AttemptRecord, verdict: Verdict, next_mark: Mark | None = None
     ) -> Recorded:
@@ -553,7 +562,7 @@ class Sender:
             try:
                 recorded = await self._store.record(result)
             except StoreUnavailable as error:
-                log.error("outcome_not_recorded", tid=queued.tid, part=number, error=str(error))  # noqa: TRY400 - a stack tells no more
+                self._log_not_recorded(queued.tid, number, error)
                 await asyncio.sleep(RECORD_SECONDS)
             else:
                 run.recorded = True

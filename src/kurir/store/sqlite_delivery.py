@@ -42,8 +42,9 @@ _AT: Final = rows.QUEUED + "WHERE seq = ? AND account_id = ? AND queued = 1"
 _PAST: Final = rows.SHORT_ATTEMPT + "WHERE seq = (SELECT seq FROM message WHERE tid = ?) AND part = ? ORDER BY id"  # noqa: S608 -- two constants
 #: Of one class of priority; the other classes that go before it are asked for with a bound of their own.
 _AHEAD: Final = """
-SELECT tid, accepted_at, due_at FROM message
-WHERE account_id = ? AND lane = ? AND (priority = 'high') = ? AND queued = 1 AND seq < ? ORDER BY seq LIMIT 1000
+SELECT tid FROM message
+WHERE account_id = ? AND lane = ? AND (priority = 'high') = ? AND queued = 1 AND seq < ?
+  AND due_at <= max(accepted_at, ?) ORDER BY seq LIMIT 1000
 """
 #: What has begun goes before everything else. A lane has one such message, or a few after a retry.
 _BEGUN_AHEAD: Final = """
@@ -105,12 +106,7 @@ def ahead(db: apsw.Connection, account_id: str, lane: str, seq: int, priority: P
     before = [(seq, is_high)] if is_high else [(rows.FOREVER, True), (seq, False)]
     moment = rows.micros(now)
     begun = [tid for (tid,) in db.execute(_BEGUN_AHEAD, (account_id, lane, seq))]
-    others = [
-        tid
-        for bound, high in before
-        for tid, accepted_at, due_at in db.execute(_AHEAD, (account_id, lane, high, bound))
-        if due_at <= max(accepted_at, moment)
-    ]
+    others = [tid for bound, high in before for (tid,) in db.execute(_AHEAD, (account_id, lane, high, bound, moment))]
     tids = list(dict.fromkeys(begun + others))
     return Ahead(min(len(tids), 1000), tids[0] if tids else "")
 

@@ -88,6 +88,9 @@ def connect_writer(path: Path, synchronous: str, vfs: str | None) -> apsw.Connec
     _create(path)
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     db = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=200)
+    if db.readonly("main"):  # SQLite is content with that; we are not
+        db.close()
+        raise apsw.ReadOnlyError(f"{path} can be opened for reading only")
     db.set_busy_timeout(BUSY_MILLISECONDS)
     db.pragma("mmap_size", 0)
     db.pragma("journal_mode", "WAL")

@@ -66,7 +66,10 @@ MACHINE_ERRORS: Final = (
 )
 
 #: After these a connection is not trusted any more: what it believes to be on disk may not be.
-_DISTRUST: Final = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError)
+#: One that was opened while the file could only be read goes on reading only.
+_DISTRUST: Final = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError, apsw.ReadOnlyError)
+#: The same trouble is logged again after so many seconds.
+_LOG_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -115,6 +118,8 @@ class Writer:
         self._distrusted = False
         self._failure: str | None = None
         self._probed_at = -math.inf
+        self._logged = ""
+        self._logged_at = -math.inf
 
     # --- the loop's side ---------------------------------------------------------------------------------------------
 
@@ -297,7 +302,10 @@ class Writer:
         if isinstance(error, _DISTRUST):
             self._distrusted = True
         if isinstance(error, apsw.Error):
-            _log.warning("the database refused: %s: %s", type(error).__name__, error)
+            said, now = f"{type(error).__name__}: {error}", time.monotonic()
+            if said != self._logged or now - self._logged_at >= _LOG_SECONDS:
+                self._logged, self._logged_at = said, now
+                _log.warning("the database refused: %s", said)
 
     def _trust(self, db: apsw.Connection) -> apsw.Connection:
         """Make *db* the writing connection, in place of the last one.

@@ -1,7 +1,8 @@
 """The stores under the contract. A second one is a second entry of STORES."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -11,12 +12,18 @@ from support.records import DECLARED, T0
 from support.sweeps import sweep
 
 
-async def _sqlite(folder: Path) -> Store:
-    return SqliteStore(folder / "kurir.db")
+class Make(Protocol):
+    """Makes a store that is not open yet. ``durable=False``: for tests of what is stored, and not of when it is on disk."""
+
+    async def __call__(self, folder: Path, *, durable: bool = True) -> Store: ...
 
 
-#: Name → what makes a store that is not open yet. Each test has a folder, and so a database, of its own.
-STORES: dict[str, Callable[[Path], Awaitable[Store]]] = {"sqlite": _sqlite}
+async def _sqlite(folder: Path, *, durable: bool = True) -> Store:
+    return SqliteStore(folder / "kurir.db", synchronous="FULL" if durable else "OFF")
+
+
+#: Each test has a folder, and so a database, of its own.
+STORES: dict[str, Make] = {"sqlite": _sqlite}
 
 
 @pytest.fixture(params=sorted(STORES))

@@ -94,3 +94,59 @@ async def test_a_parked_account_stays_parked_until_its_settings_change(store):
     mended = account(sealed=b"a new token", api_base="https://other.example")
     await store.declare(replace(DECLARED, accounts=(mended,)), at(9))
     assert await _account(store, ACCOUNT) == mended
+
+
+async def test_a_pause_is_noted_until_it_is_taken_back(store):
+    await store.pause(ACCOUNT, at(5))
+    assert (await _account(store, ACCOUNT)).paused_at == at(5)
+    assert (await _account(store, SECOND_ACCOUNT)).paused_at is None
+    await store.pause(ACCOUNT, at(6))
+    assert (await _account(store, ACCOUNT)).paused_at == at(6)
+    await store.pause(ACCOUNT, None)
+    assert await _account(store, ACCOUNT) == account()
+    await store.pause(ACCOUNT, None)
+    await store.pause("nobody", at(7))
+
+
+async def test_the_last_hold_is_known(store):
+    await store.hold(ACCOUNT, at(5), at(65), "Too Many Requests")
+    await store.hold(ACCOUNT, at(10), at(40), "a shorter one that came later")
+    found = await _account(store, ACCOUNT)
+    assert (found.held_since, found.held_until, found.held_reason) == (at(10), at(40), "a shorter one that came later")
+    assert (await _account(store, SECOND_ACCOUNT)).held_until is None
+    await store.hold("nobody", at(5), at(6), "x")
+
+
+async def test_what_holds_an_account_back_outlives_a_new_configuration_and_a_restart(store):
+    await store.pause(ACCOUNT, at(5))
+    await store.hold(ACCOUNT, at(6), at(66), "Too Many Requests")
+    await store.park(ACCOUNT, REVOKED, at(7))
+    before = await _account(store, ACCOUNT)
+    await store.declare(DECLARED, at(8))
+    assert await _account(store, ACCOUNT) == before
+    await store.declare(replace(DECLARED, accounts=DECLARED.accounts[1:]), at(9))
+    assert await _account(store, ACCOUNT) == replace(before, enabled=False)
+    await store.declare(DECLARED, at(10))
+    await store.close()
+    await store.open()
+    assert await _account(store, ACCOUNT) == before
+    assert (before.paused_at, before.held_until, before.parked_code) == (at(5), at(66), REVOKED.code)
+
+
+async def test_a_mended_account_is_unparked_and_no_more(store):
+    await store.pause(ACCOUNT, at(5))
+    await store.hold(ACCOUNT, at(6), at(66), "Too Many Requests")
+    await store.park(ACCOUNT, REVOKED, at(7))
+    mended = account(sealed=b"a new token")
+    await store.declare(replace(DECLARED, accounts=(mended, *DECLARED.accounts[1:])), at(8))
+    found = await _account(store, ACCOUNT)
+    assert (found.parked_code, found.parked_reason, found.parked_at) == ("", "", None)
+    assert (found.paused_at, found.held_since, found.held_until) == (at(5), at(6), at(66))
+
+
+async def test_what_a_configuration_says_of_an_accounts_state_is_not_believed(bare_store):
+    told = account(
+        parked_code="x", parked_reason="y", parked_at=at(1), paused_at=at(1), held_until=at(9), held_reason="z"
+    )
+    await bare_store.declare(Declared((client(),), (told,)), at(2))
+    assert await bare_store.accounts() == [account()]

@@ -154,6 +154,15 @@ async def test_an_early_receipt_of_another_account_is_not_taken(store):
     assert await _status(store, message) is Status.SENT
 
 
+async def test_early_receipts_of_another_copy_are_found_by_the_id_that_one_of_them_brings(store):
+    message = new_message()
+    await store.accept(message)
+    told = [receipt(Status.READ, "copy"), receipt(Status.SENT, "copy", reference=f"{message.tid}:1")]
+    assert await store.receive(told, at(1)) == Received(2, 2)
+    assert await store.mark(mark(message))
+    assert (await store.record(result(message, sent("p-1")))).status is Status.READ
+
+
 async def test_receipts_that_name_nothing_are_not_kept(store):
     assert await store.receive([receipt(Status.READ)], at(1)) == Received(1, 0)
 
@@ -164,7 +173,7 @@ async def test_receipts_that_name_nothing_are_not_kept(store):
 async def test_a_reference_settles_a_part_in_flight(store):
     message = await _marked(store)
     told = receipt(Status.SENT, "wamid.1", reference=message.tid, at=at(1.5))
-    assert await store.receive([told], at(1.8)) == Received(1, 0)
+    assert await store.receive([told], at(1.8)) == Received(1, 0, ((ACCOUNT, message.lane),))
     record = await store.message(CLIENT, message.tid)
     assert (record.status, record.queued) == (Status.SENT, False)
     assert (record.parts[0].phase, record.parts[0].platform_ids) == (Phase.ANSWERED, ("wamid.1",))
@@ -203,6 +212,18 @@ async def test_a_reference_settles_a_part_that_waits(store):
     await store.receive([receipt(Status.DELIVERED, "p-1", reference=f"{message.tid}:1")], at(5))
     record = await store.message(CLIENT, message.tid)
     assert (record.status, record.queued, record.reason) == (Status.DELIVERED, False, None)
+
+
+async def test_what_was_settled_is_told_once_for_each_address_and_only_where_an_outcome_was_open(store):
+    one, same, other = await _marked(store), await _marked(store), await _marked(store, lane="2")
+    await store.record(result(other, waiting()))
+    known = await send(store, "p-known")
+    told = [receipt(Status.SENT, f"p-{each.tid}", reference=f"{each.tid}:1") for each in (one, same, other)]
+    told += [receipt(Status.READ, "p-known"), receipt(Status.READ, f"p-{one.tid}"), receipt(Status.SENT, "p-early")]
+    answer = await store.receive(told, at(5))
+    assert answer == Received(6, 1, ((ACCOUNT, one.lane), (ACCOUNT, "2")))
+    assert await _status(store, known) is Status.READ
+    assert await store.receive(told, at(6)) == Received(0, 0)
 
 
 async def test_a_reference_may_tell_of_a_failure(store):

@@ -129,3 +129,12 @@ async def send_parts(store: Store, total: int, **fields) -> tuple[NewMessage, Re
         following = mark(message, part + 1, total) if part < total else None
         recorded = await store.record(result(message, sent(f"{message.tid}-{part}"), part, next_mark=following))
     return message, recorded
+
+
+async def fail(store: Store, verdict: PartFailed | None = None, **fields) -> NewMessage:
+    """Accept a message of one part and let the platform refuse it for good."""
+    message = new_message(**fields)
+    await store.accept(message)
+    assert await store.mark(mark(message))
+    await store.record(result(message, verdict or failed()))
+    return message

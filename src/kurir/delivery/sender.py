@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import count
 from random import Random
 from typing import Final, Protocol
 
@@ -267,12 +268,14 @@ class Sender:
             await self._store.finish(queued.tid, queued.run, Status.UNSENT, error, now)
             return Finished()
         open_part = next((part for part in queued.parts if part.phase is not Phase.ANSWERED), None)
-        number = open_part.number if open_part else len(queued.parts) + 1
+        answered = {part.number for part in queued.parts}
+        number = open_part.number if open_part else next(each for each in count(1) if each not in answered)
         in_flight = open_part is not None and open_part.phase is Phase.IN_FLIGHT
         if in_flight or (open_part is not None and (await self._past(queued, open_part)).unknown):
             error = ErrorRecord("outcome_unknown", f"no readable answer came, and {error.detail}")
         verdict = PartFailed(Status.FAILED, error)
-        result = Result(queued.tid, queued.run, number, now, no_call(number, now, "expired", error), verdict)
+        outcome = "unknown" if error.code == "outcome_unknown" else "expired"  # a later run has to know
+        result = Result(queued.tid, queued.run, number, now, no_call(number, now, outcome, error), verdict)
         return _after_end(await self._store.record(result))
 
     async def _parts(self, run: _Run) -> Progress:

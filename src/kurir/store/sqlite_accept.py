@@ -22,8 +22,8 @@ WHERE idempotency.client_id = ? AND idempotency.message_id = ? AND idempotency.c
 """
 _INSERT: Final = """
 INSERT INTO message (tid, client_id, channel, account_id, message_id, recipient, lane, type, priority, accepted_at,
-                     due_at, expires_at, losses, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     due_at, expires_at, life, losses, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -60,6 +60,7 @@ def accept(db: apsw.Connection, message: NewMessage) -> Accepted | Conflict:
             rows.micros(message.accepted_at),
             rows.micros(message.due_at),
             rows.micros(message.expires_at),
+            rows.micros(message.expires_at) - rows.micros(message.due_at),
             rows.losses_column(message.losses),
             message.body,
         ),

@@ -154,7 +154,7 @@ def record(db: apsw.Connection, result: Result) -> Recorded:
     message = parts.find_message(db, result.tid)
     if message is None:
         raise StoreError(f"there is no message {result.tid}")
-    _keep_attempt(db, message, result.run, result.attempt)
+    keep_attempt(db, message, result.run, result.attempt)
     if message.run != result.run:
         return Recorded(message.status, message.queued, marked=False)
     part = parts.find_part(db, message.seq, result.part)
@@ -166,7 +166,8 @@ def record(db: apsw.Connection, result: Result) -> Recorded:
     return Recorded(message.status, message.queued, marked)
 
 
-def _keep_attempt(db: apsw.Connection, message: Message, run: int, attempt: AttemptRecord) -> None:
+def keep_attempt(db: apsw.Connection, message: Message, run: int, attempt: AttemptRecord) -> None:
+    """Keep an attempt of a run."""
     db.execute(
         _ATTEMPT,
         (
@@ -222,6 +223,14 @@ def _answered(db: apsw.Connection, message: Message, part: Part, verdict: PartAn
     last = receipts.catch_up(db, message, part, news)
     parts.save(db, part)
     parts.refresh(db, message, last, at)
+
+
+def keep_lost_call(db: apsw.Connection, message: Message, part: Part) -> None:
+    """Keep an unknown attempt for a call whose answer nobody will record: whoever sends again has to know of it."""
+    if part.phase is Phase.IN_FLIGHT and part.marked_at is not None:
+        at, why = rows.moment(part.marked_at), "the process stopped in the middle of the call"
+        lost = AttemptRecord(part.number, at, 0, "", 0, "{}", b"", "unknown", "ambiguous_error", why)
+        keep_attempt(db, message, part.run, lost)
 
 
 def finish(db: apsw.Connection, tid: str, run: int, status: Status, error: ErrorRecord, at: datetime) -> bool:

@@ -32,8 +32,7 @@ WHERE queued = 1 AND expires_at <= ? AND parts_total > 0
   AND NOT EXISTS (SELECT 1 FROM part WHERE part.seq = message.seq AND phase = 'in_flight' AND marked_at > ?)
 ORDER BY expires_at LIMIT ?
 """
-_OPEN_PART: Final = "SELECT number FROM part WHERE seq = ? AND phase <> 'answered' ORDER BY number LIMIT 1"
-_PARTS: Final = "SELECT count(*) FROM part WHERE seq = ?"
+_ANSWERED: Final = "SELECT number FROM part WHERE seq = ? AND phase = 'answered'"
 _WAS_UNKNOWN: Final = "SELECT 1 FROM attempt WHERE seq = ? AND run = ? AND part = ? AND outcome = 'unknown' LIMIT 1"
 _UNTOLD: Final = """
 SELECT tid FROM part JOIN message ON message.seq = part.seq
@@ -65,14 +64,15 @@ def _give_up(db: apsw.Connection, tid: str, expires_at: int, now: int) -> None:
     message = parts.find_message(db, tid)
     if message is None:
         raise AssertionError("a message that was just found is not there")
-    found = db.execute(_OPEN_PART, (message.seq,)).fetchone()
-    number = found[0] if found is not None else db.execute(_PARTS, (message.seq,)).fetchone()[0] + 1  # type: ignore[index]  # an aggregate always has its row
+    answered = {number for (number,) in db.execute(_ANSWERED, (message.seq,))}
+    number = next(number for number in range(1, message.total + 1) if number not in answered)
     part = parts.find_part(db, message.seq, number) or parts.new_part(message, number)
     error = ErrorRecord("expired", _late(expires_at))
     past = db.execute(_WAS_UNKNOWN, (message.seq, message.run, number)).fetchone()
     if part.phase is Phase.IN_FLIGHT or past is not None:
         error = ErrorRecord(parts.OUTCOME_UNKNOWN, f"no readable answer came, and {error.detail}")
     news = News(Status.FAILED, now, error)
+    delivery.keep_lost_call(db, message, part)
     part.phase = Phase.FAILED
     parts.learn(part, news)
     parts.save(db, part)

@@ -6,6 +6,7 @@ recorded. The functions run inside a transaction of the writer.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -78,8 +79,11 @@ def _apply(db: apsw.Connection, receipt: ReceiptRecord, now: int, settled: dict[
         return False  # deleted since: there is nothing left to change
     part = parts.find_part(db, message.seq, place[1])
     of_older_run = by_id and (part is None or receipt.platform_id not in part.platform_ids)
-    if part is None or (of_older_run and receipt.status < Status.PENDING):
+    if of_older_run and receipt.status < Status.PENDING:
         return False  # what an earlier run sent failed, which is known, or is sent anew
+    if part is None:  # a retry forgot it: the proof waits for what is sent in its stead
+        waits = replace(receipt, platform_id="", reference=f"{message.tid}:{place[1]}")
+        return message.queued and _keep(db, waits, now)
     if part.open:
         settled[part.account_id, part.address] = None
     _tell(db, message, part, receipt, now)
@@ -179,13 +183,14 @@ def _of_lost_copy(part: Part, platform_id: str, status: Status) -> bool:
 def catch_up(db: apsw.Connection, message: Message, part: Part, news: News) -> News:
     """Let a part whose answer has just become known learn what came before it. Returns what changed it last."""
     last = news
-    for early, platform_id in _take_kept(db, message, part):
-        if _of_lost_copy(part, platform_id, early.status):
-            continue
-        if platform_id:
-            parts.know_as(db, message, part, platform_id)
-        if parts.learn(part, early):
-            last = early
+    while kept := _take_kept(db, message, part):  # an id that one of them brings may lead to more
+        for early, platform_id in kept:
+            if _of_lost_copy(part, platform_id, early.status):
+                continue
+            if platform_id:
+                parts.know_as(db, message, part, platform_id)
+            if parts.learn(part, early):
+                last = early
     if part.answered_at is not None:
         marks = (part.account_id, part.address, part.answered_at - parts.TOLERANCE)
         for status, event_at in list(db.execute(_WATERMARKS, marks)):

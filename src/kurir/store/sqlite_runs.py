@@ -20,8 +20,8 @@ _FORGET_PART: Final = "DELETE FROM part WHERE seq = ? AND number = ?"
 #: The next number that the table would give, so that it is never given twice.
 _TAKE_SEQ: Final = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'message' RETURNING seq"
 _OPEN_RUN: Final = """
-UPDATE message SET seq = ?, run = run + 1, queued = 1, status = 0, ended_at = NULL, due_at = accepted_at,
-    expires_at = ? + expires_at - due_at, error_code = NULL, error_detail = NULL, error_provider = NULL
+UPDATE message SET seq = ?, run = run + 1, queued = ?, status = 0, ended_at = NULL, due_at = accepted_at,
+    expires_at = ? + life, error_code = NULL, error_detail = NULL, error_provider = NULL
 WHERE seq = ?
 """
 _FORGET_RENDERING: Final = """
@@ -55,12 +55,15 @@ def retry(db: apsw.Connection, client_id: str, tid: str, at: datetime) -> Turn:
         if part is not None and part.phase is Phase.ANSWERED and (part.status or 0) >= Status.PENDING:
             kept += 1
         else:
+            if part is not None:
+                delivery.keep_lost_call(db, message, part)
             db.execute(_FORGET_PART, (message.seq, number))
     now = rows.micros(at)
     if not kept:
         db.execute(_FORGET_RENDERING, (message.seq,))
     seq = db.execute(_TAKE_SEQ).fetchone()[0]  # type: ignore[index]  # the message's own number is in that table
-    db.execute(_OPEN_RUN, (seq, now, message.seq))
+    queued = not 0 < message.total <= kept  # a part in doubt failed the message, and left after all: only receipts miss
+    db.execute(_OPEN_RUN, (seq, queued, now, message.seq))
     db.execute(_EVENT, (message.client_id, seq, int(message.status), now))
     return Turn.DONE
 

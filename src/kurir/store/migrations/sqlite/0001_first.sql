@@ -72,6 +72,7 @@ CREATE TABLE message (
     accepted_at     INTEGER NOT NULL,
     due_at          INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
+    life            INTEGER NOT NULL, -- from due to expiry as it was accepted: a retry gives it anew
     queued          INTEGER NOT NULL DEFAULT 1,
     status          INTEGER NOT NULL DEFAULT 0,
     run             INTEGER NOT NULL DEFAULT 1,

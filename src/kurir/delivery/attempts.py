@@ -33,13 +33,17 @@ NAMES: Final[Mapping[type[Outcome], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A call that was made. ``began`` is the monotonic time of ``at``; *probe*: while the account was out."""
+    """A call that was made. ``began`` is the monotonic time of ``at``; *probe*: while the account was out.
+
+    *stale*: its key protects it from its repeats, but no more from what an earlier run sent.
+    """
 
     part: int
     at: datetime
     call: Call
     began: float
     probe: bool
+    stale: bool
 
 
 def outcome_of(entry: Entry, call: Call, exchange: Exchange) -> Outcome:
@@ -74,7 +78,7 @@ def attempt_of(made: Made, exchange: Exchange, outcome: Outcome, secrets: Sequen
     answer = exchange.answer
     code = "" if isinstance(outcome, Sent) else outcome.code
     reason = "" if isinstance(outcome, Sent) else outcome.reason
-    if made.call.after_unknown and not made.call.repeatable:
+    if made.call.after_unknown and (made.stale or not made.call.repeatable):
         code = code or "maybe_duplicate"
         reason = (reason + " (sent again after an unknown outcome)").strip()
     if isinstance(answer, Answer):

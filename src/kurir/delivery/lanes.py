@@ -63,6 +63,12 @@ class Track:
         """Return whether more is in the store and little is here that can go."""
         return self.left is not None and (len(self.messages) <= LANE_LOW or self.first() is None)
 
+    def beyond(self, running: QueuedMessage | None) -> list[QueuedMessage]:
+        """Return what is here above what was left: it is fetched again with that, but for what is being sent."""
+        if self.left is None:
+            return []
+        return [message for message in self.messages if message.seq > self.left and message is not running]
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -78,7 +84,8 @@ class Lane:
 
     ``names`` are the stored lanes that are led here. ``begun`` is the seq of a message that goes before all others since a
     part of it has begun; ``pinned`` is that message while it is in memory. ``running`` is what is being sent. ``until`` is
-    when its rest is over, None while it does not rest; ``rank`` says among which lanes it is ready.
+    when its rest is over, None while it does not rest; ``rank`` says among which lanes it is ready; ``asked``: the store
+    is being asked for more of it, and what it answers is still to be taken in.
     """
 
     key: str
@@ -90,6 +97,7 @@ class Lane:
     running: QueuedMessage | None = None
     until: float | None = None
     rank: int | None = None
+    asked: bool = False
 
     @property
     def resting(self) -> bool:
@@ -104,9 +112,9 @@ class Lane:
             return self.high.first()
         return self.rest.first()
 
-    def wants(self) -> bool:
-        """Return whether it has to be fetched to go on as it should."""
-        return (self.begun is not None and self.pinned is None) or self.high.low() or self.rest.low()
+    def wants_first(self) -> bool:
+        """Return whether what goes before the others has to be fetched: what has begun, or is high."""
+        return (self.begun is not None and self.pinned is None) or self.high.low()
 
     def empty(self) -> bool:
         """Return whether nothing of it is left, here or in the store."""
@@ -137,6 +145,7 @@ class Lanes:
         self._homes: dict[str, Lane] = {}
         self._ready: tuple[OrderedDict[str, Lane], ...] = (OrderedDict(), OrderedDict(), OrderedDict())
         self._hungry: OrderedDict[str, Lane] = OrderedDict()
+        self._hungry_first: OrderedDict[str, Lane] = OrderedDict()
         self._resting: list[tuple[float, str]] = []
         self._gone: set[int] = set()
         self._starts = 0
@@ -197,6 +206,8 @@ class Lanes:
             self.size += 1
         elif after is not None:
             track.leave(after)
+        elif lane.resting:
+            track.leave(message.seq - 1)
         elif track.left is None or message.seq <= track.left:
             self._insert(lane, track, message)
         self._settle(lane)
@@ -271,8 +282,12 @@ class Lanes:
 
         None also where there is no room.
         """
-        lane = next(iter(self._hungry.values()), None)
-        return lane if lane is not None and self.room(high=lane.urgency() == 0) > 0 else None
+        for lanes, high in ((self._hungry_first, True), (self._hungry, False)):
+            lane = next(iter(lanes.values()), None)
+            if lane is not None and self.room(high=high) > 0:
+                lane.asked = True
+                return lane
+        return None
 
     def refill(
         self,
@@ -285,10 +300,11 @@ class Lanes:
         """Take in what was fetched of a hungry lane above its tracks' ``left``.
 
         *names*: the stored lanes that were asked; *begun*: its begun message, None when it is not queued any more. A lane
-        that has gone to rest since it was read is not touched. Where room is short a lane gets a share of it.
+        that has rested since :meth:`hungry` gave it is not touched. Where room is short a lane gets a share of it.
         """
-        if lane.resting:
+        if not lane.asked:
             return
+        lane.asked = False
         for name in names:
             self._name(lane, name)
         if lane.begun is not None and lane.pinned is None:
@@ -300,6 +316,7 @@ class Lanes:
         for track, fetched in ((lane.high, high), (lane.rest, rest)):
             self._take_in(lane, track, fetched)
         self._hungry.pop(lane.key, None)  # if it still is, it goes behind the others
+        self._hungry_first.pop(lane.key, None)
         self._settle(lane)
 
     # --- inside -------------------------------------------------------------------------------------------------------
@@ -307,6 +324,9 @@ class Lanes:
     def _take_in(self, lane: Lane, track: Track, fetched: Fetched) -> None:
         if track.left is None:
             return
+        again = track.beyond(lane.running)
+        track.messages = [message for message in track.messages if message not in again]
+        self.size -= len(again)
         track.left = fetched.beyond
         limit = min(LANE_MESSAGES, len(track.messages) + max(1, self.room() // 8))
         for message in fetched.messages:
@@ -334,6 +354,7 @@ class Lanes:
 
     def _drop(self, lane: Lane) -> None:
         """Forget the lane's messages, but not from where to fetch them."""
+        lane.asked = False
         if lane.pinned is not None:
             lane.pinned = None
             self.size -= 1
@@ -379,13 +400,8 @@ class Lanes:
 
     def _settle(self, lane: Lane) -> None:
         """Bring what is ready and what is hungry in line with *lane*; forget it when nothing of it is left."""
-        if lane.wants() and not lane.resting:
-            if lane.key not in self._hungry:
-                self._hungry[lane.key] = lane
-                if lane.urgency() < RANKS[Priority.BULK]:
-                    self._hungry.move_to_end(lane.key, last=False)
-        else:
-            self._hungry.pop(lane.key, None)
+        _note(self._hungry_first, lane, wanted=not lane.resting and lane.wants_first())
+        _note(self._hungry, lane, wanted=not lane.resting and lane.rest.low())
         if lane.running is not None or lane.resting or lane.head() is None:
             self._unready(lane)
             if lane.running is None and not lane.resting and lane.empty():
@@ -404,6 +420,16 @@ class Lanes:
         if lane.rank is not None:
             del self._ready[lane.rank][lane.key]
             lane.rank = None
+
+
+def _note(lanes: OrderedDict[str, Lane], lane: Lane, *, wanted: bool) -> None:
+    """Let *lane* be among *lanes* or not. One whose next message is no bulk goes first."""
+    if not wanted:
+        lanes.pop(lane.key, None)
+    elif lane.key not in lanes:
+        lanes[lane.key] = lane
+        if lane.urgency() < RANKS[Priority.BULK]:
+            lanes.move_to_end(lane.key, last=False)
 
 
 def _place(message: QueuedMessage) -> int:

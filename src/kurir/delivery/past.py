@@ -17,14 +17,14 @@ class Past:
     """What the attempts of a part came to so far: how many were faults, and how many ended unknown.
 
     *since*: when the first was made that may have left. *late*: how many ended unknown after a repeatable part had
-    ceased to be so. *before*: an earlier run of the message ended with one that may have left.
+    ceased to be so. *before*: when the last call of an earlier run was made that may have left.
     """
 
     faults: int = 0
     unknown: int = 0
     since: datetime | None = None
     late: int = 0
-    before: bool = False
+    before: datetime | None = None
 
     def count(self, attempt: AttemptRecord) -> None:
         """Add *attempt*."""
@@ -49,7 +49,11 @@ class Past:
 
     def doubtful(self) -> bool:
         """Return whether a copy may have left, so that what is sent now may be one too many."""
-        return self.unknown > 0 or self.before
+        return self.unknown > 0 or self.before is not None
+
+    def forgotten(self, now: datetime) -> bool:
+        """Return whether the platform may have forgotten the key of an earlier run's call that may have left."""
+        return self.before is not None and now >= self.before + REPEATABLE
 
 
 def past_of(attempts: Sequence[AttemptRecord], part: PartRecord, run: int, calls: int) -> Past:
@@ -58,7 +62,8 @@ def past_of(attempts: Sequence[AttemptRecord], part: PartRecord, run: int, calls
     Of fewer attempts than calls, some were cut short and nobody wrote that down.
     """
     mine = [attempt for attempt in attempts if attempt.run == run][-calls:] if calls > 0 else []
-    past = Past(before=any(attempt.run < run and attempt.outcome == "unknown" for attempt in attempts))
+    doubts = [attempt.at for attempt in attempts if attempt.run < run and attempt.outcome == "unknown"]
+    past = Past(before=max(doubts, default=None))
     for attempt in mine:
         past.count(attempt)
     lost = calls - len(mine)

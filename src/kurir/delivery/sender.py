@@ -188,6 +188,7 @@ class Sender:
         self._remembered: dict[tuple[str, int], _Remembered] = {}
         self._waited: dict[str, None] = {}
         self._complained_at = -math.inf
+        self._started = clock.monotonic()
 
     def drain(self) -> None:
         """Begin no part from now on; those that are marked end as they would."""
@@ -230,7 +231,10 @@ class Sender:
             return 0.0
         self._note_waited(queued.tid)
         left = (until - self._clock.now()).total_seconds()
-        return left if since is None else min(left, (until - since).total_seconds())
+        if since is None:
+            return left
+        elapsed = self._clock.monotonic() - self._started  # of the wait, at least: it began before this process did
+        return min(left, (until - since).total_seconds() - elapsed)
 
     def _note_waited(self, wait: str) -> None:
         """Remember a wait that is kept by the monotonic clock: a wall clock that jumps does not begin it again."""
@@ -384,7 +388,8 @@ class Sender:
         call = run.rendering.calls[number - 1]
         lapsed = call.repeatable and past.lapsed(began)
         call = replace(call, after_unknown=past.doubtful() or lapsed, repeatable=call.repeatable and not lapsed)
-        made = Made(number, began, call, self._clock.monotonic(), run.gate.made())
+        stale = call.repeatable and past.forgotten(began)
+        made = Made(number, began, call, self._clock.monotonic(), probe=run.gate.made(), stale=stale)
         account = run.entry.account
         exchange = await self._egress.send(call, account.settings.secrets(), account.client_id)
         known = run.parts.get(number)
@@ -412,8 +417,8 @@ class Sender:
         part = run.parts.get(number) or PartRecord(number, Phase.WAITING)
         run.parts[number] = replace(part, phase=Phase.WAITING, attempts=part.attempts + 1)
         run.past(number).count(attempt)
-        await self._record(run, number, attempt, PartWaiting(now + timedelta(seconds=seconds), reason))
-        return Waiting(seconds, begun=True)
+        recorded = await self._record(run, number, attempt, PartWaiting(now + timedelta(seconds=seconds), reason))
+        return _waits(recorded, seconds)
 
     async def _at_fault(self, run: _Run, made: Made, exchange: Exchange, reason: str) -> tuple[Progress | None, bool]:
         """Record a call as unknown whose answer a fault of ours kept from being recorded as what it was."""
@@ -441,8 +446,8 @@ class Sender:
             case AccountDown():
                 error = ErrorRecord(outcome.code, outcome.reason, outcome.provider_code)
                 until = self._clock.now() + timedelta(seconds=STOPPED_SECONDS)
-                await self._record(run, number, attempt, PartWaiting(until, error))
-                return Waiting(STOPPED_SECONDS, begun=True), False
+                recorded = await self._record(run, number, attempt, PartWaiting(until, error))
+                return _waits(recorded, STOPPED_SECONDS), False
             case Unknown():
                 error = ErrorRecord(outcome.code, outcome.reason, outcome.provider_code)
                 return await self._unknown(run, number, attempt, error, repeatable=call.repeatable)
@@ -489,8 +494,8 @@ class Sender:
             if spent and reason.code in _REFUSALS and not past.unknown:
                 error = reason
             return await self._failed(run, number, attempt, Status.FAILED, error)
-        await self._record(run, number, attempt, PartWaiting(until, reason))
-        return Waiting(seconds, begun=True), False
+        recorded = await self._record(run, number, attempt, PartWaiting(until, reason))
+        return _waits(recorded, seconds), False
 
     def _wait_seconds(self, account: Account, attempt: int, outcome: Retry) -> float:
         """Return how long to wait after the *attempt*-th call: what the answer names, the platform's pages, or we."""
@@ -539,8 +544,8 @@ class Sender:
         if until >= run.queued.expires_at:
             error = _exhausted(error, run.parts[number].attempts, unsure=True)
             return await self._failed(run, number, attempt, Status.FAILED, error)
-        await self._record(run, number, attempt, PartWaiting(until, error))
-        return Waiting(seconds, begun=True), False
+        recorded = await self._record(run, number, attempt, PartWaiting(until, error))
+        return _waits(recorded, seconds), False
 
     async def _failed(
         self, run: _Run, number: int, attempt: AttemptRecord, status: Status, error: ErrorRecord
@@ -572,6 +577,13 @@ class Sender:
                 if isinstance(verdict, PartWaiting):
                     self._remember(run, number)
                 return recorded
+
+
+def _waits(recorded: Recorded, seconds: float) -> Progress:
+    """Return how a message goes on one part of which was to wait: a receipt may have settled it meanwhile."""
+    if not recorded.queued:
+        return Finished()
+    return Waiting(0.0 if recorded.settled else seconds, begun=True)
 
 
 def _after_end(recorded: Recorded) -> Progress:

@@ -237,6 +237,12 @@ class AccountWorker:
         else:
             self.lanes.rest(lane, now + progress.seconds, begun=progress.begun)
 
+    def stopped_for(self, now: float) -> float:
+        """Return how many seconds at least no part is begun, since the operator or the breaker stopped the account."""
+        if self._paused:
+            return LOOK_SECONDS
+        return max(0.0, self.breaker.probe_at - now) if self.breaker.state(now) is State.OPEN else 0.0
+
     # --- what the account learns -----------------------------------------------------------------------------------------
 
     def told(self, outcome: Outcome, began: float, address: str, *, answered: bool) -> None:
@@ -379,6 +385,9 @@ class _Gate:
         using it now would be a burst, or the platform asked for a wait meanwhile.
         """
         now, names = self._clock.monotonic(), call.limits
+        stopped = self._worker.stopped_for(now)
+        if stopped > 0:
+            return stopped
         if self._slot is not None and (now - self._slot > SLOT_SECONDS or self._rates.held(now) is not None):
             self.close()
         free_at = self._rates.call_free_at(now, self._address, names)

@@ -302,11 +302,15 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What is true after :meth:`Store.record`. ``marked``: the next part's mark was written too."""
+    """What is true after :meth:`Store.record`. ``marked``: the next part's mark was written too.
+
+    ``settled``: the platform has the part, as its answer said or a receipt before it.
+    """
 
     status: Status
     queued: bool
     marked: bool
+    settled: bool = False
 
 
 # --- receipts ---------------------------------------------------------------------------------------------------------------

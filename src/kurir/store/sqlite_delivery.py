@@ -163,7 +163,8 @@ def record(db: apsw.Connection, result: Result) -> Recorded:
     if part is not None and part.run == message.run and (part.open or part.settled):
         _conclude(db, message, part, result)
     marked = result.next_mark is not None and _mark(db, message, result.next_mark)
-    return Recorded(message.status, message.queued, marked)
+    settled = part is not None and part.phase is Phase.ANSWERED
+    return Recorded(message.status, message.queued, marked, settled)
 
 
 def keep_attempt(db: apsw.Connection, message: Message, run: int, attempt: AttemptRecord) -> None:

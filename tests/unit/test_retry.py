@@ -1,5 +1,6 @@
 """When a part is tried again."""
 
+from itertools import pairwise
 from random import Random
 
 from hypothesis import given
@@ -64,7 +65,7 @@ def test_a_growth_of_any_number_of_attempts_has_an_end(attempt, seed):
 
 def test_waits_grow_to_the_maximum_and_no_further():
     ceilings = [max(wait_seconds(n, Random(seed)) for seed in range(200)) for n in range(1, 15)]
-    assert all(later > 1.5 * earlier for earlier, later in zip(ceilings[:7], ceilings[1:8], strict=True))
+    assert all(later > 1.5 * earlier for earlier, later in pairwise(ceilings[:8]))
     assert 0.9 < ceilings[0] <= retry.DEFAULT.base
     assert 290 < ceilings[-1] <= retry.DEFAULT.maximum
 

@@ -202,8 +202,10 @@ class Lanes:
         self._name(lane, message.lane)
         track = lane.track(message)
         if message.begun and lane.begun is None and lane.running is None:
-            lane.begun, lane.pinned = message.seq, message
-            self.size += 1
+            lane.begun = message.seq
+            if self.room(high=True) > 0:
+                lane.pinned = message
+                self.size += 1
         elif after is not None:
             track.leave(after)
         elif lane.resting:
@@ -273,10 +275,6 @@ class Lanes:
         if lane is not None and lane.resting:
             self._rise(lane)
 
-    def end_rests(self) -> None:
-        """Let every lane go on at once: the operator wants to see what happens."""
-        self.wake(float("inf"))
-
     def hungry(self) -> Lane | None:
         """Return the lane that is to be fetched next, of those of which more is in the store and little is in memory.
 
@@ -317,7 +315,7 @@ class Lanes:
             self._take_in(lane, track, fetched)
         self._hungry.pop(lane.key, None)  # if it still is, it goes behind the others
         self._hungry_first.pop(lane.key, None)
-        self._settle(lane)
+        self._settle(lane, front=False)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -398,10 +396,14 @@ class Lanes:
             lane.names.append(name)
         self._homes.setdefault(name, lane)
 
-    def _settle(self, lane: Lane) -> None:
-        """Bring what is ready and what is hungry in line with *lane*; forget it when nothing of it is left."""
-        _note(self._hungry_first, lane, wanted=not lane.resting and lane.wants_first())
-        _note(self._hungry, lane, wanted=not lane.resting and lane.rest.low())
+    def _settle(self, lane: Lane, *, front: bool = True) -> None:
+        """Bring what is ready and what is hungry in line with *lane*; forget it when nothing of it is left.
+
+        *front*: where it has become hungry by something urgent, it is fetched before the others.
+        """
+        front = front and lane.urgency() < RANKS[Priority.BULK]
+        _note(self._hungry_first, lane, wanted=not lane.resting and lane.wants_first(), front=front)
+        _note(self._hungry, lane, wanted=not lane.resting and lane.rest.low(), front=front)
         if lane.running is not None or lane.resting or lane.head() is None:
             self._unready(lane)
             if lane.running is None and not lane.resting and lane.empty():
@@ -422,13 +424,13 @@ class Lanes:
             lane.rank = None
 
 
-def _note(lanes: OrderedDict[str, Lane], lane: Lane, *, wanted: bool) -> None:
-    """Let *lane* be among *lanes* or not. One whose next message is no bulk goes first."""
+def _note(lanes: OrderedDict[str, Lane], lane: Lane, *, wanted: bool, front: bool) -> None:
+    """Let *lane* be among *lanes* or not; *front*: before those that are."""
     if not wanted:
         lanes.pop(lane.key, None)
     elif lane.key not in lanes:
         lanes[lane.key] = lane
-        if lane.urgency() < RANKS[Priority.BULK]:
+        if front:
             lanes.move_to_end(lane.key, last=False)
 
 

@@ -16,7 +16,7 @@ import socket
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -114,6 +114,22 @@ class EgressSettings:
     reserved: Mapping[str, str] = field(default_factory=dict)
 
 
+class Parcel:
+    """The file of a call, in memory, and the slot that it takes until it is closed; ``missing`` says why there is none."""
+
+    def __init__(
+        self, slot: AsyncExitStack, form: aiohttp.FormData | None = None, missing: NoFile | None = None
+    ) -> None:
+        self._slot = slot
+        self.form = form
+        self.missing = missing
+
+    async def close(self) -> None:
+        """Let go of the file and of its slot."""
+        self.form = None
+        await self._slot.aclose()
+
+
 class _Slots:
     """So many at once in all and fewer of one owner, so that the slow hosts of one do not hold up the others."""
 
@@ -165,32 +181,49 @@ class Egress:
         await self._platforms.close()
         await self._media.close()
 
-    async def send(self, call: Call, secrets: Iterable[str] = (), owner: str = "") -> Exchange:
-        """Make *call*. Never raises: every way of failing is a NoAnswer or a NoFile.
+    async def pack(self, call: Call, secrets: Iterable[str] = (), owner: str = "") -> "Parcel":
+        """Fetch the file that *call* uploads, once *owner* has a slot for it. Never raises; to be closed by the caller.
 
-        *secrets* are masked in the record of the request and in the texts of errors. An upload's file is fetched first;
-        *owner* is the client whose share of the uploads it counts to.
+        So a call can be made the moment that it may be made, however long its file takes to come.
         """
-        secrets = tuple(secrets)
-        started = time.monotonic()
-        request = masked_request(call, secrets)
-        if call.upload is None:
-            answer: Answer | NoAnswer | NoFile = await self._exchange(call, None, secrets, CALL_SECONDS)
-        else:
-            async with self._uploads.of(owner):
-                answer = await self._upload(call, secrets)
-        return Exchange(answer, round((time.monotonic() - started) * 1000), request)
-
-    async def _upload(self, call: Call, secrets: Sequence[str]) -> Answer | NoAnswer | NoFile:
+        slot = AsyncExitStack()
         try:
+            await slot.enter_async_context(self._uploads.of(owner))
             form = await self._form(call)
         except EgressRefused as refused:
-            return NoFile(mask(str(refused), secrets), final=True)
+            return Parcel(slot, missing=NoFile(mask(str(refused), secrets), final=True))
         except MediaUnavailable as missing:
-            return NoFile(mask(str(missing), secrets), final=missing.final)
+            return Parcel(slot, missing=NoFile(mask(str(missing), secrets), final=missing.final))
         except Exception as error:  # noqa: BLE001 - whatever the file's host made of it, nothing was sent
-            return NoFile(f"it could not be read: {type(error).__name__}", final=False)
-        return await self._exchange(call, form, secrets, UPLOAD_SECONDS)
+            return Parcel(slot, missing=NoFile(f"it could not be read: {type(error).__name__}", final=False))
+        except BaseException:
+            await slot.aclose()
+            raise
+        return Parcel(slot, form)
+
+    async def send(
+        self, call: Call, secrets: Iterable[str] = (), owner: str = "", parcel: "Parcel | None" = None
+    ) -> Exchange:
+        """Make *call*. Never raises: every way of failing is a NoAnswer or a NoFile.
+
+        *secrets* are masked in the record of the request and in the texts of errors. An upload's file is in the *parcel*,
+        or is fetched first; *owner* is the client whose share of the uploads it counts to.
+        """
+        secrets = tuple(secrets)
+        if call.upload is not None and parcel is None:
+            parcel = await self.pack(call, secrets, owner)
+            try:
+                return await self.send(call, secrets, owner, parcel)
+            finally:
+                await parcel.close()
+        started = time.monotonic()
+        answer: Answer | NoAnswer | NoFile
+        if parcel is not None and parcel.missing is not None:
+            answer = parcel.missing
+        else:
+            form, seconds = (None, CALL_SECONDS) if parcel is None else (parcel.form, UPLOAD_SECONDS)
+            answer = await self._exchange(call, form, secrets, seconds)
+        return Exchange(answer, round((time.monotonic() - started) * 1000), masked_request(call, secrets))
 
     async def _exchange(
         self, call: Call, form: aiohttp.FormData | None, secrets: Sequence[str], seconds: float

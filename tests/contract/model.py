@@ -211,18 +211,20 @@ class Model:
 
     def record(
         self, tid: str, run: int, number: int, verdict: Verdict, outcome: str, following: Marking | None, now: int
-    ) -> tuple[int, bool, bool]:
+    ) -> tuple[int, bool, bool, bool]:
+        """Returns (status, queued, marked, settled)."""
         message = self.messages[tid]
         message.attempts.append((run, number, outcome))
         if run != message.run:
-            return message.status, message.queued, False
+            return message.status, message.queued, False, False
         part = message.parts.get(number)
         if part is None and message.queued and number <= message.total and verdict.kind == "failed":
             part = message.parts[number] = Part(message.run, message.address)
         if part is not None and part.run == message.run and (part.open or part.settled):
             self._conclude(message, number, part, verdict, now)
         marked = following is not None and self.mark(tid, following, now)
-        return message.status, message.queued, marked
+        settled = part is not None and part.phase == ANSWERED and verdict.kind != "answered"
+        return message.status, message.queued, marked, settled
 
     def _conclude(self, message: Message, number: int, part: Part, verdict: Verdict, now: int) -> None:
         if verdict.kind == "answered":

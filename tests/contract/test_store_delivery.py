@@ -244,9 +244,9 @@ async def test_a_result_of_another_run_is_kept_as_an_attempt_only(store):
 
 async def test_a_result_that_comes_twice_changes_nothing_more(store):
     message = await send(store, "p-1")
-    for verdict in (sent("p-1"), sent("p-9"), failed(), waiting()):
+    for verdict, settled in ((sent("p-1"), False), (sent("p-9"), False), (failed(), True), (waiting(), True)):
         recorded = await store.record(result(message, verdict))
-        assert recorded == Recorded(Status.SENT, queued=False, marked=False)
+        assert recorded == Recorded(Status.SENT, queued=False, marked=False, settled=settled)
     record = await store.message(CLIENT, message.tid)
     assert (record.parts[0].platform_ids, record.error, record.reason) == (("p-1",), None, None)
     assert (len(record.attempts), len(record.history)) == (5, 1)

@@ -352,8 +352,8 @@ class Machine(RuleBasedStateMachine):
         following, next_mark = self._marking(message, part + 1, message.run) if goes_on else (None, None)
         told = result(new_message(tid=message.tid), verdict, part, run=run, at=at(self.now), next_mark=next_mark)
         told = replace(told, attempt=attempt(part, outcome=outcome, at=at(self.now)))
-        status, queued, marked = self.model.record(message.tid, run, part, meant, outcome, following, self.now)
-        self._both(self.store.record(told), Recorded(Status(status), queued=queued, marked=marked))
+        status, queued, marked, settled = self.model.record(message.tid, run, part, meant, outcome, following, self.now)
+        self._both(self.store.record(told), Recorded(Status(status), queued=queued, marked=marked, settled=settled))
 
     def finish(self, pick, off) -> None:
         message = self._message(pick)

@@ -201,7 +201,7 @@ async def test_what_is_known_to_have_left_is_neither_tried_again_nor_failed(stor
         message = await _marked(store)
         await store.receive([receipt(Status.SENT, "p-" + message.tid, reference=f"{message.tid}:1")], at(1.8))
         recorded = await store.record(result(message, verdict))
-        assert recorded == Recorded(Status.SENT, queued=False, marked=False)
+        assert recorded == Recorded(Status.SENT, queued=False, marked=False, settled=True)
         record = await store.message(CLIENT, message.tid)
         assert (record.error, record.reason, len(record.attempts)) == (None, None, 1)
 

@@ -90,8 +90,8 @@ async def test_the_urgent_go_first_and_among_them_one_client_after_the_other():
         ("a", high),
         ("b", high),
         ("a", high),
+        ("a", bulk),  # every fourth turn is another's
         ("a", high),
-        ("a", bulk),
         ("b", bulk),
         ("a", bulk),
     ]

@@ -29,6 +29,11 @@ class Gcra:
         self._at = self._loose_at = -math.inf
         self._use(rate)
 
+    @property
+    def interval(self) -> float:
+        """The seconds from one call to the next at full speed, 0 without a limit."""
+        return self._interval
+
     def free_at(self, now: float) -> float:
         """Return when a call may go, *now* if it may at once; at the latest, where the limit is slowed."""
         moment = max(now, self._at)

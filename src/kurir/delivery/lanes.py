@@ -112,9 +112,13 @@ class Lane:
             return self.high.first()
         return self.rest.first()
 
+    def lacks_head(self) -> bool:
+        """Return whether its begun message has to be fetched, for which there is always room: it can only get less by it."""
+        return self.begun is not None and self.pinned is None
+
     def wants_first(self) -> bool:
         """Return whether what goes before the others has to be fetched: what has begun, or is high."""
-        return (self.begun is not None and self.pinned is None) or self.high.low()
+        return self.lacks_head() or self.high.low()
 
     def empty(self) -> bool:
         """Return whether nothing of it is left, here or in the store."""
@@ -202,10 +206,8 @@ class Lanes:
         self._name(lane, message.lane)
         track = lane.track(message)
         if message.begun and lane.begun is None and lane.running is None:
-            lane.begun = message.seq
-            if self.room(high=True) > 0:
-                lane.pinned = message
-                self.size += 1
+            lane.begun, lane.pinned = message.seq, message
+            self.size += 1
         elif after is not None:
             track.leave(after)
         elif lane.resting:
@@ -282,7 +284,7 @@ class Lanes:
         """
         for lanes, high in ((self._hungry_first, True), (self._hungry, False)):
             lane = next(iter(lanes.values()), None)
-            if lane is not None and self.room(high=high) > 0:
+            if lane is not None and (self.room(high=high) > 0 or lane.lacks_head()):
                 lane.asked = True
                 return lane
         return None
@@ -402,7 +404,8 @@ class Lanes:
         *front*: where it has become hungry by something urgent, it is fetched before the others.
         """
         front = front and lane.urgency() < RANKS[Priority.BULK]
-        _note(self._hungry_first, lane, wanted=not lane.resting and lane.wants_first(), front=front)
+        first = not lane.resting and lane.wants_first()
+        _note(self._hungry_first, lane, wanted=first, front=front or lane.lacks_head())
         _note(self._hungry, lane, wanted=not lane.resting and lane.rest.low(), front=front)
         if lane.running is not None or lane.resting or lane.head() is None:
             self._unready(lane)

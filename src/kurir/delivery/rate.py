@@ -139,6 +139,7 @@ class Rates:
         self._asked: tuple[str, float] = ("", -math.inf)
         self._held_for = ""
         self._observed: deque[tuple[int, int]] = deque()
+        self._promised: dict[str, float] = {}
 
     # --- before a call --------------------------------------------------------------------------------------------------
 
@@ -164,9 +165,23 @@ class Rates:
         if self._configured is None:
             self._observe(now)
 
-    def call_free_at(self, now: float, address: str, names: Sequence[str] = ()) -> float:
-        """Return when a call may go whose slot of the account is taken."""
-        return max(self.recipient_free_at(now, address), *(limit.free_at(now) for limit in self._named(names)), now)
+    def turn_at(self, now: float, names: Sequence[str]) -> float:
+        """Return when a call that counts to the limits *names* has its turn; *now*: at once.
+
+        Who has to wait is given a moment of its own, one after the other: else all who wait would come back at the same
+        moment, and all but one of them in vain.
+        """
+        turn = now
+        for name in names:
+            limit = self._calls.get(name)
+            free_at = now if limit is None else limit.free_at(now)
+            if limit is not None and free_at > now:
+                last = self._promised.get(name, free_at - limit.interval)
+                self._promised[name] = max(free_at, last + limit.interval)
+                turn = max(turn, self._promised[name])
+            elif self._promised.get(name, now) <= now:
+                self._promised.pop(name, None)
+        return turn
 
     def take_call(self, now: float, address: str, names: Sequence[str] = ()) -> None:
         """Count a call to *address* that is made now, but for the account, whose slot was taken."""

@@ -5,8 +5,8 @@ of them meet in a lane (normal and bulk keep their order there); so a message is
 both were read up to it, and else the lane is fetched by itself.
 """
 
-import heapq
 import math
+from bisect import insort
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +30,7 @@ BATCH: Final = 200
 LANE_BATCH: Final = 64
 LANES_A_TURN: Final = 16
 BATCHES_A_TURN: Final = 4
-#: Messages of one account that wait for their send_at in memory; the rest is found by the next rescan.
+#: Messages of one account that wait for their send_at in memory, those that are due first; the rest is found by a rescan.
 SCHEDULED_MESSAGES: Final = 10_000
 #: A wall clock that differs by so much more from the monotonic one than before was set anew.
 JUMP_SECONDS: Final = 1.0
@@ -59,7 +59,8 @@ class QueueReader:
         self._store = store
         self._directory = directory
         self._clock = clock
-        self._streams = {priority: _Stream() for priority in Priority}
+        began = clock.monotonic()
+        self._streams = {priority: _Stream(pass_began=began) for priority in Priority}
         self._looked_at = -math.inf
         self._begun_cursor: int | None = 0
         self._scheduled: list[tuple[float, int]] = []
@@ -145,16 +146,22 @@ class QueueReader:
         batch = await self._store.queued(self._account_id, wanted, limit=BATCH)
         full = self._note_bounds(wanted, batch)
         stuck: set[Priority] = set()
-        for message in batch:
-            stream = self._streams[message.priority]
-            if message.priority in stuck:
-                continue
-            if not await self._add(message, self._gap(message)):
-                stuck.add(message.priority)
-                stream.seen = min(stream.seen, message.seq - 1)
-                stream.more = True
-                continue
-            stream.cursor = message.seq
+        try:
+            for message in batch:
+                stream = self._streams[message.priority]
+                if message.priority in stuck:
+                    continue
+                if await self._add(message, self._gap(message)):
+                    stream.cursor = message.seq
+                else:
+                    stuck.add(message.priority)
+                    stream.seen = min(stream.seen, message.seq - 1)
+                    stream.more = True
+        except BaseException:
+            for priority in wanted:  # what was read and not put into its lane was not seen
+                stream = self._streams[priority]
+                stream.seen, stream.more = min(stream.seen, stream.cursor), True
+            raise
         now = self._clock.monotonic()
         for priority in wanted.keys() - stuck:
             stream = self._streams[priority]
@@ -197,9 +204,12 @@ class QueueReader:
     # --- messages for later -------------------------------------------------------------------------------------------
 
     def _schedule(self, seq: int, moment: float) -> None:
-        if len(self._scheduled) < SCHEDULED_MESSAGES and seq not in self._scheduled_seqs:
-            heapq.heappush(self._scheduled, (moment, seq))
-            self._scheduled_seqs.add(seq)
+        if seq in self._scheduled_seqs:
+            return
+        insort(self._scheduled, (moment, seq))
+        self._scheduled_seqs.add(seq)
+        if len(self._scheduled) > SCHEDULED_MESSAGES:
+            self._scheduled_seqs.discard(self._scheduled.pop()[1])
 
     async def _join_due(self, now: float) -> None:
         """Let the messages join their lanes whose time has come."""
@@ -209,9 +219,9 @@ class QueueReader:
             seq = self._scheduled[0][1]
             self._lanes.reading()
             found = await self._store.at_seq(self._account_id, seq)
-            heapq.heappop(self._scheduled)
+            del self._scheduled[0]
             self._scheduled_seqs.discard(seq)
-            if found is not None and not await self._add(found):
+            if found is not None and not await self._add(found, self._gap(found)):
                 self._schedule(seq, now + LOOK_SECONDS)
 
     # --- lanes --------------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ from kurir.domain.account import Account, UnknownOutcome
 from kurir.domain.message import Message
 from kurir.domain.recipient import Recipient
 from kurir.domain.status import Status
-from kurir.egress import Egress, Exchange
+from kurir.egress import Egress, Exchange, Parcel
 from kurir.intake import identity, wire
 from kurir.store.base import (
     AttemptRecord,
@@ -154,11 +154,18 @@ class _Run:
     stored: bool
     gate: Gate
     recorded: bool = True
+    parcel: Parcel | None = None
 
     @property
     def begun(self) -> bool:
         """Whether a part of it was called."""
         return bool(self.parts)
+
+    async def unpack(self) -> None:
+        """Let go of the file that was fetched for a part."""
+        parcel, self.parcel = self.parcel, None
+        if parcel is not None:
+            await parcel.close()
 
     def past(self, number: int) -> Past:
         """Return what part *number* has been through."""
@@ -218,7 +225,11 @@ class Sender:
         facts = gathering.with_cures(facts, parts)
         rendering = entry.channel.render(message, entry.account, facts)
         stored = queued.facts is not None
-        return await self._parts(_Run(queued, message, entry, facts, rendering, parts, {}, stored, gate))
+        run = _Run(queued, message, entry, facts, rendering, parts, {}, stored, gate)
+        try:
+            return await self._parts(run)
+        finally:
+            await run.unpack()
 
     def _rest_left(self, queued: QueuedMessage) -> float:
         """Return how long *queued* still has to rest that waited before this process began, once for each wait.
@@ -311,10 +322,14 @@ class Sender:
         doubt = await self._doubt(run, number)
         if doubt is not None:
             return doubt
-        while (seconds := run.gate.wait(call)) > 0:
-            if seconds > SHORT_SECONDS:
-                return Waiting(seconds, run.begun, turn=True)
-            await asyncio.sleep(seconds)
+        wait = await self._turn_of(run, call)
+        if wait is None and call.upload is not None and run.parcel is None:
+            run.gate.close()  # the file may take its time, and the turn is then another
+            account = run.entry.account
+            run.parcel = await self._egress.pack(call, account.settings.secrets(), account.client_id)
+            wait = await self._turn_of(run, call)
+        if wait is not None:
+            return wait
         try:
             async with self._turns.turn(run.queued.client_id, run.queued.priority):
                 marked = not self._draining and await self._store.mark(self._mark(run, number))
@@ -324,6 +339,15 @@ class Sender:
         if not marked:
             run.gate.close()
             return Waiting(0.0, run.begun)  # it moved under us: to be read anew
+        return None
+
+    @staticmethod
+    async def _turn_of(run: _Run, call: Call) -> Waiting | None:
+        """Wait for the turn of *call* where it comes soon. None: it is there, and is counted."""
+        while (seconds := run.gate.wait(call)) > 0:
+            if seconds > SHORT_SECONDS:
+                return Waiting(seconds, run.begun, turn=True)
+            await asyncio.sleep(seconds)
         return None
 
     # --- one part -----------------------------------------------------------------------------------------------------
@@ -391,7 +415,8 @@ class Sender:
         stale = call.repeatable and past.forgotten(began)
         made = Made(number, began, call, self._clock.monotonic(), probe=run.gate.made(), stale=stale)
         account = run.entry.account
-        exchange = await self._egress.send(call, account.settings.secrets(), account.client_id)
+        exchange = await self._egress.send(call, account.settings.secrets(), account.client_id, run.parcel)
+        await run.unpack()
         known = run.parts.get(number)
         run.parts[number] = PartRecord(
             number, Phase.WAITING, attempts=known.attempts + 1 if known else 1, again=known.again if known else ()
@@ -458,7 +483,8 @@ class Sender:
         following = number + 1 if number < len(run.rendering.calls) else None
         next_mark = None
         if following is not None and following not in run.parts and not self._draining and run.queued.run == 1:
-            free = run.gate.wait(run.rendering.calls[following - 1]) <= 0
+            upcoming = run.rendering.calls[following - 1]
+            free = upcoming.upload is None and run.gate.wait(upcoming) <= 0
             next_mark = self._mark(run, following) if free else None
         verdict = PartAnswered(outcome.platform_ids, outcome.status, outcome.learned.quote_tokens)
         recorded = await self._record(run, number, attempt, verdict, next_mark)

@@ -15,6 +15,8 @@ from kurir.domain.message import Priority
 
 #: Turns at once: enough that those who wait for the disk share a commit.
 TURNS: Final = 32
+#: Every so many turns go to those of lower priority first, so that nobody starves.
+OTHERS: Final = 4
 
 
 class Turns:
@@ -22,6 +24,7 @@ class Turns:
 
     def __init__(self, turns: int = TURNS) -> None:
         self._free = turns
+        self._given = 0
         self._high: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._other: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
@@ -53,7 +56,9 @@ class Turns:
             raise
 
     def _pass_on(self) -> None:
-        for queues in (self._high, self._other):
+        self._given += 1
+        order = (self._other, self._high) if self._given % OTHERS == 0 else (self._high, self._other)
+        for queues in order:
             while queues:
                 client_id, queue = queues.popitem(last=False)
                 following = _living(queue)

@@ -38,6 +38,8 @@ TROUBLE_SECONDS: Final = 30.0
 WORTH_STORING: Final = 1.0
 #: A slot of the account's rate that was taken longer ago is lost, and another one is asked for.
 SLOT_SECONDS: Final = 1.0
+#: How long a stop waits for the store to take what it has to know of the account.
+MIRROR_SECONDS: Final = 2.0
 #: What has to wait less is said to go.
 AT_ONCE: Final = 0.05
 
@@ -63,6 +65,8 @@ class AccountWorker:
         self._parked_in_store = False
         self._held_in_store = -math.inf
         self._running: set[asyncio.Task[None]] = set()
+        self._left_over: set[asyncio.Task[None]] = set()
+        self._probe: asyncio.Task[None] | None = None
         self._event = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -134,8 +138,9 @@ class AccountWorker:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        with contextlib.suppress(StoreError):
-            await self._mirror()
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(MIRROR_SECONDS):
+                await self._mirror()
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -173,6 +178,12 @@ class AccountWorker:
             return 0
         return min(self.window.size, self.breaker.allowed(self._clock.monotonic()))
 
+    def _may_start(self, now: float) -> bool:
+        """Return whether one more message may be sent. Calls that hang since before an outage keep no other from it."""
+        if self._stopping or len(self._running) - len(self._left_over) >= self._concurrency():
+            return False
+        return self.breaker.state(now) is State.CLOSED or self._probe is None
+
     def _start_heads(self) -> float:
         """Start what may start; return how long to wait, in seconds, unless woken."""
         now = self._clock.monotonic()
@@ -180,7 +191,7 @@ class AccountWorker:
         self.lanes.wake(now)
         if self.breaker.state(now) is State.OPEN:
             moments.append(self.breaker.probe_at)
-        while not self._stopping and len(self._running) < self._concurrency():
+        while self._may_start(now):
             free_at = self.rates.account_free_at(now)
             if free_at > now:
                 moments.append(free_at)
@@ -205,11 +216,21 @@ class AccountWorker:
         gate = _Gate(self, lane.key, now)
         task = asyncio.create_task(self._send(lane, message, gate))
         self._running.add(task)
+        if self.breaker.state(now) is not State.CLOSED:
+            self._probe = task
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        self._left_over.discard(task)
+        if task is self._probe:
+            self._probe = None
         self._event.set()
+
+    def _opened(self) -> None:
+        """The breaker has opened: what is in flight now counts to nothing any more."""
+        self._left_over = set(self._running)
+        self._probe = None
 
     async def _send(self, lane: Lane, message: QueuedMessage, gate: "_Gate") -> None:
         entry = self._entry()
@@ -256,6 +277,7 @@ class AccountWorker:
                     self._works(now, began)
             case AccountDown():
                 if self.breaker.trip(now, _error(outcome)):
+                    self._opened()
                     log.error("account_parked", account=self._account_id, code=outcome.code, why=outcome.reason)
                 self._tell_directory()
             case Unknown():
@@ -285,6 +307,7 @@ class AccountWorker:
     def _failed(self, now: float, began: float, address: str, error: ErrorRecord) -> None:
         self.window.went_badly(now, began)
         if self.breaker.failed(now, began, address, error):
+            self._opened()
             log.warning("account_out", account=self._account_id, code=error.code, why=error.detail)
 
     def _works(self, now: float, began: float) -> None:
@@ -390,7 +413,7 @@ class _Gate:
             return stopped
         if self._slot is not None and (now - self._slot > SLOT_SECONDS or self._rates.held(now) is not None):
             self.close()
-        free_at = self._rates.call_free_at(now, self._address, names)
+        free_at = max(self._rates.recipient_free_at(now, self._address), self._rates.turn_at(now, names))
         if self._slot is None:
             free_at = max(free_at, self._rates.account_free_at(now))
         if free_at > now:

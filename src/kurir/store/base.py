@@ -304,7 +304,7 @@ class Ahead:
 class Recorded:
     """What is true after :meth:`Store.record`. ``marked``: the next part's mark was written too.
 
-    ``settled``: the platform has the part, as its answer said or a receipt before it.
+    ``settled``: a wait or a failure changed nothing, since the platform was known to have the part.
     """
 
     status: Status
@@ -685,8 +685,8 @@ class Store(Protocol):
         """End up to *limit* queued messages whose ``expires_at`` is not after *now*. Returns how many, 0 without writing.
 
         Those of which no part has begun end as UNSENT. Those of which one has are left to the worker of their account; but
-        where the account or its client is disabled they end as FAILED, unless a call was begun within the last hour. The
-        error is ``expired``, or ``outcome_unknown`` where the part may have left.
+        where the account or its client is disabled, or the account paused, they end as FAILED, unless a call was begun
+        within the last hour. The error is ``expired``, or ``outcome_unknown`` where the part may have left.
         """
         ...
 

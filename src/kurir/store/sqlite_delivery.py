@@ -163,7 +163,8 @@ def record(db: apsw.Connection, result: Result) -> Recorded:
     if part is not None and part.run == message.run and (part.open or part.settled):
         _conclude(db, message, part, result)
     marked = result.next_mark is not None and _mark(db, message, result.next_mark)
-    settled = part is not None and part.phase is Phase.ANSWERED
+    told = part is not None and part.phase is Phase.ANSWERED
+    settled = told and not isinstance(result.verdict, PartAnswered)
     return Recorded(message.status, message.queued, marked, settled)
 
 

@@ -1,8 +1,8 @@
 """Ending what waited too long: in the queue past its expiry, or for receipts that never came.
 
 A message of which a part has begun is left to the worker of its account, since only that one knows whether a call runs.
-Where nobody works any more, because the account or its client was disabled, it is ended here too. The functions run
-inside a transaction of the writer.
+Where nobody works any more, because the account or its client was disabled or the operator paused it, it is ended here
+too. The functions run inside a transaction of the writer.
 """
 
 from datetime import datetime, timedelta
@@ -28,7 +28,8 @@ _ABANDONED: Final = """
 SELECT tid, expires_at FROM message
 WHERE queued = 1 AND expires_at <= ? AND parts_total > 0
   AND NOT EXISTS (SELECT 1 FROM account JOIN client ON client.id = account.client_id
-      WHERE account.id = message.account_id AND account.enabled = 1 AND client.enabled = 1)
+      WHERE account.id = message.account_id AND account.enabled = 1 AND client.enabled = 1
+      AND account.paused_at IS NULL)
   AND NOT EXISTS (SELECT 1 FROM part WHERE part.seq = message.seq AND phase = 'in_flight' AND marked_at > ?)
 ORDER BY expires_at LIMIT ?
 """

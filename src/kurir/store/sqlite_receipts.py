@@ -183,14 +183,14 @@ def _of_lost_copy(part: Part, platform_id: str, status: Status) -> bool:
 def catch_up(db: apsw.Connection, message: Message, part: Part, news: News) -> News:
     """Let a part whose answer has just become known learn what came before it. Returns what changed it last."""
     last = news
-    while kept := _take_kept(db, message, part):  # an id that one of them brings may lead to more
-        for early, platform_id in kept:
-            if _of_lost_copy(part, platform_id, early.status):
-                continue
-            if platform_id:
-                parts.know_as(db, message, part, platform_id)
-            if parts.learn(part, early):
-                last = early
+    while (kept := _take_kept(db, message, part)) is not None:  # an id that one of them brings may lead to more
+        early, platform_id = kept
+        if _of_lost_copy(part, platform_id, early.status):
+            continue
+        if platform_id:
+            parts.know_as(db, message, part, platform_id)
+        if parts.learn(part, early):
+            last = early
     if part.answered_at is not None:
         marks = (part.account_id, part.address, part.answered_at - parts.TOLERANCE)
         for status, event_at in list(db.execute(_WATERMARKS, marks)):
@@ -200,16 +200,19 @@ def catch_up(db: apsw.Connection, message: Message, part: Part, news: News) -> N
     return last
 
 
-def _take_kept(db: apsw.Connection, message: Message, part: Part) -> list[tuple[News, str]]:
-    """Return the early receipts of *part* with their platform ids, in the order they came, and keep them no longer."""
+def _take_kept(db: apsw.Connection, message: Message, part: Part) -> tuple[News, str] | None:
+    """Return the early receipt of *part* that came first, with its platform id, and keep it no longer; None: no more."""
     references = [f"{message.tid}:{part.number}"]
     if part.number == 1:
         references.append(message.tid)
-    kept: dict[int, tuple[News, str]] = {}
-    for platform_id in part.platform_ids or [""]:
-        for reference in references:
-            for row in db.execute(_KEPT, (part.account_id, platform_id, part.account_id, reference)):
-                kept[row[0]] = (News(Status(row[1]), row[2], rows.error_or_none(*row[3:6])), row[6])
-    for key in kept:
-        db.execute(_DROP, (key,))
-    return [kept[key] for key in sorted(kept)]
+    kept = [
+        row
+        for platform_id in part.platform_ids or [""]
+        for reference in references
+        for row in db.execute(_KEPT, (part.account_id, platform_id, part.account_id, reference))
+    ]
+    if not kept:
+        return None
+    first = min(kept, key=lambda row: row[0])
+    db.execute(_DROP, (first[0],))
+    return News(Status(first[1]), first[2], rows.error_or_none(*first[3:6])), first[6]

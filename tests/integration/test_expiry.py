@@ -225,7 +225,7 @@ async def test_after_two_hours_without_a_process_nothing_stale_is_sent(tmp_path)
         fresh = await world.accept("tg:1003", "not begun", expires_in=HOUR)
         alive = await world.accept("tg:1004", "alive", expires_in=DAY)
         async with _after_the_kill(tmp_path, world, 2) as later:
-            assert await _upkeep(later) == 1  # the account is still paused: it ends what was not begun
+            assert await _upkeep(later) == 3  # nobody works for an account that is still paused
             await later.dispatcher.resume(TELEGRAM)
             await _ends(later, fresh, Status.UNSENT, "expired")
             await _ends(later, waits, Status.FAILED, "expired")

@@ -267,7 +267,14 @@ class Model:
             return "not_found"
         if not message.queued:
             return "ended"
-        return "done" if self.finish(tid, message.run, UNSENT, "cancelled", now) else "begun"
+        doubt = any(outcome == "unknown" for _, _, outcome in message.attempts)
+        if doubt or any(part.phase != WAITING for part in message.parts.values()):
+            return "begun"
+        for part in message.parts.values():
+            part.phase = REFUSED
+            part.learn(UNSENT, now, "cancelled")
+        message.move(UNSENT, now, "cancelled", now, queued=False)
+        return "done"
 
     def retry(self, client: str, tid: str, now: int) -> str:
         message = self.messages.get(tid)

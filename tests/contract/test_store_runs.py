@@ -110,15 +110,40 @@ async def test_what_is_not_queued_any_more_is_not_cancelled(store):
 
 
 async def test_what_has_begun_is_not_cancelled(store):
-    in_flight, waits, between = [await _accept(store) for _ in range(3)]
-    for message in (in_flight, waits, between):
+    in_flight, doubtful, broken, between = [await _accept(store) for _ in range(4)]
+    for message in (in_flight, doubtful, broken, between):
         await store.mark(mark(message, total=2))
-    await store.record(result(waits, waiting()))
+    await store.record(result(doubtful, waiting(), attempt=attempt(outcome="unknown", status=0)))
+    await store.record(result(broken, waiting(), attempt=attempt(outcome="retry", status=503)))
     await store.record(result(between, sent("p-1")))
-    for message in (in_flight, waits, between):
+    for message in (in_flight, doubtful, broken, between):
         before = await _read(store, message)
         assert await store.cancel(CLIENT, message.tid, at(9)) is Turn.BEGUN
         assert await _read(store, message) == before
+
+
+async def test_what_was_refused_for_certain_each_time_has_not_left_and_can_be_cancelled(store):
+    message = await _accept(store)
+    for number, (outcome, status) in enumerate([("account_down", 401), ("retry", 429), ("retry", 0)]):
+        await store.mark(mark(message, total=2))
+        await store.record(result(message, waiting(60 + number), attempt=attempt(outcome=outcome, status=status)))
+    assert await store.cancel(CLIENT, message.tid, at(9)) is Turn.DONE
+    found = await _read(store, message)
+    assert (found.status, found.queued, found.reason, found.waiting_until) == (Status.UNSENT, False, None, None)
+    assert found.error is not None
+    assert found.error.code == "cancelled"
+    assert [(part.phase, part.status) for part in found.parts] == [(Phase.FAILED, Status.UNSENT)]
+    assert not await store.mark(mark(message, total=2))
+    assert await store.cancel(CLIENT, message.tid, at(9)) is Turn.ENDED
+    assert await store.broken_invariants() == []
+
+
+async def test_a_doubt_of_an_earlier_run_keeps_a_message_from_being_cancelled(store):
+    message = await _accept(store)
+    await store.mark(mark(message))
+    await store.record(result(message, failed(), attempt=attempt(outcome="unknown", status=0)))
+    assert await store.retry(CLIENT, message.tid, at(5)) is Turn.DONE
+    assert await store.cancel(CLIENT, message.tid, at(6)) is Turn.BEGUN
 
 
 async def test_a_race_of_mark_and_cancel_has_one_winner(store):

@@ -302,6 +302,21 @@ async def test_a_message_under_way_says_so_and_is_not_cancelled(tmp_path):
         assert (await gateway.until(tid, 1))["status"] == 1
 
 
+async def test_what_a_stopped_account_could_not_send_is_cancelled_although_it_was_called(tmp_path):
+    async with running(tmp_path, edit=add_a_client_of_indonesia) as gateway:
+        await fault(gateway, "line", expired_token=True)
+        tid = await new(gateway)
+        await waits(gateway, tid, "account_credentials")
+        status, answer = await turn(gateway, tid, "cancel")
+        assert (status, answer["data"]["status"], answer["data"]["error"]["code"]) == (200, -1, "cancelled")
+        assert {one["status"] for one in answer["data"]["attempts"]} == {401}
+        await fault(gateway, "line")
+        async with asked(gateway, "POST", "/v1/admin/accounts/demo-line/resume", login=ADMIN) as response:
+            assert response.status == 200
+        await gateway.until(await new(gateway), 1)
+        assert (await gateway.message(tid))["status"] == -1, "and nothing of it is sent when the account works again"
+
+
 async def test_a_failed_message_is_sent_again_in_a_new_run(gateway):
     tid = (await ended(gateway, "line", "628110000111"))["tid"]
     link = {"phone": "628110000111"}

@@ -142,8 +142,9 @@ ERRORS: Final = _registry(
     ),
     ErrorEntry(
         "already_partly_sent",
-        "A part of the message was sent",
-        "A message can be cancelled only before its first part is called: what a platform has cannot be taken back.",
+        "A part of the message was sent, or may have been",
+        "A message can be cancelled while nothing of it may have left: not called yet, or refused for certain each time (a "
+        "stopped account, a rate limit). What a platform has, or may have, cannot be taken back.",
         "Wait for its end; the rest of its parts follows.",
         409,
     ),

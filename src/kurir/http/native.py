@@ -79,7 +79,8 @@ async def get_message(request: Request, tid: TidPath) -> Shown:
 async def cancel_message(request: Request, tid: TidPath) -> Shown:
     """End a message of which nothing was sent yet: its status becomes -1. On the 200 that is durable.
 
-    409 when it has ended or was sent (`already_ended`), or when a part of it was called (`already_partly_sent`).
+    409 when it has ended or was sent (`already_ended`), or when a part of it is being sent, was taken by the platform, or may
+    have left (`already_partly_sent`). What was refused for certain, by a stopped account or a rate limit, can be cancelled.
     """
     store, _, client_id = _parts_of(request)
     turn = await store.cancel(client_id, tid, request.app.state.clock.now())
@@ -117,7 +118,7 @@ def _refuse(turn: Turn, message: Shown) -> NoReturn:
     if turn is Turn.NOT_FAILED:
         raise RequestFailed("not_failed", f"its status is {status}; only a message with a status below 0 is retried")
     if turn is Turn.BEGUN:
-        detail = "a part of it was handed to the platform already, and that cannot be taken back"
+        detail = "a part of it was handed to the platform, which has it or may have it, and that cannot be taken back"
         raise RequestFailed("already_partly_sent", detail)
     if message["status"] < 0:
         detail = f"it ended with the status {status}: {(message['error'] or {}).get('detail', '')}".rstrip(": ")

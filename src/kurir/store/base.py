@@ -594,9 +594,11 @@ class Store(Protocol):
         ...
 
     async def cancel(self, client_id: str, tid: str, at: datetime) -> Turn:
-        """End the client's queued message as UNSENT with ``cancelled``, if none of its parts has begun.
+        """End the client's queued message as UNSENT with ``cancelled``, if nothing of it may have left.
 
-        NOT_FOUND: the client has no such message; ENDED: it is not queued any more; BEGUN: a part was marked.
+        What was called and refused for certain each time, by an account that is stopped or a rate limit, has not left.
+        NOT_FOUND: the client has no such message; ENDED: it is not queued any more; BEGUN: a part is in flight or was
+        taken, or nobody knows what became of a call of any run (no answer, or a 5xx).
         """
         ...
 

@@ -1,4 +1,4 @@
-"""A message's runs: cancelling the one that has not begun, and opening a new one after a failure.
+"""A message's runs: cancelling one of which nothing may have left, and opening a new one after a failure.
 
 The functions run inside a transaction of the writer, which is what settles their race with a mark.
 """
@@ -13,8 +13,9 @@ from kurir.store import sqlite_delivery as delivery
 from kurir.store import sqlite_parts as parts
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import ErrorRecord, Phase, Turn
-from kurir.store.sqlite_parts import Message
+from kurir.store.sqlite_parts import Message, News, Part
 
+_DOUBTS: Final = "SELECT 1 FROM attempt WHERE seq = ? AND (outcome = 'unknown' OR status >= 500) LIMIT 1"
 _NUMBERS: Final = "SELECT number FROM part WHERE seq = ? ORDER BY number"
 _FORGET_PART: Final = "DELETE FROM part WHERE seq = ? AND number = ?"
 #: The next number that the table would give, so that it is never given twice.
@@ -31,15 +32,32 @@ _EVENT: Final = "INSERT INTO event (client_id, seq, status, previous, at) VALUES
 
 
 def cancel(db: apsw.Connection, client_id: str, tid: str, at: datetime) -> Turn:
-    """End a queued message of which no part has begun."""
+    """End a queued message of which nothing may have left."""
     message = _own(db, client_id, tid)
     if message is None:
         return Turn.NOT_FOUND
     if not message.queued:
         return Turn.ENDED
-    error = ErrorRecord("cancelled", "the client cancelled it before it was sent")
-    done = delivery.finish(db, tid, message.run, Status.UNSENT, error, at)
-    return Turn.DONE if done else Turn.BEGUN
+    begun = [part for (number,) in db.execute(_NUMBERS, (message.seq,)) if (part := _part(db, message, number))]
+    if any(part.phase is not Phase.WAITING for part in begun) or _may_have_left(db, message):
+        return Turn.BEGUN
+    now = rows.micros(at)
+    news = News(Status.UNSENT, now, ErrorRecord("cancelled", "the client cancelled it before it was sent"))
+    for part in begun:  # called, and refused for certain each time: an account that was stopped, a rate, an outage
+        part.phase = Phase.FAILED
+        parts.learn(part, news)
+        parts.save(db, part)
+    parts.move(db, message, Status.UNSENT, news, now, queued=False)
+    return Turn.DONE
+
+
+def _may_have_left(db: apsw.Connection, message: Message) -> bool:
+    """Return whether a call of any run may have sent something. Of a 5xx nobody knows, whatever its body says."""
+    return db.execute(_DOUBTS, (message.seq,)).fetchone() is not None
+
+
+def _part(db: apsw.Connection, message: Message, number: int) -> Part | None:
+    return parts.find_part(db, message.seq, number)
 
 
 def retry(db: apsw.Connection, client_id: str, tid: str, at: datetime) -> Turn:

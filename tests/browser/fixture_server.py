@@ -300,6 +300,7 @@ class Sandbox:
         self.posts.append((request.url.path, await request.json()))
         for phone in self.phones:
             phone.bubbles.clear()
+            phone.refused.clear()
         return JSONResponse({"data": None})
 
     async def curl(self, _: Request) -> Response:

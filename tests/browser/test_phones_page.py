@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from kurir.sandbox.config import DEMO_TELEGRAM, demo_config
 from kurir.sandbox.server import SandboxServer
-from kurir.sandbox.view import Bubble, LedgerEvent
+from kurir.sandbox.view import Bubble, LedgerEvent, RefusedCall
 
 pytestmark = pytest.mark.browser
 
@@ -545,13 +545,76 @@ def test_a_fault_that_was_set_elsewhere_is_shown_until_it_ends(broken):
     page = broken().open("Ani")
     faults = f"{page.url.partition('/phones')[0]}/sandbox/faults"
     page.request.put(f"{faults}/telegram", data={"errors": 0.25, "latency": 0.5, "webhooks": {"drop": 0.1}})
-    expect(fault_bar(page, "telegram")).to_contain_text('latency 0.5, errors 0.25, webhooks {"drop":0.1}')
+    words = "25 % are refused with a passing error; answers take 0.5 s; 10 % of the webhooks never come"
+    expect(fault_bar(page, "telegram")).to_contain_text(words)
     expect(fault_of(page, "Telegram")).to_have_value("own")
+    page.request.put(f"{faults}/messenger", data={"outage": "503", "usage": 80, "seconds": 600})
+    expect(fault_bar(page, "messenger")).to_contain_text(
+        "every request is answered 503; the usage headers say 80 %, for 600 s"
+    )
     page.request.put(f"{faults}/line", data={"outage": "503", "seconds": 2})
     expect(fault_bar(page, "line")).to_contain_text("Outage: every request is answered 503, for 2 s")
     expect(fault_bar(page, "line")).to_be_hidden(timeout=10_000)
     page.get_by_role("button", name="Reset").click()
     expect(fault_bar(page, "telegram")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [390, 700, 1080, 1280, 1440, 1920])
+def test_no_name_of_a_fault_is_cut(broken, width):
+    page = broken(viewport={"width": width, "height": 900}).open("Ani")
+    # A select does not tell that its text is cut: a copy as wide as its longest option has to fit.
+    missing = page.evaluate(
+        """() => [...document.querySelectorAll(".fault-choice select")].map((one) => {
+            const free = one.cloneNode(true);
+            free.style.cssText = "position: absolute; inline-size: max-content; font-weight: 650";
+            one.parentElement.append(free);
+            const wanted = free.getBoundingClientRect().width;
+            free.remove();
+            return wanted - one.getBoundingClientRect().width;
+        })"""
+    )
+    assert len(missing) == len(CHANNELS)
+    assert max(missing) <= 0, missing
+
+
+def in_refused(page: Page, channel: str):
+    return stage(page, channel).locator(".refused")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")])
+def test_refused_calls_stand_in_the_ledger_in_the_platforms_words(sandbox, visit, width, scheme):
+    at, method = "2026-11-22T12:38:05.250Z", "POST sendMessage"
+    telegram, messenger = sandbox.phone("telegram"), sandbox.phone("messenger")
+    wait = "Too Many Requests: retry after 3"
+    telegram.refused.append(RefusedCall(at, method, 429, wait, telegram.address, "throttle"))
+    messenger.refused.append(RefusedCall(at, "POST messages", 400, HOSTILE, messenger.address))
+    page = visit(viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True).open()
+    expect(in_refused(page, "telegram").locator("summary")).to_contain_text(f"1 call refused429 {wait}")
+    telegram.refused.append(RefusedCall(at, method, 400, "Bad Request: chat not found", "5"))
+    sandbox.publish(telegram)
+    calls = in_refused(page, "telegram")
+    expect(calls.locator("summary")).to_contain_text("2 calls refused")
+    expect(calls.locator("summary")).to_contain_text("400 Bad Request: chat not found")
+    expect(calls.get_by_role("listitem")).to_have_count(0)
+    shoot(page, f"refused-{width}-{scheme}")
+    calls.locator("summary").click()
+    first, second = calls.get_by_role("listitem").all()
+    expect(first).to_contain_text("POST sendMessage to 5")
+    expect(second).to_contain_text("429 Too Many Requests: retry after 3 (fault throttle)")
+    assert telegram.address not in second.inner_text(), "the phone's own address is said above"
+    expect(in_refused(page, "line")).to_be_hidden()
+    expect(in_refused(page, "messenger").locator("summary")).to_contain_text("1 call refused")
+    expect(in_refused(page, "messenger").locator("summary")).to_contain_text(HOSTILE)
+    assert page.evaluate("window.pwned") is None
+    shoot(page, f"refused-open-{width}-{scheme}")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    tops = {round(stage(page, channel).locator(".phone").bounding_box()["y"]) for channel in CHANNELS}
+    assert len(tops) == 1
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}).response
+    assert [one["id"] for one in found["violations"] if one["impact"] in ("serious", "critical")] == []
+    page.get_by_role("button", name="Reset").click()
+    expect(calls).to_be_hidden()
 
 
 def test_a_fault_that_is_not_taken_goes_back_and_says_why(visit):

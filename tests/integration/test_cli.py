@@ -6,6 +6,7 @@ that nothing but a verb writes to its output.
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from rich.console import Console
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from kurir import demo
+from kurir.cli import account, message
 from kurir.cli.app import app
 from support.bodies import ANI, BUDI, body
 from support.process import up
@@ -125,7 +128,7 @@ async def test_a_message_that_waits_says_why_and_until_when(shell):
     shown = await shell.run("message", "show", tid)
     assert "0 pending: it is not sent before 8999-12-31T23:59:59Z" in shown.out
     assert "code scheduled" in shown.out
-    assert "until 8999-12-31 23:59:59Z, in " in shown.out
+    assert "until 8999-12-31T23:59:59Z, in " in shown.out
     ended = await shell.run("message", "cancel", tid)
     assert ended.code == 0
     assert "−1 unsent" in ended.out
@@ -157,6 +160,44 @@ async def test_an_id_that_several_channels_have_is_asked_for_by_tid(shell):
     assert (shown.code, shown.out) == (1, "")
     assert shown.err.startswith("2 messages have the id «twice»; name one by its tid: ")
     assert all(tid in shown.err for tid in tids)
+
+
+async def test_an_own_id_cancels_and_retries_as_a_tid_does(shell):
+    identifier = "order 4/ü?"
+    tid = await shell.send(id=identifier, send_at=NEVER)
+    ended = await shell.run("message", "cancel", identifier)
+    assert (ended.code, ended.out.startswith(tid)) == (0, True)
+    assert "−1 unsent" in ended.out
+    again = await shell.run("message", "retry", identifier, "--json")
+    assert (again.code, again.data["tid"], again.data["run"]) == (0, tid, 2)
+    tids = [await shell.send(channel, id="twice again", send_at=NEVER) for channel in ("line", "telegram")]
+    for verb in ("cancel", "retry"):
+        several = await shell.run("message", verb, "twice again")
+        assert (several.code, several.out, all(one in several.err for one in tids)) == (1, "", True)
+        missing = await shell.run("message", verb, "no such id")
+        assert (missing.code, missing.err) == (1, "there is no message with the tid or the id «no such id»\n")
+        told = (await shell.run("message", verb, "--help", COLUMNS="200")).out
+        assert "TID|ID" in told
+        assert "or your own" in told
+
+
+async def test_what_is_said_beside_a_platforms_words_stands_alone_without_them(capsys):
+    attempt = {
+        "run": 1,
+        "part": 1,
+        "at": "2026-11-22T15:00:00.5Z",
+        "duration_ms": 4,
+        "status": 200,
+        "outcome": "sent",
+        "counted": True,
+        "code": "maybe_duplicate",
+        "reason": "(sent again after an unknown outcome)",
+    }
+    message._show_attempt(Console(width=100), attempt, verbose=False)
+    message._show_attempt(Console(width=100), {**attempt, "reason": "busy (sent again)"}, verbose=False)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1] == "maybe_duplicate: sent again after an unknown outcome"
+    assert lines[3] == "maybe_duplicate: busy (sent again)"
 
 
 async def test_an_own_id_may_look_like_a_tid(shell):
@@ -218,16 +259,38 @@ async def test_an_account_is_paused_shown_and_resumed(shell):
     (row,) = [line.split() for line in listed.out.splitlines() if line.startswith("demo-fb ")]
     assert row[1:4] == ["messenger", "paused", "1"]
     assert "demo-fb: the operator paused the account" in listed.out
-    assert "1 queued, the oldest for " in (await shell.run("account", "show", "demo-fb")).out
+    shown = (await shell.run("account", "show", "demo-fb")).out.splitlines()
+    assert re.fullmatch("since [0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", shown[2])
+    assert re.fullmatch("1 queued, the oldest for [0-9]+ s", shown[3])
+    assert shown[4] == "0 may be sent at once now, at most 20"
     resumed = await shell.run("account", "resume", "demo-fb")
     assert (resumed.code, resumed.out.splitlines()[1]) == (0, "working")
     await shell.gateway.until(tid, 1)
 
 
+async def test_what_is_scheduled_is_queued_and_has_no_age(shell):
+    await shell.run("account", "pause", "demo-tg")
+    tid = await shell.send("telegram", id="of next year", send_at=NEVER)
+    queue = (await shell.run("account", "show", "demo-tg", "--json")).data["queue"]
+    assert queue["messages"] >= 1
+    assert (queue["oldest_at"], queue["oldest_age_seconds"]) == (None, None)
+    assert re.search("^[0-9,]+ queued$", (await shell.run("account", "show", "demo-tg")).out, re.MULTILINE)
+    await shell.run("message", "cancel", tid)
+    await shell.run("account", "resume", "demo-tg")
+
+
+async def test_the_queue_in_words_counts_as_the_reference_says():
+    queue = {"messages": 3, "oldest_at": "2026-11-22T15:00:00Z", "oldest_age_seconds": 9.4}
+    assert account._queue(queue, 1) == "3 queued, 1 of them being sent, the oldest for 9 s"
+    nothing = {"messages": 0, "oldest_at": None, "oldest_age_seconds": None}
+    assert account._queue(nothing, 1) == "0 queued", "it just ended"
+
+
 async def test_an_account_that_is_not_there_and_a_wrong_token_end_with_a_sentence(shell):
     missing = await shell.run("account", "show", "nobody")
     assert (missing.code, missing.out) == (1, "")
-    assert missing.err == "there is no account «nobody»; GET /v1/admin/accounts lists them (not_found, HTTP 404)\n"
+    assert missing.err == "there is no account «nobody»; «kurir account list» lists them\n"
+    assert (await shell.run("account", "pause", "nobody")).err == missing.err
     for variables in ({"KURIR_ADMIN_TOKEN": "wrong"}, {"KURIR_ADMIN_TOKEN": "wrong", "KURIR_URL": shell.gateway.url}):
         refused = await shell.run("account", "list", **variables)
         assert refused.code == 1
@@ -273,7 +336,10 @@ async def test_what_belongs_to_the_demo_is_never_sent_to_another_address(shell):
         await runner.cleanup()
     gone = await shell.run("account", "list", "--url", url, "--admin-token", "mine")
     assert gone.code == 1
-    assert gone.err.startswith(f"the gateway at {url} was not reached: ")
+    fix = "start it with «kurir up» or «kurir serve», or name another one with --url"
+    assert gone.err == f"the gateway at {url} was not reached: nothing listens there; {fix}\n"
+    named = await shell.run("account", "list", "--url", "nowhere", "--admin-token", "mine")
+    assert named.err == f"the gateway at nowhere was not reached: that is no http or https URL; {fix}\n"
 
 
 async def test_a_mistake_in_the_options_is_told_before_anything_is_asked(shell, tmp_path):

@@ -12,11 +12,13 @@ import aiohttp
 import pytest
 from typer.testing import CliRunner
 
+from kurir import demo
 from kurir.cli.app import app
 from kurir.sandbox import receipts
 from kurir.sandbox.app import create_app
 from kurir.sandbox.config import CHANNELS, DEMO_LINE, DEMO_TELEGRAM, DEMO_WHATSAPP, demo_config
-from kurir.sandbox.faults import Faults, Profile, WebhookFaults
+from kurir.sandbox.faults import Faults
+from kurir.sandbox.profiles import Profile, WebhookFaults
 from kurir.sandbox.server import SandboxServer
 from support.sandbox import ANI, BUDI, PATIENCE, running
 
@@ -598,6 +600,66 @@ async def test_a_doubled_webhook_that_is_refused_is_posted_again():
         assert Counter(names(await world.receiver.statuses(8))) == {"sent": 4, "delivered": 2, "read": 2}
 
 
+# --- refused calls on the phones ----------------------------------------------------------------------------------------
+
+
+async def refused(world, channel, person="Budi"):
+    _, body = await world.call("GET", "/sandbox/phones")
+    phones = [phone for phone in body["data"] if phone["channel"] == channel]
+    return next(phone["refused"] for phone in phones if phone["person"] == person)
+
+
+async def test_a_refused_call_is_shown_in_the_platforms_own_words():
+    async with running() as world:
+        await put(world, throttle=1, retry_after=3)
+        said = {
+            "whatsapp": ("POST messages", 400, "(#13"),
+            "telegram": ("POST sendMessage", 429, "Too Many Requests: retry after 3"),
+            "line": ("POST push", 429, "The API rate limit has been exceeded. Try again later."),
+            "messenger": ("POST messages", 400, "(#613) Calls to this api have exceeded the rate limit."),
+        }
+        for channel, (method, status, words) in said.items():
+            await send(world, channel)
+            (row,) = await rows(world, (await rows(world))[-1]["n"] - 1)
+            (call,) = await refused(world, channel)
+            assert (call["method"], call["status"], call["fault"]) == (method, status, "throttle")
+            assert call["words"].startswith(words)
+            assert call["to"] == row["address"]
+            assert await refused(world, channel, "Ani") == []
+        await put(world, expired_token=True)
+        await send(world, "telegram")
+        assert [call["words"] for call in await refused(world, "telegram")][1:] == ["Unauthorized"]
+        await put(world, outage="503")
+        await send(world, "telegram")
+        assert (await refused(world, "telegram"))[-1]["words"] == "Service Unavailable, and a page that is no JSON"
+        await world.call("POST", "/sandbox/reset")
+        assert await refused(world, "telegram") == []
+
+
+async def test_what_an_emulator_refuses_by_itself_is_shown_and_what_is_taken_or_silent_is_not():
+    async with running() as world:
+        assert (await world.telegram("sendMessage", text=""))[0] == 400
+        (call,) = await refused(world, "telegram")
+        assert (call["status"], call["words"], call["fault"]) == (400, "Bad Request: message text is empty", "")
+        await world.telegram("sendMessage", chat_id=5, text="Hi")
+        assert await refused(world, "telegram") == [call]
+        assert [one["to"] for one in await refused(world, "telegram", "Ani")] == ["5"], "nobody's: on the first phone"
+        await send(world, "line")
+        await put(world, "line", cut_before=1)
+        with suppress(aiohttp.ClientError):
+            await send(world, "line")
+        assert await refused(world, "line") == []
+
+
+async def test_a_phone_keeps_the_newest_refused_calls(monkeypatch):
+    monkeypatch.setattr("kurir.sandbox.phones.MAX_REFUSED", 2)
+    async with running() as world:
+        await put(world, "telegram", expired_token=True)
+        for _ in range(3):
+            await send(world, "telegram")
+        assert len(await refused(world, "telegram")) == 2
+
+
 # --- the command line ---------------------------------------------------------------------------------------------------
 
 
@@ -613,8 +675,15 @@ async def test_the_command_sets_shows_and_clears():
         assert (await world.call("GET", "/sandbox/faults"))[1]["data"]["line"] == wanted
         shown = (await fault(world, "--list")).output
         assert "telegram   works" in shown
-        assert '"latency": 0.2' in shown
-        done = await fault(world, "telegram", "--json", '{"errors": 0.5, "webhooks": {"delay": 1}}', "--errors", "0.1")
+        told = "the month's messages are used up; answers take 0.2 s; 10 % of the webhooks never come"
+        assert f"line       {told}, for 60 s more" in shown.splitlines()
+        assert "{" not in shown
+        as_json = json.loads((await fault(world, "--list", "--json")).stdout)
+        assert as_json["data"]["line"] == wanted
+        assert as_json == (await world.call("GET", "/sandbox/faults"))[1] | {"left_seconds": as_json["left_seconds"]}
+        done = await fault(
+            world, "telegram", "--profile", '{"errors": 0.5, "webhooks": {"delay": 1}}', "--errors", "0.1"
+        )
         assert (await world.call("GET", "/sandbox/faults"))[1]["data"]["telegram"] == {
             "errors": 0.1,
             "webhooks": {"delay": 1},
@@ -626,12 +695,15 @@ async def test_the_command_sets_shows_and_clears():
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("line", "--errors", "2"), 1, "errors: A number from 0 to 1"),
-        (("sms", "--errors", "1"), 1, "There is no channel sms"),
+        (("line", "--errors", "2"), 2, "Invalid value for --errors: A number from 0 to 1"),
+        (("line", "--webhooks-drop", "2"), 2, "Invalid value for --webhooks-drop: A number from 0 to 1"),
+        (("line", "--profile", '{"errors": 2}'), 2, "Invalid value for --profile: errors: A number from 0 to 1"),
+        (("telegram", "--quota"), 2, "Invalid value for --quota: Only LINE has a monthly limit"),
+        (("sms", "--errors", "1"), 2, "Invalid value for CHANNEL: there are whatsapp, telegram"),
         (("line",), 2, "name what goes wrong"),
-        (("line", "--json", "{"), 2, "is no JSON"),
-        (("line", "--json", "[]"), 2, "is no JSON object"),
-        (("line", "--json", '{"webhooks": 1}', "--webhooks-drop", "1"), 2, "webhooks is no JSON object"),
+        (("line", "--profile", "{"), 2, "is no JSON"),
+        (("line", "--profile", "[]"), 2, "is no JSON object"),
+        (("line", "--profile", '{"webhooks": 1}', "--webhooks-drop", "1"), 2, "webhooks is no JSON object"),
         (("line", "--list", "--latency", "1"), 2, "stand alone"),
     ],
 )
@@ -647,7 +719,19 @@ async def test_the_command_says_when_there_is_no_sandbox():
         url = world.server.url
     done = await asyncio.to_thread(CliRunner().invoke, app, ["sandbox", "fault", "--list", "--url", url])
     assert done.exit_code == 1
-    assert f"the sandbox at {url} was not reached" in done.output
+    fix = "start it with «kurir up» or «kurir sandbox», or name another one with --url"
+    assert done.stderr == f"the sandbox at {url} was not reached: nothing listens there; {fix}\n"
+
+
+async def test_the_command_finds_the_sandbox_of_the_running_demo(tmp_path):
+    async with running() as world:
+        facts = {"url": "http://127.0.0.1:1", "sandbox": world.server.url}
+        (tmp_path / demo.FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
+        words = ["sandbox", "fault", "telegram", "--latency", "1", "--data", str(tmp_path)]
+        done = await asyncio.to_thread(CliRunner().invoke, app, words)
+        assert (done.exit_code, "telegram   answers take 1 s" in done.stdout.splitlines()) == (0, True)
+        elsewhere = await asyncio.to_thread(CliRunner().invoke, app, [*words, "--url", "http://127.0.0.1:1"])
+        assert elsewhere.stderr.startswith("the sandbox at http://127.0.0.1:1 was not reached: ")
 
 
 async def test_the_sandbox_alone_has_people_and_writes_its_ledger(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -11,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from kurir.sandbox import faults, ledger, refusals
+from kurir.sandbox import faults, ledger, profiles, refusals
 from kurir.sandbox.config import CHANNELS, DEMO_PEOPLE, crowd, demo_config
-from kurir.sandbox.faults import Decision, Fault, Faults, Profile, ProfileError, read_profile
+from kurir.sandbox.faults import Decision, Faults
 from kurir.sandbox.graph import GraphErrors
 from kurir.sandbox.ids import Ids
 from kurir.sandbox.ledger import Ledger
+from kurir.sandbox.profile_words import in_words
+from kurir.sandbox.profiles import Fault, Profile, ProfileError, read_profile
 from kurir.sandbox.sketches import Endpoint, endpoint, ids_of, sketch
 
 NOW = 1000.0
@@ -65,7 +68,7 @@ WHOLE = {
 
 def test_a_whole_profile_is_read_and_shown_as_it_was_given():
     assert read_profile(WHOLE, ("line",)).as_json() == WHOLE
-    assert sorted(WHOLE) == sorted(faults.MEMBERS)
+    assert sorted(WHOLE) == sorted(profiles.MEMBERS)
 
 
 def test_an_empty_profile_breaks_nothing():
@@ -121,7 +124,7 @@ def test_two_statuses_can_be_asked_of_every_platform(error):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(faults.MEMBERS), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(profiles.MEMBERS), inner, max_size=4),
     max_leaves=8,
 )
 
@@ -145,7 +148,7 @@ def test_without_a_profile_nothing_happens():
     assert made.webhook("whatsapp", NOW) == faults.POSTED
 
 
-SHARED = dict.fromkeys(faults.SHARES, 0.1)
+SHARED = dict.fromkeys(profiles.SHARES, 0.1)
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -190,7 +193,7 @@ def test_shares_are_kept():
     assert set(counts) == {Fault.NONE, *map(Fault, members)}
 
 
-@pytest.mark.parametrize("share", faults.SHARES)
+@pytest.mark.parametrize("share", profiles.SHARES)
 def test_a_whole_share_befalls_every_message(share):
     assert {one.fault for one in sequence(running("line", **{share: 1}), "line", 50)} == {share}
 
@@ -230,7 +233,7 @@ def test_an_outage_and_an_expired_token_befall_everything_else_too():
 def test_an_error_that_is_asked_for_is_the_only_one():
     assert {one.code for one in sequence(running("whatsapp", errors=1, error="131057"), "whatsapp", 50)} == {"131057"}
     assert {one.code for one in sequence(running("whatsapp", errors=1), "whatsapp", 50)} == set(
-        faults.MIXED["whatsapp"]
+        profiles.MIXED["whatsapp"]
     )
 
 
@@ -357,7 +360,7 @@ def test_webhooks_have_their_own_sequence_and_shares():
 
 @pytest.mark.parametrize(
     ("channel", "code"),
-    [(channel, code) for channel in CHANNELS for code in sorted({*faults.MIXED[channel], *faults.ASKED[channel]})],
+    [(channel, code) for channel in CHANNELS for code in sorted({*profiles.MIXED[channel], *profiles.ASKED[channel]})],
 )
 def test_every_error_that_can_be_asked_for_has_the_platforms_words(channel, code):
     decision = Decision(Fault.ERRORS, code)
@@ -559,3 +562,26 @@ def test_a_crowd_begins_with_the_demo_and_shares_no_address():
     assert people[2:] != crowd(3000, 2)[2:]
     for channel in CHANNELS:
         assert len({person.address(channel) for person in people}) == 3000
+
+
+# --- a profile in words -------------------------------------------------------------------------------------------------
+
+
+def test_a_profile_is_told_in_one_line():
+    profile = read_profile({"timeout_after": 0.25, "hold": 10, "seconds": 60, "seed": 7}, ("whatsapp",))
+    assert in_words(profile) == "25 % arrive without an answer; such connections stay open for 10 s (seed 7)"
+    assert in_words(Profile(outage="refused")) == "every connection is reset unread"
+    assert in_words(Profile(outage="503")) == "every request is answered 503"
+    assert in_words(Profile(seconds=5)) == "no fault"
+
+
+def test_every_member_of_a_profile_has_words():
+    whole = read_profile({**WHOLE, "errors": 0.015}, ("line",))
+    words = in_words(whole)
+    for name in whole.as_json():
+        without = replace(whole, **{name: getattr(Profile(), name)})
+        assert (in_words(without) == words) is (name == "seconds"), name
+    assert "1.5 % are refused with a passing error; that error is 500" in words
+    assert "{" not in words
+    for name in ("drop", "duplicate", "reorder", "delay"):
+        assert in_words(replace(whole, webhooks=replace(whole.webhooks, **{name: 0.0}))) != words, name

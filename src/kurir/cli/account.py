@@ -1,6 +1,7 @@
 """``kurir account``: how accounts stand, and to stop one and let it go on. It needs the administrator's token."""
 
-from typing import Annotated, Any, Final
+from http import HTTPStatus
+from typing import Any, Final
 from urllib.parse import quote
 
 import typer
@@ -8,22 +9,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kurir.cli import running
+from kurir.cli import options, running
 from kurir.cli.running import Place, plain
 
 app = typer.Typer(name="account", help="See how accounts stand; stop one, let it go on.", no_args_is_help=True)
-
-AccountId = Annotated[str, typer.Argument(metavar="ID", help="The account's id.")]
 
 _STYLES: Final = {"working": "green", "throttled": "yellow", "out": "red", "parked": "red", "paused": "yellow"}
 
 
 @app.command("list")
 def list_accounts(
-    as_json: running.AsJson = False,
-    url: running.Url = "",
-    admin_token: running.AdminToken = "",
-    data: running.Data = running.DATA,
+    as_json: options.AsJson = False,
+    url: options.Url = "",
+    admin_token: options.AdminToken = "",
+    data: options.Data = options.DATA,
 ) -> None:
     """List every account, with how it stands and what waits for it."""
     reply = running.call(running.admin_place(url, admin_token, data), "GET", "/v1/admin/accounts")
@@ -53,11 +52,11 @@ def list_accounts(
 
 @app.command()
 def show(
-    account: AccountId,
-    as_json: running.AsJson = False,
-    url: running.Url = "",
-    admin_token: running.AdminToken = "",
-    data: running.Data = running.DATA,
+    account: options.AccountId,
+    as_json: options.AsJson = False,
+    url: options.Url = "",
+    admin_token: options.AdminToken = "",
+    data: options.Data = options.DATA,
 ) -> None:
     """Show how one account stands."""
     _call(running.admin_place(url, admin_token, data), "GET", account, "", as_json=as_json)
@@ -65,11 +64,11 @@ def show(
 
 @app.command()
 def pause(
-    account: AccountId,
-    as_json: running.AsJson = False,
-    url: running.Url = "",
-    admin_token: running.AdminToken = "",
-    data: running.Data = running.DATA,
+    account: options.AccountId,
+    as_json: options.AsJson = False,
+    url: options.Url = "",
+    admin_token: options.AdminToken = "",
+    data: options.Data = options.DATA,
 ) -> None:
     """Stop an account: nothing of it is sent until it is resumed. Its messages are accepted, and wait."""
     _call(running.admin_place(url, admin_token, data), "POST", account, "/pause", as_json=as_json)
@@ -77,11 +76,11 @@ def pause(
 
 @app.command()
 def resume(
-    account: AccountId,
-    as_json: running.AsJson = False,
-    url: running.Url = "",
-    admin_token: running.AdminToken = "",
-    data: running.Data = running.DATA,
+    account: options.AccountId,
+    as_json: options.AsJson = False,
+    url: options.Url = "",
+    admin_token: options.AdminToken = "",
+    data: options.Data = options.DATA,
 ) -> None:
     """Let an account go on that was paused, or that the platform or an outage stopped: it is tried at once."""
     _call(running.admin_place(url, admin_token, data), "POST", account, "/resume", as_json=as_json)
@@ -89,6 +88,8 @@ def resume(
 
 def _call(place: Place, method: str, account: str, verb: str, *, as_json: bool) -> None:
     reply = running.call(place, method, f"/v1/admin/accounts/{quote(account, safe='')}{verb}")
+    if reply.status == HTTPStatus.NOT_FOUND and reply.body.get("code") == "not_found":
+        running.fail(plain(f"there is no account «{account}»; «kurir account list» lists them"))
     found = running.data_of(reply)
     if as_json:
         running.print_json(reply.body)
@@ -105,12 +106,18 @@ def _show(console: Console, account: dict[str, Any]) -> None:
         console.print(Text(f"since {running.when(account['since'])}"))
     if account["until"]:
         console.print(Text(f"until {running.when(account['until'])}, {running.from_now(account['until'])}"))
-    queue = account["queue"]
-    oldest = f", the oldest for {_age(queue['oldest_age_seconds'])}" if queue["oldest_at"] else ""
-    console.print(Text(f"{queue['messages']:,} queued{oldest}"))
-    limits = f"{account['in_flight']} being sent, {account['window']} may be now, at most {account['concurrency']}"
+    console.print(Text(_queue(account["queue"], account["in_flight"])))
     slowed = f", at {account['rate_share']:.0%} of its rate" if account["rate_share"] < 1 else ""
-    console.print(Text(f"{limits}{slowed}"))
+    console.print(Text(f"{account['window']} may be sent at once now, at most {account['concurrency']}{slowed}"))
+
+
+def _queue(queue: dict[str, Any], in_flight: int) -> str:
+    """Return in words how many messages are queued, those being sent included, and how long the oldest has been due."""
+    # The two numbers are of two moments: a message that just ended may still count as being sent.
+    sending = min(in_flight, queue["messages"])
+    being_sent = f", {sending:,} of them being sent" if sending else ""
+    oldest = f", the oldest for {_age(queue['oldest_age_seconds'])}" if queue["oldest_at"] else ""
+    return f"{queue['messages']:,} queued{being_sent}{oldest}"
 
 
 def _standing(account: dict[str, Any]) -> Text:

@@ -7,15 +7,15 @@ What is shown was partly written by others (recipients, platforms), and is made 
 import json
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from kurir.cli import running
+from kurir.cli import options, running
 from kurir.cli.running import Place, plain
 from kurir.domain.status import Status
 
@@ -32,23 +32,21 @@ _MEANINGS: Final = {
     Status.READ: "the platform says that every part was read",
 }
 
-Tid = Annotated[str, typer.Argument(metavar="TID", help="The gateway's id of the message.")]
-
 
 @app.command()
 def show(
-    message: Annotated[str, typer.Argument(metavar="TID|ID", help="The gateway's id of the message, or your own.")],
+    message: options.MessageName,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show requests and answers of the attempts.")
     ] = False,
-    as_json: running.AsJson = False,
-    url: running.Url = "",
-    username: running.Username = "",
-    password: running.Password = "",
-    data: running.Data = running.DATA,
+    as_json: options.AsJson = False,
+    url: options.Url = "",
+    username: options.Username = "",
+    password: options.Password = "",
+    data: options.Data = options.DATA,
 ) -> None:
     """Show one message: why it waits and until when, or how it ended; its parts, attempts, losses and history."""
-    found = _find(running.client_place(url, username, password, data), message)
+    found = _ask(running.client_place(url, username, password, data), message, "GET")
     if as_json:
         running.print_json({"data": found})
     else:
@@ -63,11 +61,11 @@ def list_messages(
     recipient: Annotated[str, typer.Option(help="Only messages to this recipient, as they were sent.")] = "",
     channel: Annotated[str, typer.Option(help="Only messages of this channel.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many.")] = 20,
-    as_json: running.AsJson = False,
-    url: running.Url = "",
-    username: running.Username = "",
-    password: running.Password = "",
-    data: running.Data = running.DATA,
+    as_json: options.AsJson = False,
+    url: options.Url = "",
+    username: options.Username = "",
+    password: options.Password = "",
+    data: options.Data = options.DATA,
 ) -> None:
     """List messages, newest first."""
     wanted = {"status": _status_number(status), "recipient": recipient, "channel": channel}
@@ -87,54 +85,62 @@ def list_messages(
 
 @app.command()
 def cancel(
-    tid: Tid,
-    as_json: running.AsJson = False,
-    url: running.Url = "",
-    username: running.Username = "",
-    password: running.Password = "",
-    data: running.Data = running.DATA,
+    message: options.MessageName,
+    as_json: options.AsJson = False,
+    url: options.Url = "",
+    username: options.Username = "",
+    password: options.Password = "",
+    data: options.Data = options.DATA,
 ) -> None:
     """End a message of which nothing was sent yet. The exit code is 1 where it is too late."""
-    _turn(running.client_place(url, username, password, data), tid, "cancel", as_json=as_json)
+    _turn(running.client_place(url, username, password, data), message, "/cancel", as_json=as_json)
 
 
 @app.command()
 def retry(
-    tid: Tid,
-    as_json: running.AsJson = False,
-    url: running.Url = "",
-    username: running.Username = "",
-    password: running.Password = "",
-    data: running.Data = running.DATA,
+    message: options.MessageName,
+    as_json: options.AsJson = False,
+    url: options.Url = "",
+    username: options.Username = "",
+    password: options.Password = "",
+    data: options.Data = options.DATA,
 ) -> None:
     """Send a failed message again, from its first part that was not sent. The exit code is 1 where it did not fail."""
-    _turn(running.client_place(url, username, password, data), tid, "retry", as_json=as_json)
+    _turn(running.client_place(url, username, password, data), message, "/retry", as_json=as_json)
 
 
 # --- asking -------------------------------------------------------------------------------------------------------------
 
 
-def _turn(place: Place, tid: str, verb: str, *, as_json: bool) -> None:
-    found = running.data_of(running.call(place, "POST", f"/v1/messages/{quote(tid, safe='')}/{verb}"))
+def _turn(place: Place, name: str, verb: str, *, as_json: bool) -> None:
+    found = _ask(place, name, "POST", verb)
     if as_json:
         running.print_json({"data": found})
     else:
         _show_short(Console(highlight=False), found)
 
 
-def _find(place: Place, name: str) -> Any:
-    """Return the message that *name* means: its tid, else the client's own id, which each channel has once."""
+def _ask(place: Place, name: str, method: str, verb: str = "") -> Any:
+    """Return what the gateway answers about the message that *name* means: its tid, else the client's own id.
+
+    An id of the client's may look like a tid; the message that has it as its tid comes first.
+    """
     if _TID.fullmatch(name):
-        reply = running.call(place, "GET", f"/v1/messages/{name}")
-        if reply.status != 404:
+        reply = running.call(place, method, f"/v1/messages/{name}{verb}")
+        if reply.status != HTTPStatus.NOT_FOUND:
             return running.data_of(reply)
+    return running.data_of(running.call(place, method, f"/v1/messages/{_tid_of(place, name)}{verb}"))
+
+
+def _tid_of(place: Place, name: str) -> str:
+    """Return the tid of the message with the client's id *name*, which each channel has once."""
     found = running.data_of(running.call(place, "GET", "/v1/messages", {"id": name}))
     if not found:
         running.fail(plain(f"there is no message with the tid or the id «{name}»"))
     if len(found) > 1:
         several = ", ".join(f"{one['tid']} ({one['channel']})" for one in found)
         running.fail(plain(f"{len(found)} messages have the id «{name}»; name one by its tid: {several}"))
-    return running.data_of(running.call(place, "GET", f"/v1/messages/{found[0]['tid']}"))
+    return str(found[0]["tid"])
 
 
 def _pages(place: Place, query: dict[str, str], limit: int) -> tuple[list[Any], str | None]:
@@ -219,8 +225,11 @@ def _show_attempt(console: Console, attempt: dict[str, Any], *, verbose: bool) -
     where = f"run {attempt['run']} part {attempt['part']}" if attempt["run"] > 1 else f"part {attempt['part']}"
     line = f"{where}  {running.when(attempt['at'])}  {attempt['duration_ms']:>5} ms  {http:<9}  {attempt['outcome']}{counted}"
     _indented(console, line)
-    if attempt["code"] or attempt["reason"]:
-        _indented(console, f"{attempt['code']}: {attempt['reason']}".strip(": "), indent=4)
+    reason = attempt["reason"]
+    if reason.startswith("(") and reason.endswith(")"):
+        reason = reason[1:-1]  # what is said beside the platform's words, of an answer that had none
+    if attempt["code"] or reason:
+        _indented(console, f"{attempt['code']}: {reason}".strip(": "), indent=4)
     if verbose:
         request = attempt["request"]
         _raw(console, f"{request.get('method', '')} {request.get('url', '')}".strip(), "cyan")

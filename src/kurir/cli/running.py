@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn
 
 import aiohttp
 import typer
@@ -24,16 +24,22 @@ from kurir.store.base import StoreUnusable
 
 #: How long a call may take, in seconds.
 CALL_SECONDS: Final = 30.0
+#: Where a sandbox is that nobody named: the default of ``kurir sandbox --port``.
+SANDBOX: Final = "http://127.0.0.1:8081"
 
-Url: TypeAlias = Annotated[str, typer.Option(envvar="KURIR_URL", help="The gateway; else the running demo.")]
-Username: TypeAlias = Annotated[str, typer.Option(envvar="KURIR_USERNAME")]
-Password: TypeAlias = Annotated[str, typer.Option(envvar="KURIR_PASSWORD")]
-AdminToken: TypeAlias = Annotated[
-    str, typer.Option(envvar="KURIR_ADMIN_TOKEN", help="The gateway's admin_token; else the running demo's.")
-]
-Data: TypeAlias = Annotated[Path, typer.Option(help="The data folder of a running «kurir up».")]
-DATA: Final = Path("kurir-data")
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the gateway's own answer, for machines.")]
+#: Why a call had no answer, the narrower kinds of error before the wider ones that they are of.
+_UNREACHED: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (aiohttp.InvalidURL, "that is no http or https URL"),
+    (aiohttp.NonHttpUrlClientError, "that is no http or https URL"),
+    (aiohttp.ClientConnectorDNSError, "no address is known for that name"),
+    (aiohttp.ClientConnectorCertificateError, "its certificate is not trusted"),
+    (aiohttp.ClientConnectorSSLError, "what listens there speaks no TLS"),
+    (TimeoutError, "no answer came in time"),
+    (aiohttp.ClientConnectorError, "nothing listens there"),
+    (aiohttp.ServerDisconnectedError, "it closed the connection without an answer"),
+    (aiohttp.ClientResponseError, "what answers there does not speak HTTP as a server should"),
+    (aiohttp.ClientPayloadError, "its answer broke off"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Place:
 
 def client_place(url: str, username: str, password: str, data: Path, client_id: str = "") -> Place:
     """Return the gateway and the client's credentials. Ends with a sentence where one of them is missing."""
-    facts = _demo(data, url)
+    facts = _of_demo(data, url)
     url, username = url or facts.get("url", ""), username or facts.get("username", "")
     password = password or facts.get("password", "")
     if not (url and username and password):
@@ -58,15 +64,26 @@ def client_place(url: str, username: str, password: str, data: Path, client_id: 
 
 def admin_place(url: str, token: str, data: Path) -> Place:
     """Return the gateway and the administrator's token. Ends with a sentence where one of them is missing."""
-    facts = _demo(data, url)
+    facts = _of_demo(data, url)
     url, token = url or facts.get("url", ""), token or facts.get("admin_token", "")
     if not (url and token):
         fail("no gateway, or no token: set KURIR_URL and KURIR_ADMIN_TOKEN, or run «kurir up» in this folder")
     return Place(url.rstrip("/"), {"Authorization": f"Bearer {token}"})
 
 
-def _demo(folder: Path, url: str) -> dict[str, str]:
+def sandbox_place(url: str, data: Path) -> str:
+    """Return the URL of the sandbox, without a slash at the end: *url*, else the demo's, else the default port's."""
+    return (url or _left_by_demo(data).get("sandbox", "") or SANDBOX).rstrip("/")
+
+
+def _of_demo(folder: Path, url: str) -> dict[str, str]:
     """Return what a running demo left in *folder*; nothing where another gateway than the demo is asked for."""
+    found = _left_by_demo(folder)
+    return {} if url and url.rstrip("/") != found.get("url") else found
+
+
+def _left_by_demo(folder: Path) -> dict[str, str]:
+    """Return the addresses and credentials in the ``demo.json`` of *folder*, nothing where there is none."""
     path = folder / demo.FACTS_FILE
     try:
         found = json.loads(path.read_text("utf-8"))
@@ -76,7 +93,7 @@ def _demo(folder: Path, url: str) -> dict[str, str]:
         fail(f"{path} cannot be read: {error.strerror}")
     except ValueError:
         fail(f"{path} is not what «kurir up» wrote; start it anew")
-    if not isinstance(found, dict) or (url and url.rstrip("/") != found.get("url")):
+    if not isinstance(found, dict):
         return {}
     return {key: value for key, value in found.items() if isinstance(value, str)}
 
@@ -119,7 +136,13 @@ async def read_answer(response: aiohttp.ClientResponse, url: str) -> dict[str, A
 
 def not_reached(url: str, error: Exception) -> NoReturn:
     """End with the sentence for a gateway that was not reached."""
-    fail(f"the gateway at {url} was not reached: {error or type(error).__name__}; does it run?")
+    fix = "start it with «kurir up» or «kurir serve», or name another one with --url"
+    fail(plain(f"the gateway at {url} was not reached: {why_not_reached(error)}; {fix}"))
+
+
+def why_not_reached(error: Exception) -> str:
+    """Return in plain words why a call had no answer. aiohttp's own words name its classes and connection keys."""
+    return next((words for kind, words in _UNREACHED if isinstance(error, kind)), "the connection broke")
 
 
 def data_of(reply: Reply) -> Any:
@@ -144,8 +167,8 @@ def plain(text: object) -> str:
 
 
 def when(moment: str) -> str:
-    """Return a time of an answer as people read it, in UTC to the second."""
-    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+    """Return a time of an answer as every verb shows times: RFC 3339, in UTC to the second."""
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def from_now(moment: str) -> str:

@@ -3,15 +3,17 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final
 
 import aiohttp
 import typer
 
 from kurir import demo, logs
-from kurir.cli import running
-from kurir.sandbox.config import MAX_PEOPLE, demo_config
+from kurir.cli import options, running
+from kurir.sandbox.config import CHANNELS, MAX_PEOPLE, demo_config
+from kurir.sandbox.profiles import ProfileError, read_profile
 from kurir.sandbox.server import SandboxServer
 
 app = typer.Typer(
@@ -20,6 +22,8 @@ app = typer.Typer(
     invoke_without_command=True,
 )
 
+#: The name that stands for every channel.
+ALL: Final = "all"
 #: Seconds for a request to the sandbox, which answers at once.
 ANSWER_SECONDS: Final = 10.0
 
@@ -91,17 +95,23 @@ def fault(
     webhooks_duplicate: Annotated[float | None, typer.Option(help="Share that come twice.")] = None,
     webhooks_reorder: Annotated[float | None, typer.Option(help="Share that come after the next one.")] = None,
     webhooks_delay: Annotated[float | None, typer.Option(help="Seconds that they are late at most.")] = None,
-    as_json: Annotated[str, typer.Option("--json", help="A whole profile as JSON; options change it.")] = "",
+    whole: Annotated[
+        str, typer.Option("--profile", metavar="JSON", help="A whole profile as JSON; options change it.")
+    ] = "",
     clear: Annotated[bool, typer.Option("--clear", help="Let everything work again.")] = False,
     show: Annotated[bool, typer.Option("--list", help="Only show what is broken.")] = False,
-    url: Annotated[str, typer.Option(help="The sandbox.", envvar="KURIR_SANDBOX_URL")] = "http://127.0.0.1:8081",
+    as_json: options.AsJson = False,
+    url: options.SandboxUrl = "",
+    data: options.Data = options.DATA,
 ) -> None:
     """Let something go wrong on an emulated platform, until it is replaced or cleared.
 
     Shares are from 0 to 1. What is set replaces what was set before on that channel.
     """
     given = {name: value for name, value in locals().items() if value is not None and name not in _NO_MEMBERS}
-    profile = _profile(as_json, given)
+    if channel != ALL and channel not in CHANNELS:
+        raise typer.BadParameter(f"there are {', '.join(CHANNELS)} and {ALL}", param_hint="CHANNEL")
+    profile = _profile(whole, given)
     if show or clear:
         if profile or (show and clear):
             raise typer.BadParameter("--list and --clear stand alone")
@@ -109,12 +119,17 @@ def fault(
     elif not profile:
         raise typer.BadParameter("name what goes wrong, such as --latency 2, or use --list or --clear")
     else:
+        _check(profile, channel, given)
         method = "PUT"
     path = "/sandbox/faults" if show else f"/sandbox/faults/{channel}"
-    _print(asyncio.run(_ask(url.rstrip("/"), method, path, profile)))
+    answer = asyncio.run(_ask(running.sandbox_place(url, data), method, path, profile))
+    if as_json:
+        running.print_json(answer)
+    else:
+        _print(answer)
 
 
-_NO_MEMBERS: Final = ("channel", "as_json", "clear", "show", "url")
+_NO_MEMBERS: Final = ("channel", "whole", "clear", "show", "as_json", "url", "data")
 
 
 def _profile(text: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,19 +137,30 @@ def _profile(text: str, given: Mapping[str, Any]) -> dict[str, Any]:
     try:
         profile = json.loads(text) if text else {}
     except ValueError as error:
-        raise typer.BadParameter(f"--json is no JSON: {error}") from None
+        raise typer.BadParameter(f"--profile is no JSON: {error}") from None
     if not isinstance(profile, dict):
-        raise typer.BadParameter("--json is no JSON object")
+        raise typer.BadParameter("--profile is no JSON object")
     for name, value in given.items():
         group, _, member = name.partition("_")
         if group == "webhooks":
             webhooks = profile.setdefault("webhooks", {})
             if not isinstance(webhooks, dict):
-                raise typer.BadParameter("--json: webhooks is no JSON object")
+                raise typer.BadParameter("--profile: webhooks is no JSON object")
             webhooks[member] = value
         else:
             profile[name] = value
     return profile
+
+
+def _check(profile: Mapping[str, Any], channel: str, given: Mapping[str, Any]) -> None:
+    """Refuse what the sandbox would refuse, before it is asked: a mistake in the options ends as every other such one."""
+    try:
+        read_profile(profile, CHANNELS if channel == ALL else (channel,))
+    except ProfileError as error:
+        name = error.member.replace(".", "_")
+        hint = f"--{name.replace('_', '-')}" if name in given else "--profile"
+        sentence = error.detail if name in given or not error.member else f"{error.member}: {error.detail}"
+        raise typer.BadParameter(sentence, param_hint=hint) from None
 
 
 async def _ask(url: str, method: str, path: str, profile: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,23 +172,29 @@ async def _ask(url: str, method: str, path: str, profile: Mapping[str, Any]) -> 
             aiohttp.ClientSession(timeout=timeout) as session,
             session.request(method, url + path, json=body) as response,
         ):
-            answer = await response.json(content_type=None)
-            if response.headers.get("X-Kurir-Sandbox") is None or not isinstance(answer, dict):
-                _fail(f"what answers at {url} is no sandbox of kurir")
-            if response.status != 200:
-                _fail(str(answer.get("detail", f"the sandbox answered {response.status}")))
-            return dict(answer)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        _fail(f"the sandbox at {url} was not reached: {error or type(error).__name__}; does it run?")
+            answer = _object(await response.read())
+            if response.headers.get("X-Kurir-Sandbox") is None or answer is None:
+                running.fail(f"what answers at {url} is no sandbox of kurir; name one with --url")
+            if response.status != HTTPStatus.OK:
+                running.fail(running.plain(answer.get("detail", f"the sandbox answered {response.status}")))
+            return answer
+    except (aiohttp.ClientError, TimeoutError) as error:
+        fix = "start it with «kurir up» or «kurir sandbox», or name another one with --url"
+        running.fail(running.plain(f"the sandbox at {url} was not reached: {running.why_not_reached(error)}; {fix}"))
 
 
-def _fail(text: str) -> NoReturn:
-    running.fail(text)
-    raise typer.Exit(1)
+def _object(raw: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in *raw*, None where there is none."""
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _print(answer: Mapping[str, Any]) -> None:
-    for channel, profile in answer["data"].items():
-        left = answer.get("left_seconds", {}).get(channel)
-        end = f"  (for {left:.0f} s more)" if left is not None else ""
-        print(f"{channel:<10} {json.dumps(profile) if profile else 'works'}{end}")
+    """Print a line for each channel: what goes wrong there in words, and for how long still."""
+    for channel in answer["data"]:
+        left = answer["left_seconds"].get(channel)
+        end = f", for {running.duration(left)} more" if left is not None else ""
+        print(f"{channel:<10} {running.plain(answer['words'].get(channel, 'works'))}{end}")

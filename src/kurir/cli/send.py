@@ -10,7 +10,7 @@ from urllib.parse import quote
 import aiohttp
 import typer
 
-from kurir.cli import running
+from kurir.cli import options, running
 from kurir.cli.running import Place, Reply
 from kurir.clock import uuid7
 
@@ -46,11 +46,11 @@ def send(
     wait: Annotated[
         float, typer.Option(help="Wait so many seconds for the message to leave, and show its status.")
     ] = 0,
-    url: running.Url = "",
-    username: running.Username = "",
-    password: running.Password = "",
+    url: options.Url = "",
+    username: options.Username = "",
+    password: options.Password = "",
     client_id: Annotated[str, typer.Option(envvar="KURIR_CLIENT_ID", help="Else the user name.")] = "",
-    data: running.Data = running.DATA,
+    data: options.Data = options.DATA,
 ) -> None:
     """Send a message. Without KURIR_URL and credentials it goes to the «kurir up» of this folder."""
     place = running.client_place(url, username, password, data, client_id)

@@ -130,11 +130,10 @@ def _account(record: AccountRecord, operator: Operator, depth: QueueDepth | None
 
 
 def _queue(depth: QueueDepth | None, now: datetime) -> Shown:
-    if depth is None or depth.oldest_at is None:
-        return {"messages": depth.messages if depth else 0, "oldest_at": None, "oldest_age_seconds": None}
-    age = max(0.0, (now - depth.oldest_at).total_seconds())  # the wall clock may have been put back
-    return {
-        "messages": depth.messages,
-        "oldest_at": shown.time(depth.oldest_at),
-        "oldest_age_seconds": round(age, 3),
-    }
+    """Return what is queued. What is scheduled for later counts as queued, and has no age before it is due."""
+    messages = depth.messages if depth else 0
+    oldest = depth.oldest_at if depth else None
+    if oldest is None or oldest > now:
+        return {"messages": messages, "oldest_at": None, "oldest_age_seconds": None}
+    age = round((now - oldest).total_seconds(), 3)
+    return {"messages": messages, "oldest_at": shown.time(oldest), "oldest_age_seconds": age}

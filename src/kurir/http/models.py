@@ -360,7 +360,9 @@ class QueueBody(BaseModel):
     """What waits for an account."""
 
     messages: int = Field(description="How many messages are queued, those being sent included.")
-    oldest_at: str | None = Field(description="When the oldest of them was accepted.")
+    oldest_at: str | None = Field(
+        description="Since when the oldest is due: its accept, or a later send_at. Null: none is due."
+    )
     oldest_age_seconds: float | None = Field(description="How long ago that is.")
 
 

@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -20,11 +21,14 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kurir.sandbox import refusals
-from kurir.sandbox.faults import NOTHING, Decision, Fault
+from kurir.sandbox.faults import NOTHING, Decision
 from kurir.sandbox.graph import GraphErrors
 from kurir.sandbox.ledger import Row
+from kurir.sandbox.phones import rfc3339
+from kurir.sandbox.profiles import Fault
 from kurir.sandbox.sketches import Endpoint, Sketch, endpoint, ids_of, sketch
 from kurir.sandbox.state import Sandbox
+from kurir.sandbox.view import RefusedCall
 from kurir.sandbox.wire import MAX_UPLOAD_BODY, UNSEEN
 
 #: The ASGI extension by which ``server.py`` hands over the connection's transport.
@@ -94,6 +98,7 @@ class Effects:
         row = self._row(place, decision, said, answer)
         if not row.accepted:
             self._faults.refund(place.channel, said.address)
+            self._show_refused(scope, row, answer.body)
         await self._give(place, decision, answer, row, (scope, replay, send))
 
     def _is_down(self, place: Endpoint) -> bool:
@@ -141,13 +146,27 @@ class Effects:
         if decision.code != "refused":
             await self._pause(decision.delay)
 
+        body = b""
+
         async def noted(message: Message) -> None:
+            nonlocal body
             if message["type"] == "http.response.start" and not _gone(scope):
                 row.status = message["status"]
+            body += message.get("body", b"")
             await send(message)
 
         await self._refuse(place, decision, scope, receive, noted)
         self._sandbox.ledger.write(row)
+        self._show_refused(scope, row, body)
+
+    def _show_refused(self, scope: Scope, row: Row, body: bytes) -> None:
+        """Show a refusal that the client gets beside the phone; a call without an answer was not refused."""
+        if row.status:
+            at = rfc3339(datetime.fromtimestamp(row.at, UTC))
+            method = f"{scope['method']} {scope['path'].rpartition('/')[2]}"
+            words = refusals.words_of(row.status, body)
+            call = RefusedCall(at, method, row.status, words, row.address, row.fault)
+            self._sandbox.phones.refuse(row.channel, call)
 
     async def _refuse(self, place: Endpoint, decision: Decision, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer in the platform's own words, with a proxy's page, or not at all."""

@@ -9,8 +9,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kurir.sandbox.config import CHANNELS
-from kurir.sandbox.faults import ProfileError, read_profile
 from kurir.sandbox.ledger import MAX_PAGE
+from kurir.sandbox.profile_words import in_words
+from kurir.sandbox.profiles import ProfileError, read_profile
 from kurir.sandbox.state import Sandbox
 from kurir.sandbox.wire import TooLargeError, UnreadableError, parse_json, read_body
 
@@ -90,12 +91,13 @@ class FaultRoutes:
 
 
 def fault_state(sandbox: Sandbox) -> dict[str, Any]:
-    """Return every channel's profile as JSON, and the seconds that are left of those that have an end."""
+    """Return every channel's profile as JSON and in words, and the seconds that are left of those that have an end."""
     now = sandbox.clock.monotonic()
     profiles = {channel: sandbox.faults.profile(channel, now) for channel in CHANNELS}
     left = {channel: sandbox.faults.left(channel, now) for channel in CHANNELS}
     return {
         "data": {channel: profile.as_json() if profile else None for channel, profile in profiles.items()},
+        "words": {channel: in_words(profile) for channel, profile in profiles.items() if profile},
         "left_seconds": {channel: round(seconds, 3) for channel, seconds in left.items() if seconds is not None},
     }
 

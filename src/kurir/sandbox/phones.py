@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from kurir.sandbox.config import CHANNELS, SandboxConfig
-from kurir.sandbox.view import Bubble, Phone
+from kurir.sandbox.view import Bubble, Phone, RefusedCall
 
 #: How many bubbles a phone keeps: the newest. A load test must not grow the process.
 MAX_BUBBLES = 200
+#: How many refused calls a phone keeps: the newest.
+MAX_REFUSED = 50
 #: The largest request, as JSON, that a bubble keeps; what the platforms take of sensible messages is far below.
 MAX_PAYLOAD = 128 * 1024
 
@@ -111,6 +113,14 @@ class Phones:
         del phone.bubbles[:-MAX_BUBBLES]
         self.touch(phone)
 
+    def refuse(self, channel: str, call: RefusedCall) -> None:
+        """Show that a call was refused, on the phone that it is for; where none has that address on the channel's first."""
+        phone = self.get(channel, call.to) or self.of_person(channel, "")
+        if phone is not None:
+            phone.refused.append(call)
+            del phone.refused[:-MAX_REFUSED]
+            self.touch(phone)
+
     def touch(self, phone: Phone) -> None:
         """Tell the listeners that *phone* changed."""
         for listener in self._listeners:
@@ -142,6 +152,7 @@ class Phones:
         """Empty every phone and switch all of them on and open."""
         for phone in self:
             phone.bubbles.clear()
+            phone.refused.clear()
             phone.online = phone.chat_open = True
             self.touch(phone)
 

@@ -9,13 +9,15 @@ marked as one.
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Final
 
-from kurir.sandbox.faults import Decision, Fault
-from kurir.sandbox.graph import GraphErrors
+from kurir.sandbox.faults import Decision
+from kurir.sandbox.graph import GraphErrors, member, members
 from kurir.sandbox.line import refusal as line_refusal
+from kurir.sandbox.profiles import Fault
 from kurir.sandbox.telegram_calls import refusal as telegram_refusal
-from kurir.sandbox.wire import RefusedError
+from kurir.sandbox.wire import RefusedError, UnreadableError, parse_json
 
 #: code: (HTTP status, message, details, subcode)
 _Row = tuple[int, str, str, int | None]
@@ -84,6 +86,8 @@ LINE: Final[Mapping[str, tuple[int, str]]] = {
     ),
 }
 
+#: The characters of a platform's words that a phone keeps of a refused call.
+MAX_WORDS: Final = 500
 #: What proxies in front of the platforms answer: no JSON, so nothing in it is the platform's word.
 PAGE: Final = (
     "<html>\r\n<head><title>{status} {phrase}</title></head>\r\n<body>\r\n<center><h1>{status} {phrase}</h1></center>\r\n"
@@ -144,6 +148,29 @@ def _with_wait(error: RefusedError, decision: Decision) -> RefusedError:
     if decision.wait:
         error.headers["Retry-After"] = str(decision.wait)
     return error
+
+
+def words_of(status: int, body: bytes) -> str:
+    """Return what a platform says in the answer *body* to a call that it refused; the status's own phrase without words.
+
+    Graph says it in ``error.message`` and ``error.error_data.details``, Telegram in ``description``, LINE in ``message`` and
+    its ``details``.
+    """
+    try:
+        answer = parse_json(body)
+    except UnreadableError:
+        return f"{HTTPStatus(status).phrase}, and a page that is no JSON"
+    said = member({"": answer}, "")
+    graph = member(said, "error")
+    details = [member({"": one}, "").get("message") for one in members(said, "details")]
+    found = [
+        graph.get("message"),
+        member(graph, "error_data").get("details"),
+        said.get("description"),
+        said.get("message"),
+    ]
+    words = [text for text in (*found, *details) if isinstance(text, str) and text]
+    return ": ".join(words)[:MAX_WORDS] or HTTPStatus(status).phrase
 
 
 def usage_headers(channel: str, owner: str, decision: Decision) -> dict[str, str]:

@@ -99,9 +99,29 @@ class Bubble:
     payload: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedCall:
+    """A call by which nothing reached a phone, since the platform refused it.
+
+    *at* is RFC 3339, *method* the HTTP method and the end of the path, *status* the HTTP status, *words* what the platform
+    says in the answer, *to* the recipient as the call names it, *fault* the member of a profile that struck, "" for none.
+    """
+
+    at: str
+    method: str
+    status: int
+    words: str
+    to: str
+    fault: str = ""
+
+
 @dataclass(slots=True)
 class Phone:
-    """One person's phone with one platform's app open on the chat with the business."""
+    """One person's phone with one platform's app open on the chat with the business.
+
+    *refused* are the newest calls that the platform refused, oldest first: what the sender learned of messages that are on
+    no phone.
+    """
 
     channel: str
     person: str
@@ -110,6 +130,7 @@ class Phone:
     online: bool = True
     chat_open: bool = True
     bubbles: list[Bubble] = field(default_factory=list)
+    refused: list[RefusedCall] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return the phone as JSON."""

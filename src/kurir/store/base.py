@@ -669,7 +669,11 @@ class Store(Protocol):
         ...
 
     async def depths(self) -> list[QueueDepth]:
-        """Return the queue depth of every account that has one."""
+        """Return the queue depth of every account that has one.
+
+        ``messages`` counts all that are queued. ``oldest_at`` is the earliest moment at which one of them became due, or
+        will: its ``accepted_at``, or a later ``due_at``. It lies ahead where all of them are scheduled.
+        """
         ...
 
     # upkeep

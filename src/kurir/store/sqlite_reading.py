@@ -45,11 +45,10 @@ WHERE account_id = ? AND platform_id = ? AND EXISTS (SELECT 1 FROM account WHERE
 """
 _KEY: Final = "SELECT key FROM key_token WHERE client_id = ? AND token = ?"
 _DEPTHS: Final = """
-SELECT queue.account_id, queue.messages, message.accepted_at
-FROM (
-    SELECT account_id, count(*) AS messages, min(seq) AS oldest FROM message WHERE queued = 1 GROUP BY account_id
-) AS queue JOIN message ON message.seq = queue.oldest
-ORDER BY queue.account_id
+SELECT account_id, priority, count(*) FROM message WHERE queued = 1 GROUP BY account_id, priority
+"""
+_BEGINNINGS: Final = """
+SELECT accepted_at, due_at FROM message WHERE account_id = ? AND priority = ? AND queued = 1 ORDER BY seq
 """
 
 _CONTACT: Final = rows.CONTACT + "WHERE account_id = ? AND address = ?"
@@ -133,8 +132,19 @@ def key_of(db: apsw.Connection, client_id: str, token: str) -> str | None:
 
 
 def depths(db: apsw.Connection) -> list[QueueDepth]:
-    """Return how much waits for each account."""
-    return [QueueDepth(row[0], row[1], rows.moment(row[2])) for row in db.execute(_DEPTHS)]
+    """Return how much waits for each account, and since when the oldest has been due."""
+    counts: dict[str, int] = {}
+    oldest: dict[str, int] = {}
+    for account_id, priority, count in list(db.execute(_DEPTHS)):
+        counts[account_id] = counts.get(account_id, 0) + count
+        # In the order of the queue nothing after the first message without a later send_at has been due for longer: the
+        # walk ends there, after one row of a queue in which nothing is scheduled.
+        for accepted_at, due_at in db.execute(_BEGINNINGS, (account_id, priority)):
+            begins = max(accepted_at, due_at)
+            oldest[account_id] = min(begins, oldest.get(account_id, begins))
+            if due_at <= accepted_at:
+                break
+    return [QueueDepth(name, counts[name], rows.moment(oldest[name])) for name in sorted(counts)]
 
 
 # --- contacts -------------------------------------------------------------------------------------------------------

@@ -11,9 +11,10 @@
  * @typedef {{at: string, status: number, what: string, answer: string}} LedgerEvent
  * @typedef {{id: string, at: string, blocks: Block[], quoted: string, quoted_words?: string, held?: boolean, tick: string, status: number, final: boolean,
  *   events: LedgerEvent[], payload: Record<string, unknown>}} Bubble
+ * @typedef {{at: string, method: string, status: number, words: string, to: string, fault: string}} RefusedCall
  * @typedef {{channel: string, person: string, address: string, business: string, online: boolean,
- *   chat_open: boolean, bubbles: Bubble[]}} Phone
- * @typedef {{data: Record<string, Record<string, unknown>|null>, left_seconds: Record<string, number>}} Faults by channel
+ *   chat_open: boolean, bubbles: Bubble[], refused?: RefusedCall[]}} Phone
+ * @typedef {{data: Record<string, Record<string, unknown>|null>, words: Record<string, string>, left_seconds: Record<string, number>}} Faults by channel
  */
 
 const ORDER = ["whatsapp", "telegram", "line", "messenger"];

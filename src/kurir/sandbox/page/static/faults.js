@@ -48,7 +48,7 @@ export class FaultControl {
       this.select.focus(); // the button goes away with the bar
       this.change(null);
     });
-    this.show(null);
+    this.show(null, "");
   }
 
   /**
@@ -59,29 +59,23 @@ export class FaultControl {
     try {
       await this.onFault(this.channel, profile);
     } catch {
-      this.show(this.profile ?? null);
+      this.show(this.profile ?? null, this.said ?? "");
     }
   }
 
-  /** Show the profile that is on, null for none. @param {Profile|null} profile */
-  show(profile) {
+  /** Show the profile that is on, null for none; *own* is the sandbox's line for it. @param {Profile|null} profile @param {string} own */
+  show(profile, own) {
     this.profile = profile;
+    this.said = own;
     const known = profile && this.ready.find((one) => same(one.profile, profile));
     this.own.hidden = !profile || Boolean(known);
     this.select.value = !profile ? WORKS : known ? known.name : OWN;
     this.label.classList.toggle("on", Boolean(profile));
     this.bar.hidden = !profile;
     const end = profile?.seconds ? `, for ${profile.seconds} s` : "";
-    const words = !profile ? "" : `${known ? `${known.name}: ${known.words}` : own(profile)}${end}`;
+    const words = !profile ? "" : `${known ? `${known.name}: ${known.words}` : own}${end}`;
     if (this.words.textContent !== words) this.words.textContent = words;
   }
-}
-
-/** A profile in its own words, cut where it gets long. @param {Profile} profile */
-function own(profile) {
-  const parts = Object.entries(profile).filter(([name]) => name !== "seconds").map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`);
-  const text = parts.join(", ") || "a profile without a fault";
-  return text.length > 160 ? `${text.slice(0, 160)}…` : text;
 }
 
 /** Whether two profiles break the same, however long and by whatever seed. @param {Profile} one @param {Profile} other */

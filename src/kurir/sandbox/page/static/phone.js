@@ -4,6 +4,7 @@ import { chips, choiceControl, messageParts } from "./blocks.js";
 import { channelName, clock, el, icon, uniqueId } from "./dom.js";
 import { FaultControl } from "./faults.js";
 import { align, entry, ledgerToEnd, scrollTogether } from "./ledger.js";
+import { RefusedCalls } from "./refused.js";
 import { say } from "./sheet.js";
 
 /** @typedef {import("./data.js").Phone} Phone */
@@ -30,6 +31,7 @@ export class PhoneView {
     this.started = false;
     this.onSwitch = onSwitch;
     this.faults = new FaultControl(phone.channel, onFault);
+    this.refused = new RefusedCalls(phone.channel, phone.address);
     this.build();
     this.update(phone);
     this.started = true;
@@ -57,7 +59,7 @@ export class PhoneView {
       el("header", { class: "stage-head" },
         el("h2", { id: title }, el("span", { class: "swatch", "aria-hidden": "true" }), `${channelName(phone.channel)}-style`, el("span", { class: "preview" }, " preview")),
         el("span", { class: "address", title: phone.address }, phone.address),
-        el("div", { class: "switches" }, this.online.label, this.open.label, this.faults.label), this.faults.bar),
+        el("div", { class: "switches" }, this.online.label, this.open.label, this.faults.label), this.faults.bar, this.refused.element),
       el("div", { class: "stage-body" }, el("div", { class: "frame" }, el("div", { class: "phone" }, this.screen())), this.ledger));
 
     this.chat.addEventListener("scroll", () => this.noteScroll(), { passive: true });
@@ -107,6 +109,7 @@ export class PhoneView {
     this.presence.textContent = HINTS[phone.channel] ?? "";
     const banner = !phone.online ? "Phone offline: messages wait at the platform" : !phone.chat_open ? "Chat closed: messages stay unread" : "";
     if (this.banner.textContent !== banner) this.banner.textContent = banner;
+    this.refused.show(phone.refused ?? []);
     this.updateBubbles();
     this.updateChips();
     this.settle();

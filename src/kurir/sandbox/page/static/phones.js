@@ -23,7 +23,7 @@ let wanted = new URLSearchParams(location.hash.slice(1)).get("person") ?? "";
 let person = "";
 let loaded = false;
 /** What is broken now, by channel. @type {Faults} */
-let faults = { data: {}, left_seconds: {} };
+let faults = { data: {}, words: {}, left_seconds: {} };
 /** @type {ReturnType<typeof setTimeout>|undefined} */
 let faultsEnd;
 
@@ -46,7 +46,7 @@ function render() {
       return;
     }
     const made = new PhoneView(phone, switchPhone, breakPlatform);
-    made.faults.show(faults.data[phone.channel] ?? null);
+    showFaults(made);
     views.set(keys[index], made);
     strip.insertBefore(made.element, strip.children[index] ?? null);
   });
@@ -153,10 +153,13 @@ async function breakPlatform(channel, profile) {
   }
 }
 
+/** @param {PhoneView} view */
+const showFaults = (view) => view.faults.show(faults.data[view.phone.channel] ?? null, faults.words[view.phone.channel] ?? "");
+
 /** @param {Faults} now */
 function takeFaults(now) {
   faults = now;
-  for (const view of views.values()) view.faults.show(faults.data[view.phone.channel] ?? null);
+  for (const view of views.values()) showFaults(view);
   clearTimeout(faultsEnd);
   const ends = Object.values(faults.left_seconds);
   // A fault that ends by itself makes no event. 24.8 days, the longest that a timer can wait, are more than one may last.

@@ -80,6 +80,23 @@ async def test_depths_tell_how_much_waits_and_since_when(store):
     assert await store.depths() == [QueueDepth(ACCOUNT, 2, at(5)), QueueDepth(SECOND_ACCOUNT, 1, at(7))]
 
 
+async def test_a_scheduled_message_is_as_old_as_it_is_due(store):
+    await _accept(store, accepted_at=at(1), due_at=at(900))
+    await _accept(store, accepted_at=at(2), due_at=at(800), priority=Priority.BULK)
+    assert await store.depths() == [QueueDepth(ACCOUNT, 2, at(800))]
+    await _accept(store, accepted_at=at(850), due_at=at(850), priority=Priority.HIGH)
+    assert await store.depths() == [QueueDepth(ACCOUNT, 3, at(800))], "it is due before the one that came later"
+    await _accept(store, accepted_at=at(60), due_at=at(60))
+    await _accept(store, accepted_at=at(61), due_at=at(61))
+    await _accept(store, accepted_at=at(62), due_at=at(700))
+    assert await store.depths() == [QueueDepth(ACCOUNT, 6, at(60))]
+
+
+async def test_a_send_at_that_was_past_does_not_make_a_message_older(store):
+    await _accept(store, accepted_at=at(10), due_at=at(3))
+    assert await store.depths() == [QueueDepth(ACCOUNT, 1, at(10))]
+
+
 # --- mark ---------------------------------------------------------------------------------------------------------------
 
 

@@ -234,7 +234,7 @@ class Egress:
         if form is not None:
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
         try:
-            body = call.body() if form is None else form
+            body = form if form is not None else None if call.method == "GET" else call.body()
             async with (
                 deadline,
                 self._platforms.request(

@@ -62,7 +62,7 @@ async def test_what_waits_behind_a_head_or_on_a_parked_account_expires_in_time(s
     for message in (behind, parked):
         record = await store.message(CLIENT, message.tid)
         assert (record.status, record.queued, record.error.code) == (Status.UNSENT, False, "expired")
-        assert record.error.detail == "it was not sent before 2026-03-02T12:00:00+00:00"
+        assert record.error.detail == "it expired at 2026-03-02T12:00:00+00:00, before it could be sent"
         assert [(event.status, event.at) for event in record.history] == [(Status.UNSENT, LATE)]
         assert await store.accept(message) == Accepted(message.tid, Status.UNSENT, replayed=True)
     for message in (head, young):

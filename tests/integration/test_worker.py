@@ -166,6 +166,7 @@ def test_the_wait_for_a_receipt_after_a_crash_is_not_doubled_by_a_clock_set_back
         send(world, PEOPLE[0], "m1")
         world.pass_time(1)
         world.crash()
+        world.platform.latency = 0.05  # as long a look takes, too
         world.start()
         started = world.clock.seconds
         world.pass_time(5)
@@ -241,17 +242,74 @@ def test_a_receipt_that_settles_an_unknown_part_ends_its_lanes_rest():
         assert world.message(first).status is Status.DELIVERED
 
 
-def test_a_receipt_that_comes_before_the_call_has_ended_without_an_answer_leaves_nothing_to_wait_for():
+def test_a_receipt_that_comes_before_the_call_has_ended_lets_the_lane_go_on_at_once():
     """A time-out takes a minute, a receipt a second: the usual order."""
     with Simulation(Setting("whatsapp")) as world:
         world.platform.mood, world.platform.latency = Mood.SILENT, 60.0
         first = send(world, PEOPLE[0], "m1")
         world.pass_time(2)
-        world.platform.mood = Mood.TAKES
+        world.platform.mood, world.platform.latency = Mood.TAKES, 0.05
         send(world, PEOPLE[0], "m2")
+        send(world, PEOPLE[0], "m3")
+        world.pass_time(2)
+        assert labels(world) == ["m1"]
         settle(world, first, world.platform.arrivals[0])
-        world.pass_time(65)
-        assert labels(world) == ["m1", "m2"]
+        world.pass_time(10)
+        assert labels(world) == ["m1", "m2", "m3"]
+        assert world.platform.arrivals[0].answered is None
+        worker = world.dispatcher._workers[world.account_id]
+        whole = worker.window.size
+        world.pass_time(60)
+        assert labels(world) == ["m1", "m2", "m3"]
+        message = world.message(first)
+        assert (message.status, [one.outcome for one in message.attempts]) == (Status.DELIVERED, ["unknown"])
+        assert (worker.window.size, worker.lanes.count()) == (whole, 0), "its time-out is no trouble"
+
+
+def test_the_next_part_goes_while_the_call_hangs_of_the_one_that_a_receipt_settled():
+    with Simulation(Setting("whatsapp")) as world:
+        world.platform.mood, world.platform.latency = Mood.SILENT, 60.0
+        tid = send(world, PEOPLE[0], LONG)
+        world.pass_time(2)
+        world.platform.mood, world.platform.latency = Mood.TAKES, 0.05
+        send(world, PEOPLE[0], "m2")
+        settle(world, tid, world.platform.arrivals[0])
+        world.pass_time(10)
+        assert [(one.label, one.part) for one in world.platform.arrivals] == [("m1", 1), ("m1", 2), ("m2", 1)]
+        world.pass_time(60)
+        assert len(world.platform.arrivals) == 3
+        assert [one.part for one in world.message(tid).attempts] == [2, 1]
+
+
+@pytest.mark.parametrize("mood", [Mood.TAKES, Mood.REFUSES, Mood.FAULT, Mood.STOPPED])
+def test_a_late_answer_to_a_settled_part_is_recorded_and_nothing_is_called_for_it(mood):
+    with Simulation(Setting("whatsapp")) as world:
+        world.platform.mood, world.platform.latency = mood, 60.0
+        tid = send(world, PEOPLE[0], LONG)
+        world.pass_time(2)
+        world.platform.mood, world.platform.latency = Mood.TAKES, 0.05
+        world.platform.arrivals[0].platform_id = "id-1"
+        settle(world, tid, world.platform.arrivals[0])
+        world.pass_time(100)
+        assert [one.part for one in world.platform.arrivals] == [1, 2]
+        message = world.message(tid)
+        assert (message.queued, len(message.attempts)) == (False, 2)
+        assert message.status > 0 or message.status is Status.PENDING
+
+
+def test_no_more_calls_are_left_hanging_than_may_be_in_flight():
+    with Simulation(Setting("whatsapp", options={"concurrency": 2})) as world:
+        world.platform.mood, world.platform.latency = Mood.SILENT, 60.0
+        tids = {f"m{number}": send(world, PEOPLE[number], f"m{number}") for number in range(8)}
+        for _ in range(20):
+            world.pass_time(1)
+            for arrival in list(world.platform.open):
+                if not arrival.receipts:
+                    arrival.receipts.append("DELIVERED")
+                    settle(world, tids[arrival.label], arrival)
+        assert len(world.platform.open) == 4
+        world.platform.mood, world.platform.latency = Mood.TAKES, 0.05
+        world.until(lambda: len(world.platform.arrivals) == 8, 200)
 
 
 # --- retry and cancel -------------------------------------------------------------------------------------------------

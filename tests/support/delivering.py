@@ -155,6 +155,7 @@ class Platform:
     async def running(self) -> AsyncIterator[None]:
         app = web.Application(client_max_size=200 * 1024 * 1024)
         app.router.add_get("/files/{name}", self._file)
+        app.router.add_get("/{path:.*}", self._look)
         app.router.add_post("/{path:.*}", self._take)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
@@ -167,6 +168,10 @@ class Platform:
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         return self.files[request.match_info["name"]]()
+
+    async def _look(self, _: web.Request) -> web.StreamResponse:
+        """Answer a call that sends nothing: the platform is there, whatever it makes of messages."""
+        return web.json_response({"ok": True})
 
     async def _take(self, incoming: web.Request) -> web.StreamResponse:
         files: dict[str, bytes] = {}

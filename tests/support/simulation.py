@@ -188,6 +188,8 @@ class Mood(StrEnum):
 
 UNKNOWN: Final = frozenset({Mood.LOST, Mood.SILENT, Mood.PROXY})
 TAKEN: Final = frozenset({Mood.TAKES, Mood.SILENT, Mood.PROXY})
+#: Those whose answer does not show that the platform lives.
+DEAD: Final = UNKNOWN | {Mood.UNREACHABLE, Mood.FAULT}
 
 
 @dataclass
@@ -220,6 +222,16 @@ class Arrival:
         return self.answered is not None and self.mood not in UNKNOWN
 
 
+@dataclass
+class Look:
+    """A call as the platform saw it that sends nothing. ``answered`` as of an arrival."""
+
+    at: float
+    life: int
+    mood: Mood
+    answered: float | None = None
+
+
 class ScriptedPlatform:
     """Stands for the egress: every platform, with a mood for all recipients or for one.
 
@@ -239,11 +251,15 @@ class ScriptedPlatform:
         self.life = 1
         self.arrivals: list[Arrival] = []
         self.open: list[Arrival] = []
+        self.looks: list[Look] = []
+        self.watch_look: Callable[[Look], None] = lambda _: None
         self.faults: list[BaseException] = []
 
     async def send(self, call: Call, *_secrets_and_owner: object) -> Exchange:
         if self._store.dead:
             await asyncio.get_running_loop().create_future()
+        if call.method == "GET":
+            return await self._looked_at(call)
         arrival = self._arrive(call)
         try:
             self._watch(arrival)
@@ -258,6 +274,30 @@ class ScriptedPlatform:
             self.open.remove(arrival)
         arrival.answered = self._clock.seconds
         return Exchange(answer, round((self._clock.seconds - began) * 1000), "{}")
+
+    async def _looked_at(self, call: Call) -> Exchange:
+        """Answer a look, in the mood for all."""
+        look = Look(self._clock.seconds, self.life, self.mood)
+        assert (call.part, call.json) == (0, {}), call
+        try:
+            self.watch_look(look)
+        except AssertionError as fault:
+            self.faults.append(fault)
+        self.looks.append(look)
+        arrival = Arrival(0, look.at, self._clock.now(), self.life, "0", "", 0, False, False, look.mood, None)
+        await asyncio.sleep(self.latency)
+        look.answered = self._clock.seconds
+        answer: Answer | NoAnswer = _json(200, {"id": "1"})
+        if look.mood in UNKNOWN | {Mood.UNREACHABLE}:
+            answer = _UNREADABLE[look.mood]
+        elif look.mood in (Mood.THROTTLES_ACCOUNT, Mood.FAULT, Mood.STOPPED):
+            answer = _ANSWERS[self._channel](arrival)
+        return Exchange(answer, round(self.latency * 1000), "{}")
+
+    def signs_of_life(self) -> list[float]:
+        """Return when the gateway got answers, to messages and to looks, that show that the platform lives."""
+        calls: list[Arrival | Look] = [*self.arrivals, *self.looks]
+        return [one.answered for one in calls if one.answered is not None and one.mood not in DEAD]
 
     def _arrive(self, call: Call) -> Arrival:
         body = call.json
@@ -291,12 +331,8 @@ class ScriptedPlatform:
                 arrival.platform_id = f"id-{arrival.number}"
             if key and not repeat:
                 self._keys[key] = self._clock.seconds, arrival
-        if arrival.mood in (Mood.LOST, Mood.SILENT):
-            return NoAnswer(Stage.AFTER_SEND, "the connection was cut")
-        if arrival.mood is Mood.UNREACHABLE:
-            return NoAnswer(Stage.BEFORE_SEND, "connection refused")
-        if arrival.mood is Mood.PROXY:
-            return Answer(502, {}, b"<html>Bad Gateway</html>")
+        if arrival.mood in _UNREADABLE:
+            return _UNREADABLE[arrival.mood]
         if repeat and first is not None and arrival.mood is Mood.TAKES:
             return _json(
                 409, {"message": "The retry key is already accepted", "sentMessages": [{"id": first[1].number}]}
@@ -304,6 +340,14 @@ class ScriptedPlatform:
         if arrival.mood is Mood.THROTTLES_FOR and self._channel != "whatsapp":
             arrival.wait = self.wait
         return _ANSWERS[self._channel](arrival)
+
+
+_UNREADABLE: Final[dict[Mood, Answer | NoAnswer]] = {
+    Mood.LOST: NoAnswer(Stage.AFTER_SEND, "the connection was cut"),
+    Mood.SILENT: NoAnswer(Stage.AFTER_SEND, "the connection was cut"),
+    Mood.UNREACHABLE: NoAnswer(Stage.BEFORE_SEND, "connection refused"),
+    Mood.PROXY: Answer(502, {}, b"<html>Bad Gateway</html>"),
+}
 
 
 def _json(status: int, body: dict[str, Any], **headers: str) -> Answer:

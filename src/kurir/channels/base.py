@@ -430,6 +430,14 @@ class Channel(Protocol):
         """Return what an answer means. Total: every status and body, and every way of not answering, has an outcome."""
         ...
 
+    def look(self, account: Account) -> Call:
+        """Return a call that the platform answers with a JSON object, whatever it says of it, and that sends nothing.
+
+        By it the gateway sees whether the platform answers again, before it sends a message again that may have left
+        already. A refusal is an answer too, so it needs no permission. Its ``part`` is 0, its method GET, without a body.
+        """
+        ...
+
     def verify(self, account: Account, request: WebhookRequest) -> Handshake | None:
         """Check that *request* is the platform's, in constant time, over the raw bytes.
 

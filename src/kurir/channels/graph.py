@@ -16,6 +16,7 @@ from typing import Final
 
 from kurir.channels.base import (
     Answer,
+    Call,
     Handshake,
     JsonObject,
     Learned,
@@ -157,6 +158,15 @@ def _amount(value: object, largest: float) -> list[float]:
     ):
         return []
     return [float(min(max(value, 0), largest))]
+
+
+def look(api_base: str, version: str, node: str, token: str) -> Call:
+    """Return the call that reads the id of *node*, which is known already, and sends nothing.
+
+    Where the token may not read it, Graph says so by an error object. (Graph API, "Overview": reading nodes, ``fields``.)
+    """
+    url = f"{api_base}/{version}/{node}?fields=id"
+    return Call(part=0, method="GET", url=url, headers=(("Authorization", f"Bearer {token}"),), json={})
 
 
 def verify(request: WebhookRequest, *, app_secret: str, verify_token: str) -> Handshake | None:

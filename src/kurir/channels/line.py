@@ -389,6 +389,13 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     return min(float(given), _LONGEST_WAIT)
 
 
+def look(account: Account) -> Call:
+    """Return the call that tells who the bot is and sends nothing: "Get bot info" of the Messaging API reference."""
+    token = _settings(account).channel_access_token
+    headers = (("Authorization", f"Bearer {token}"),)
+    return Call(part=0, method="GET", url=account.api_base + "/v2/bot/info", headers=headers, json={})
+
+
 # --- Webhooks ---------------------------------------------------------------------------------------------------------
 
 

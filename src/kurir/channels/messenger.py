@@ -58,6 +58,7 @@ __all__ = [
     "RATES",
     "SETTINGS",
     "classify",
+    "look",
     "needs",
     "parse",
     "problems",
@@ -145,6 +146,12 @@ def window_closed(account: Account, facts: Facts) -> bool:
         return False
     open_for = HUMAN_AGENT_SECONDS if _settings(account).human_agent else WINDOW_SECONDS
     return facts.last_inbound_seconds > open_for
+
+
+def look(account: Account) -> Call:
+    """Return the call that reads the id of the page, and sends nothing (:func:`kurir.channels.graph.look`)."""
+    settings = _settings(account)
+    return graph.look(account.api_base, settings.api_version, settings.page_id, settings.page_access_token)
 
 
 def verify(account: Account, request: WebhookRequest) -> Handshake | None:

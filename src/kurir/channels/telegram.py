@@ -57,6 +57,7 @@ __all__ = (
     "SETTINGS",
     "classify",
     "contact_thanks",
+    "look",
     "needs",
     "parse",
     "problems",
@@ -436,6 +437,12 @@ def _reply(message: Message, facts: Facts, losses: list[Loss]) -> JsonObject | N
         detail = f"{at[1:]} names no message that is known here: it is sent without the reply"
     losses.append(Loss(at, kind, detail))
     return None
+
+
+def look(account: Account) -> Call:
+    """Return the call that tells who the bot is and sends nothing: the Bot API's "getMe", which takes no parameters."""
+    url = f"{account.api_base}/bot{_settings(account).token}/getMe"
+    return Call(part=0, method="GET", url=url, headers=(), json={})
 
 
 # --- Webhooks ---------------------------------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ __all__ = [
     "RATES",
     "SETTINGS",
     "classify",
+    "look",
     "needs",
     "parse",
     "problems",
@@ -255,6 +256,12 @@ def _settings(account: Account) -> WhatsAppSettings:
     if not isinstance(account.settings, WhatsAppSettings):
         raise TypeError(f"the account {account.id} has no WhatsApp settings")
     return account.settings
+
+
+def look(account: Account) -> Call:
+    """Return the call that reads the id of the business number, and sends nothing (:func:`kurir.channels.graph.look`)."""
+    settings = _settings(account)
+    return graph.look(account.api_base, settings.api_version, settings.phone_number_id, settings.access_token)
 
 
 # --- Answers ----------------------------------------------------------------------------------------------------------

@@ -80,7 +80,8 @@ def attempt_of(made: Made, exchange: Exchange, outcome: Outcome, secrets: Sequen
     reason = "" if isinstance(outcome, Sent) else outcome.reason
     if made.call.after_unknown and (made.stale or not made.call.repeatable):
         code = code or "maybe_duplicate"
-        reason = (reason + " (sent again after an unknown outcome)").strip()
+        said = "sent again after an unknown outcome"
+        reason = f"{reason} ({said})" if reason else said
     if isinstance(answer, Answer):
         status, headers, body = answer.status, json.dumps(dict(answer.headers), ensure_ascii=False), answer.body
     else:

@@ -2,7 +2,9 @@
 
 Closed, open, half-open (Nygard, "Release It!"; Postfix's *dead destination*, SCHEDULER_README). While open no call is
 made. When the probe is due, one call may be in flight: a message of the queue, since the platforms have nothing cheaper
-that proves as much. Pure: times are monotonic seconds that the caller passes in, randomness comes from its Random.
+that proves as much. Where the outage's answers could not be read, a message that is sent into it may be a copy too many,
+so a call that sends nothing goes first (a *look*), and a message only when that was answered. Pure: times are monotonic
+seconds that the caller passes in, randomness comes from its Random.
 
 Calls that fail open it when :data:`THRESHOLD` of them follow each other without a success between, at two recipients at
 least. One recipient alone may be poisoned (a chat whose calls the platform never answers), so it takes twice as many,
@@ -54,6 +56,8 @@ class Breaker:
         self._failures: Counter[str] = Counter()
         self._worked_at = -math.inf
         self._rung = 0
+        self._unreadable = False
+        self._alive = False
 
     @property
     def reason(self) -> ErrorRecord | None:
@@ -65,11 +69,16 @@ class Breaker:
         """Whether it is open because the platform stopped the account, which only the operator can mend."""
         return self._stopped_at is not None
 
+    @property
+    def blind(self) -> bool:
+        """Whether a look has to show that the platform answers before a message is a probe; it is due at ``probe_at``."""
+        return self._error is not None and not self.stopped and self._unreadable and not self._alive
+
     def state(self, now: float) -> State:
         """Return whether calls are made now; half-open from the moment when a probe is due until its outcome is told."""
         if self._error is None:
             return State.CLOSED
-        return State.HALF_OPEN if now >= self.probe_at else State.OPEN
+        return State.HALF_OPEN if now >= self.probe_at and not self.blind else State.OPEN
 
     def allowed(self, now: float) -> int:
         """Return how many calls may be in flight: all while closed, none while open, one when a probe is due."""
@@ -79,20 +88,24 @@ class Breaker:
         """Take another maximum of calls in flight."""
         self._maximum = maximum
 
-    def failed(self, now: float, began: float, address: str, error: ErrorRecord) -> bool:
+    def failed(self, now: float, began: float, address: str, error: ErrorRecord, *, unreadable: bool = False) -> bool:
         """A call to *address* that *began* then ended like an outage; return whether that opened the breaker.
 
         Like an outage: the platform could not be reached, did not answer, or said that it is unavailable. Not counted:
         a call that began before the last success came, or while open was no probe. A probe that failed delays the next.
+        *unreadable*: nobody knows whether the call did what it was to do.
         """
         if self._error is not None:
-            if began >= self.probe_at:
+            if began >= self.probe_at and not self.blind:
                 if self._stopped_at is None:
                     self._error = error
+                    self._unreadable = self._unreadable or unreadable
+                self._alive = False
                 self._climb(now)
             return False
         if began < self._worked_at:
             return False
+        self._unreadable = self._unreadable or unreadable
         if not self._failures:
             self.since = began
         self._failures[address] += 1
@@ -101,6 +114,16 @@ class Breaker:
             return False
         self._open(now, error)
         return True
+
+    def looked(self, now: float, *, alive: bool) -> None:
+        """A look has ended. Where one had to come first, a message may be the probe now, or the next look is put off."""
+        if not self.blind:
+            return
+        self._alive = alive
+        if alive:
+            self.probe_at = now
+        else:
+            self._climb(now)
 
     def trip(self, now: float, reason: ErrorRecord) -> bool:
         """The platform stopped the account: open at once, probe once or twice a minute until the operator has mended it.
@@ -123,21 +146,17 @@ class Breaker:
         """
         self._worked_at = now
         self._failures.clear()
+        if self._error is None:
+            self._unreadable = False
         if self._error is None or (self._stopped_at is not None and began <= self._stopped_at):
             return False
-        self._error = None
-        self._stopped_at = None
-        self._rung = 0
-        self.probe_at = -math.inf
+        self._close()
         return True
 
     def reset(self) -> None:
         """Close it: the operator says that the account works again."""
-        self._error = None
-        self._stopped_at = None
         self._failures.clear()
-        self._rung = 0
-        self.probe_at = -math.inf
+        self._close()
 
     def explain(self, time_of: Callable[[float], datetime]) -> ErrorRecord | None:
         """Return the reason as a sentence for the operator; None while closed.
@@ -155,6 +174,13 @@ class Breaker:
         self._error = error
         self._failures.clear()
         self._climb(now)
+
+    def _close(self) -> None:
+        self._error = None
+        self._stopped_at = None
+        self._unreadable = self._alive = False
+        self._rung = 0
+        self.probe_at = -math.inf
 
     def _climb(self, now: float) -> None:
         self._rung = min(self._rung + 1, _LAST_RUNG)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from kurir.channels.base import Call
+from kurir.delivery.doubt import Doubt
 from kurir.store.base import AttemptRecord, PartRecord
 
 #: How long a repeat is relied on to be harmless where the platform makes it so: LINE forgets a retry key after 24 h.
@@ -17,7 +18,8 @@ class Past:
     """What the attempts of a part came to so far: how many were faults, and how many ended unknown.
 
     *since*: when the first was made that may have left. *late*: how many ended unknown after a repeatable part had
-    ceased to be so. *before*: when the last call of an earlier run was made that may have left.
+    ceased to be so. *before*: when the last call of an earlier run was made that may have left. *doubt*: its last outcome
+    that became unknown, None where this process did not see that.
     """
 
     faults: int = 0
@@ -25,6 +27,7 @@ class Past:
     since: datetime | None = None
     late: int = 0
     before: datetime | None = None
+    doubt: Doubt | None = None
 
     def count(self, attempt: AttemptRecord) -> None:
         """Add *attempt*."""

@@ -8,17 +8,21 @@ What a part has been through is known from its attempts when it is tried again: 
 since when, and how many were faults (throttling uses up age, not attempts). A call that a crash cut short gets its
 attempt, an unknown one, before the next call. The attempts are read only after a restart; until then they are remembered.
 
-Whether a call may be made now is the account's worker's to say, by its :class:`Gate`; what came of it is told there too.
+A part in doubt is sent again only when the platform has shown since then that it answers: a copy of it that is sent into
+an outage tells nothing (:mod:`kurir.delivery.doubt`, :mod:`kurir.delivery.life`).
+
+Whether a call may be made now is the account's worker's to say, by its :class:`~kurir.delivery.gate.Gate`; what came of
+it is told there too.
 """
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import count
 from random import Random
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -29,7 +33,6 @@ from kurir.channels.base import (
     Call,
     Facts,
     NoAnswer,
-    Outcome,
     Rejected,
     Rendering,
     Retry,
@@ -41,12 +44,16 @@ from kurir.clock import Clock
 from kurir.delivery import facts as gathering
 from kurir.delivery import retry
 from kurir.delivery.attempts import NAMES, Made, attempt_of, masked, no_call, outcome_of
+from kurir.delivery.doubt import Doubt, exhausted, forbidden
+from kurir.delivery.gate import Finished, Gate, Progress, Waiting
+from kurir.delivery.life import shows_life
+from kurir.delivery.memory import Memory
 from kurir.delivery.past import Past, past_of
 from kurir.delivery.retry import Backoff
 from kurir.delivery.turns import Turns
 from kurir.directory import Entry
 from kurir.domain import recipient as recipients
-from kurir.domain.account import Account, UnknownOutcome
+from kurir.domain.account import Account
 from kurir.domain.message import Message
 from kurir.domain.recipient import Recipient
 from kurir.domain.status import Status
@@ -78,66 +85,13 @@ STOPPED_SECONDS: Final = 1.0
 SHORT_SECONDS: Final = 0.25
 #: How long to wait before an outcome that the store did not take is offered to it again.
 RECORD_SECONDS: Final = 1.0
-#: How often a part is sent, at most, of which nobody knows whether it left: each time may be one too many.
-COPIES: Final = 3
-#: Parts that wait whose past is remembered; that of others is read from the store.
-REMEMBERED: Final = 10_000
+#: A message in doubt looks at least so often, in seconds, whether the platform has answered, and is looked at again.
+RECHECK_SECONDS: Final = 60.0
 #: A refusal that deserves another try stays that refusal when the tries are over.
 _REFUSALS: Final = frozenset({"content_refused", "media_refused"})
+#: A look that has not ended so long after it was due is said to be under way.
+_LATE_SECONDS: Final = 1.0
 _CRASHED: Final = "the process stopped in the middle of the call"
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The message has left the queue: every part is answered, or it ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """The message waits *seconds* for its next try. *begun*: a part of it was called, so that nothing goes before it.
-
-    *turn*: it only waits for its turn at the platform, and nothing of it has changed.
-    """
-
-    seconds: float
-    begun: bool = False
-    turn: bool = False
-
-
-Progress = Finished | Waiting
-
-
-class Gate(Protocol):
-    """What the account's worker decides and learns for the messages of one lane."""
-
-    def wait(self, call: Call) -> float:
-        """Return in how many seconds *call* may be made; 0.0: it may now, and is counted as made."""
-        ...
-
-    def asked_to_wait(self) -> float:
-        """Return how many seconds the platform wants no such call, 0.0 when it may be made."""
-        ...
-
-    def made(self) -> bool:
-        """The call that was counted is made now; return whether the account is out, so that it is a probe."""
-        ...
-
-    def close(self) -> None:
-        """Give back what was counted and is not made."""
-        ...
-
-    def told(self, outcome: Outcome, began: float, *, answered: bool) -> None:
-        """Learn what came of a call that *began* then (monotonic); *answered*: by an answer of the platform."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    """The past of a part that waits, true while it has so many marks in that run."""
-
-    run: int
-    marks: int
-    past: Past
 
 
 @dataclass(slots=True)
@@ -192,14 +146,27 @@ class Sender:
         self._backoff = backoff
         self._draining = False
         self._turns = Turns()
-        self._remembered: dict[tuple[str, int], _Remembered] = {}
-        self._waited: dict[str, None] = {}
+        self._memory = Memory(clock)
         self._complained_at = -math.inf
-        self._started = clock.monotonic()
+
+    @property
+    def order(self) -> Iterator[int]:
+        """Numbers what happens in this process: doubts, and the signs of life that come before and after them."""
+        return self._memory.order
 
     def drain(self) -> None:
         """Begin no part from now on; those that are marked end as they would."""
         self._draining = True
+
+    async def look(self, entry: Entry) -> Answer | NoAnswer:
+        """Make the call of the account's platform that sends nothing, and return what came of it. Never raises."""
+        account = entry.account
+        exchange = await self._egress.send(entry.channel.look(account), account.settings.secrets())
+        return (
+            exchange.answer
+            if isinstance(exchange.answer, Answer)
+            else NoAnswer(Stage.AFTER_SEND, exchange.answer.reason)
+        )
 
     async def send(self, queued: QueuedMessage, entry: Entry, gate: Gate) -> Progress:
         """Take *queued* as far as it goes now. Raises StoreError when the store fails: nothing is lost by that."""
@@ -207,7 +174,7 @@ class Sender:
             return Waiting(0.0, queued.begun)
         if self._clock.now() >= queued.expires_at:
             return await self._expire(queued)
-        left = self._rest_left(queued)
+        left = self._memory.rest_left(queued, self._clock.now())
         if left > 0:
             return Waiting(left, queued.begun)
         async with self._turns.turn(queued.client_id, queued.priority):
@@ -231,28 +198,6 @@ class Sender:
         finally:
             await run.unpack()
 
-    def _rest_left(self, queued: QueuedMessage) -> float:
-        """Return how long *queued* still has to rest that waited before this process began, once for each wait.
-
-        A clock that was set back meanwhile makes no wait longer than it was meant to be.
-        """
-        until, since = queued.waiting_until, queued.waiting_since
-        here = any((queued.tid, part.number) in self._remembered for part in queued.parts)
-        if until is None or here or queued.tid in self._waited:
-            return 0.0
-        self._note_waited(queued.tid)
-        left = (until - self._clock.now()).total_seconds()
-        if since is None:
-            return left
-        elapsed = self._clock.monotonic() - self._started  # of the wait, at least: it began before this process did
-        return min(left, (until - since).total_seconds() - elapsed)
-
-    def _note_waited(self, wait: str) -> None:
-        """Remember a wait that is kept by the monotonic clock: a wall clock that jumps does not begin it again."""
-        if len(self._waited) >= REMEMBERED:
-            del self._waited[next(iter(self._waited))]
-        self._waited[wait] = None
-
     async def _resolve(self, queued: QueuedMessage, message: Message, entry: Entry) -> identity.Resolved | ErrorRecord:
         read = recipients.read(queued.channel, message.recipient, self._region_of(queued.client_id))
         if not isinstance(read, Recipient):  # the client's region was changed after accept
@@ -261,24 +206,22 @@ class Sender:
 
     async def _past(self, queued: QueuedMessage, part: PartRecord) -> Past:
         """Return what *part* has been through, but for a call that a crash cut short just now."""
-        remembered = self._remembered.pop((queued.tid, part.number), None)
         calls = part.attempts - (part.phase is Phase.IN_FLIGHT)
-        if remembered is not None and (remembered.run, remembered.marks) == (queued.run, calls):
-            return remembered.past
+        remembered = self._memory.take_past(queued.tid, part.number, queued.run, calls)
+        if remembered is not None:
+            return remembered
         if calls <= 0 and queued.run == 1:
             return Past()
         return past_of(await self._store.past(queued.tid, part.number), part, queued.run, calls)
 
     def _remember(self, run: _Run, number: int) -> None:
-        key = run.queued.tid, number
-        self._remembered.pop(key, None)
-        if len(self._remembered) >= REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[key] = _Remembered(run.queued.run, run.parts[number].attempts, replace(run.past(number)))
+        marks = run.parts[number].attempts
+        self._memory.keep_past(run.queued.tid, number, run.queued.run, marks, run.past(number))
 
     async def _expire(self, queued: QueuedMessage) -> Progress:
         now = self._clock.now()
-        error = ErrorRecord("expired", f"it was not sent before {queued.expires_at.isoformat(timespec='seconds')}")
+        expired = f"it expired at {queued.expires_at.isoformat(timespec='seconds')}, before it could be sent"
+        error = ErrorRecord("expired", expired)
         if not queued.parts:
             await self._store.finish(queued.tid, queued.run, Status.UNSENT, error, now)
             return Finished()
@@ -287,7 +230,7 @@ class Sender:
         number = open_part.number if open_part else next(each for each in count(1) if each not in answered)
         in_flight = open_part is not None and open_part.phase is Phase.IN_FLIGHT
         if in_flight or (open_part is not None and (await self._past(queued, open_part)).unknown):
-            error = ErrorRecord("outcome_unknown", f"no readable answer came, and {error.detail}")
+            error = ErrorRecord("outcome_unknown", f"no readable answer came, and {expired} again")
         verdict = PartFailed(Status.FAILED, error)
         outcome = "unknown" if error.code == "outcome_unknown" else "expired"  # a later run has to know
         result = Result(queued.tid, queued.run, number, now, no_call(number, now, outcome, error), verdict)
@@ -306,6 +249,8 @@ class Sender:
                 if held_back is not None:
                     return held_back
             progress, marked = await self._call(run, number)
+            if run.gate.gone:
+                return Finished()
             if progress is not None:
                 return progress
             if marked:
@@ -366,19 +311,47 @@ class Sender:
                 until = crash.at + timedelta(seconds=account.unknown_wait_seconds)
                 left = min((until - now).total_seconds(), account.unknown_wait_seconds)
                 wait = f"{run.queued.tid}/{number}/{part.attempts if part else 0}"
-                if left > 0 and wait not in self._waited:  # a receipt may still tell
+                if left > 0 and not self._memory.waited(wait):  # a receipt may still tell
                     reason = ErrorRecord("no_answer", f"{_CRASHED}; a receipt may tell what became of it")
                     await self._store.wait(run.queued.tid, run.queued.run, until, reason, since=crash.at)
-                    self._note_waited(wait)
-                    self._note_waited(run.queued.tid)
+                    self._memory.note_wait(wait)
+                    self._memory.note_wait(run.queued.tid)
                     return Waiting(left, begun=True)
-            forbidden = _forbidden(account, past.copies(call))
-            if forbidden:
+            refused = forbidden(account, past.copies(call))
+            if refused:
                 why = _CRASHED if crash is not None else "no readable answer came"
-                return await self._hold(run, number, f"{why}; {forbidden}")
+                return await self._hold(run, number, f"{why}; {refused}")
+            unproven = await self._proof(run, number, crash)
+            if unproven is not None:
+                return unproven
         if crash is not None:
             await self._record(run, number, crash, PartWaiting(now, ErrorRecord(crash.code, crash.reason)))
         return None
+
+    async def _proof(self, run: _Run, number: int, crash: AttemptRecord | None) -> Progress | None:
+        """Wait until the platform has shown that it answers, since the part came into doubt. None: it has.
+
+        A copy that is sent into an outage tells nothing, and there are few of them.
+        """
+        queued, past, now = run.queued, run.past(number), self._clock.now()
+        if past.doubt is None:
+            cause = _CRASHED if crash is not None else "no readable answer came"
+            past.doubt = Doubt(self._memory.doubts_from, ErrorRecord("no_answer", cause))
+        doubt = past.doubt
+        seconds = run.gate.unproven(doubt.since)
+        if seconds is None:
+            return None
+        until = now + timedelta(seconds=seconds) if seconds < math.inf else None
+        reason = doubt.waits(until)
+        if crash is not None:
+            recorded = await self._record(run, number, crash, PartWaiting(until or now, reason))
+            if recorded.settled or not recorded.queued:
+                return _waits(recorded, 0.0)
+        else:
+            self._remember(run, number)
+            await self._store.wait(queued.tid, queued.run, until, reason, since=now)
+        rest = min(seconds + _LATE_SECONDS, RECHECK_SECONDS, (queued.expires_at - now).total_seconds())
+        return Waiting(max(0.0, rest), begun=True, proof=doubt.since)
 
     async def _hold(self, run: _Run, number: int, detail: str) -> Progress:
         error = ErrorRecord("outcome_unknown", detail)
@@ -413,9 +386,10 @@ class Sender:
         lapsed = call.repeatable and past.lapsed(began)
         call = replace(call, after_unknown=past.doubtful() or lapsed, repeatable=call.repeatable and not lapsed)
         stale = call.repeatable and past.forgotten(began)
-        made = Made(number, began, call, self._clock.monotonic(), probe=run.gate.made(), stale=stale)
+        made = Made(number, began, call, self._clock.monotonic(), probe=run.gate.made(number), stale=stale)
         account = run.entry.account
         exchange = await self._egress.send(call, account.settings.secrets(), account.client_id, run.parcel)
+        run.gate.ended(alive=shows_life(exchange.answer))
         await run.unpack()
         known = run.parts.get(number)
         run.parts[number] = PartRecord(
@@ -426,6 +400,7 @@ class Sender:
             async with self._turns.turn(run.queued.client_id, run.queued.priority):
                 return await self._answered(run, made, exchange)
         except StoreError:
+            self._memory.forgot()
             raise
         except Exception as fault:
             if run.recorded:
@@ -482,7 +457,8 @@ class Sender:
     ) -> tuple[Progress | None, bool]:
         following = number + 1 if number < len(run.rendering.calls) else None
         next_mark = None
-        if following is not None and following not in run.parts and not self._draining and run.queued.run == 1:
+        goes_on = not (self._draining or run.gate.gone)
+        if following is not None and following not in run.parts and goes_on and run.queued.run == 1:
             upcoming = run.rendering.calls[following - 1]
             free = upcoming.upload is None and run.gate.wait(upcoming) <= 0
             next_mark = self._mark(run, following) if free else None
@@ -516,7 +492,7 @@ class Sender:
         allowed = outcome.attempts or run.entry.account.retrying.attempts
         spent = attempt.counted and allowed > 0 and past.faults >= allowed
         if spent or until >= run.queued.expires_at:
-            error = _exhausted(reason, part.attempts, unsure=past.unknown > 0)
+            error = exhausted(reason, part.attempts, unsure=past.unknown > 0)
             if spent and reason.code in _REFUSALS and not past.unknown:
                 error = reason
             return await self._failed(run, number, attempt, Status.FAILED, error)
@@ -555,10 +531,11 @@ class Sender:
         """
         account, past = run.entry.account, run.past(number)
         past.count(attempt)
+        past.doubt = Doubt(next(self._memory.order), error)
         receipts = bool(run.entry.channel.CAPABILITIES.receipts)
-        forbidden = _forbidden(account, past.copies(run.rendering.calls[number - 1]))
-        if not repeatable and not receipts and forbidden:
-            error = ErrorRecord("outcome_unknown", f"{error.detail}; {forbidden}", error.provider_code)
+        refused = forbidden(account, past.copies(run.rendering.calls[number - 1]))
+        if not repeatable and not receipts and refused:
+            error = ErrorRecord("outcome_unknown", f"{error.detail}; {refused}", error.provider_code)
             return await self._failed(run, number, attempt, Status.FAILED, error)
         backoff = self._backoff_of(account)
         if not repeatable:
@@ -568,7 +545,7 @@ class Sender:
             seconds = max(seconds, account.unknown_wait_seconds)
         until = self._clock.now() + timedelta(seconds=seconds)
         if until >= run.queued.expires_at:
-            error = _exhausted(error, run.parts[number].attempts, unsure=True)
+            error = exhausted(error, run.parts[number].attempts, unsure=True)
             return await self._failed(run, number, attempt, Status.FAILED, error)
         recorded = await self._record(run, number, attempt, PartWaiting(until, error))
         return _waits(recorded, seconds), False
@@ -615,18 +592,3 @@ def _waits(recorded: Recorded, seconds: float) -> Progress:
 def _after_end(recorded: Recorded) -> Progress:
     """Return how a message goes on that was to end: a receipt may have settled the part meanwhile."""
     return Waiting(0.0, begun=True) if recorded.queued else Finished()
-
-
-def _forbidden(account: Account, copies: int) -> str:
-    """Return why a part in doubt is not sent again, "" where it may be. *copies* may have left so far."""
-    if account.unknown_outcome is UnknownOutcome.HOLD:
-        return "the account's policy is to hold"
-    if copies >= COPIES:
-        return f"{copies} copies may have been sent, and no more are"
-    return ""
-
-
-def _exhausted(reason: ErrorRecord, attempts: int, *, unsure: bool) -> ErrorRecord:
-    """Return why no attempt is left. Where one of them may have left, proof that it did can still correct it."""
-    code = "outcome_unknown" if unsure else "attempts_exhausted"
-    return ErrorRecord(code, f"{attempts} attempts failed; the last: {reason.detail}", reason.provider_code)

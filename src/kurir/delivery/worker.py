@@ -4,6 +4,9 @@ What holds an account back stands in four places, each pure arithmetic: its rate
 window of calls in flight (:mod:`kurir.delivery.window`), the breaker (:mod:`kurir.delivery.breaker`), and the operator's
 pause. The worker asks them before each start and tells them of each outcome; the store hears of what has to outlive the
 process.
+
+Where the platform has to show first that it answers, the worker looks at it by a call that sends nothing
+(:mod:`kurir.delivery.life`): one at a time, and only while something waits for that.
 """
 
 import asyncio
@@ -18,14 +21,16 @@ import structlog
 from kurir.channels.base import AccountDown, Call, Outcome, Rejected, Retry, Scope, Sent, Unknown
 from kurir.clock import Clock
 from kurir.delivery.breaker import Breaker, State
+from kurir.delivery.gate import Finished, Progress, Waiting
 from kurir.delivery.lanes import Lane, Lanes
+from kurir.delivery.life import Life, shows_life
 from kurir.delivery.rate import Rates
 from kurir.delivery.reading import LOOK_SECONDS, QueueReader
-from kurir.delivery.sender import Finished, Progress, Sender, Waiting
+from kurir.delivery.sender import Sender
 from kurir.delivery.state import AccountState, Standing, Why
 from kurir.delivery.window import Window
 from kurir.directory import Directory, Entry
-from kurir.store.base import ErrorRecord, QueuedMessage, Store, StoreError
+from kurir.store.base import ErrorRecord, Phase, QueuedMessage, Store, StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +65,7 @@ class AccountWorker:
         self.rates = Rates(account.rates, widens=not channel.CAPABILITIES.tells_throttle_scope)
         self.window = Window(account.concurrency)
         self.breaker = Breaker(account.concurrency, rng)
+        self.life = Life(rng, sender.order)
         self._reader = QueueReader(account.id, self.lanes, store, directory, clock)
         self._paused = entry.paused
         self._parked_in_store = False
@@ -67,6 +73,10 @@ class AccountWorker:
         self._running: set[asyncio.Task[None]] = set()
         self._left_over: set[asyncio.Task[None]] = set()
         self._probe: asyncio.Task[None] | None = None
+        self._gates: dict[str, _Gate] = {}
+        self._told_of: set[str] = set()
+        self._in_doubt: set[str] = set()
+        self._looking: asyncio.Task[None] | None = None
         self._event = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -93,8 +103,14 @@ class AccountWorker:
         self._event.set()
 
     def settled(self, address: str) -> None:
-        """A receipt told what became of a message to *address*: its lane need not wait for that any more."""
+        """A receipt told what became of a message to *address*: its lane need not wait for that any more.
+
+        Neither for a moment nor for the end of the call.
+        """
         self.lanes.end_rest(address)
+        self._in_doubt.discard(address)
+        if address in self._gates:
+            self._told_of.add(address)
         self._event.set()
 
     def alive(self) -> bool:
@@ -121,6 +137,7 @@ class AccountWorker:
         self._paused = False
         self._directory.set_paused(self._account_id, paused=False)
         self.breaker.reset()
+        self.life.due_at = -math.inf
         self._tell_directory()
         await self._mirror()
         log.info("account_resumed", account=self._account_id, by="operator")
@@ -132,6 +149,9 @@ class AccountWorker:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+        if self._looking is not None:  # nothing is lost by it
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
         late = list(self._running)
@@ -150,6 +170,7 @@ class AccountWorker:
             self._event.clear()
             try:
                 await self._mirror()
+                await self._go_on_without_calls()
                 await self._reader.load(self._concurrency())
                 wait = self._start_heads()
                 trouble = 0.0
@@ -189,7 +210,12 @@ class AccountWorker:
         now = self._clock.monotonic()
         moments = [now + LOOK_SECONDS, self._reader.next_moment()]
         self.lanes.wake(now)
-        if self.breaker.state(now) is State.OPEN:
+        look_at = self._look_at(now)
+        if look_at <= now:
+            self._begin_look()
+        else:
+            moments.append(look_at)
+        if self.breaker.state(now) is State.OPEN and not self.breaker.blind:
             moments.append(self.breaker.probe_at)
         while self._may_start(now):
             free_at = self.rates.account_free_at(now)
@@ -213,8 +239,10 @@ class AccountWorker:
         if free_at > now:
             self.lanes.pause(lane, free_at)
             return
-        gate = _Gate(self, lane.key, now)
-        task = asyncio.create_task(self._send(lane, message, gate))
+        self._in_doubt.discard(lane.key)
+        gate = _Gate(self, lane, message, now)
+        task = gate.task = asyncio.create_task(self._send(lane, message, gate))
+        self._gates[lane.key] = gate
         self._running.add(task)
         if self.breaker.state(now) is not State.CLOSED:
             self._probe = task
@@ -247,12 +275,21 @@ class AccountWorker:
             progress = Waiting(FAULT_SECONDS, begun=True)
             reason = ErrorRecord("internal", f"a fault of the gateway ({type(error).__name__}); it is tried again")
             with contextlib.suppress(StoreError):
-                await self._store.wait(message.tid, message.run, None, reason)
+                if not gate.gone:
+                    await self._store.wait(message.tid, message.run, None, reason)
         finally:
             gate.close()
+        if gate.gone:
+            return  # the lane has gone on, and is not this task's any more
+        del self._gates[lane.key]
         now = self._clock.monotonic()
         if isinstance(progress, Finished):
             self.lanes.done(lane)
+        elif progress.proof is not None:
+            heard = self.life.last_sign > progress.proof  # in this moment
+            if not heard:
+                self._in_doubt.add(lane.key)
+            self.lanes.rest(lane, now if heard else now + progress.seconds, begun=True)
         elif progress.turn and not progress.begun:
             self.lanes.pause(lane, now + progress.seconds)
         else:
@@ -262,7 +299,107 @@ class AccountWorker:
         """Return how many seconds at least no part is begun, since the operator or the breaker stopped the account."""
         if self._paused:
             return LOOK_SECONDS
-        return max(0.0, self.breaker.probe_at - now) if self.breaker.state(now) is State.OPEN else 0.0
+        if self.breaker.state(now) is not State.OPEN:
+            return 0.0
+        return LOOK_SECONDS if self.breaker.blind else max(0.0, self.breaker.probe_at - now)
+
+    async def _go_on_without_calls(self) -> None:
+        """Let the lanes go on whose head hangs in a call for a part that a receipt settled.
+
+        The task of that call goes on beside them, to record what comes of it. So many may hang as calls may be in flight,
+        so that a platform which never answers does not hold ever more of them; beyond, a lane waits for its call.
+        """
+        while self._told_of:
+            address = next(iter(self._told_of))
+            gate = self._gates.get(address)
+            if gate is not None and gate.calling:
+                part = gate.calling
+                found = await self._store.at_seq(self._account_id, gate.message.seq)
+                if gate.calling == part:
+                    self._go_on(gate, found)
+            self._told_of.discard(address)
+
+    def _go_on(self, gate: "_Gate", found: QueuedMessage | None) -> None:
+        """Let the lane of *gate* go on without its call, if its message as it was *found* has no more to do with it."""
+        answered = {part.number for part in found.parts if part.phase is Phase.ANSWERED} if found is not None else set()
+        if found is not None and (found.run != gate.message.run or gate.calling not in answered):
+            return
+        gate.settled = True
+        entry = self._entry()
+        if entry is None or gate.task is None or len(self._left_over) >= entry.account.concurrency:
+            return
+        gate.gone = True
+        del self._gates[gate.lane.key]
+        self._left_over.add(gate.task)
+        if gate.task is self._probe:
+            self._probe = None
+        if found is None:
+            self.lanes.done(gate.lane)
+        else:  # its other parts are sent by another task, which reads the message anew
+            self.lanes.rest(gate.lane, self._clock.monotonic(), begun=True)
+
+    # --- whether the platform answers -----------------------------------------------------------------------------------
+
+    def unproven(self, since: int) -> float | None:
+        """Return None where the platform answered after *since*, else in how many seconds it is looked at.
+
+        Infinity while a look is under way.
+        """
+        now = self._clock.monotonic()
+        if self.life.last_sign > since:
+            return None
+        if self._looking is not None:
+            return math.inf
+        return max(0.0, self._look_moment(now) - now)
+
+    def heard(self) -> None:
+        """An answer of the platform came: what waited for one goes on, if that is not older."""
+        self.life.heard(self._clock.monotonic())
+        self._wake_doubtful()
+
+    def _wake_doubtful(self) -> None:
+        doubtful, self._in_doubt = self._in_doubt, set()
+        for address in doubtful:
+            self.lanes.end_rest(address)
+        if doubtful:
+            self._event.set()
+
+    def _look_moment(self, now: float) -> float:
+        """Return when a look may be made; not before the end of a wait that the platform asked for."""
+        moment = self.breaker.probe_at if self.breaker.blind else self.life.due_at
+        held = self.rates.held(now)
+        return moment if held is None else max(moment, held[1])
+
+    def _look_at(self, now: float) -> float:
+        """Return when a look is to be made, infinity where none is: nothing waits for it, or the account is paused."""
+        wanted = self.breaker.blind or bool(self._in_doubt)
+        if not wanted or self._looking is not None or self._paused or self._stopping or self._entry() is None:
+            return math.inf
+        return self._look_moment(now)
+
+    def _begin_look(self) -> None:
+        entry = self._entry()
+        if entry is not None:
+            self._looking = asyncio.create_task(self._look(entry))
+
+    async def _look(self, entry: Entry) -> None:
+        """Look whether the platform answers. It is no attempt of any message, and counts to no rate of messages."""
+        alive = False
+        try:
+            answer = await self._sender.look(entry)
+            alive = shows_life(answer)
+            outcome = entry.channel.classify(entry.channel.look(entry.account), answer)
+            if isinstance(outcome, Retry) and outcome.throttled and outcome.after:
+                self.rates.hold(self._clock.monotonic() + outcome.after, outcome.reason)
+        except Exception:  # a fault of ours: the next look may do better
+            log.exception("look_fault", account=self._account_id)
+        finally:
+            self._looking = None
+            self._event.set()
+        now = self._clock.monotonic()
+        self.life.looked(now, alive=alive)
+        self.breaker.looked(now, alive=alive)
+        self._wake_doubtful()
 
     # --- what the account learns -----------------------------------------------------------------------------------------
 
@@ -281,7 +418,7 @@ class AccountWorker:
                     log.error("account_parked", account=self._account_id, code=outcome.code, why=outcome.reason)
                 self._tell_directory()
             case Unknown():
-                self._failed(now, began, address, _error(outcome))
+                self._failed(now, began, address, _error(outcome), unreadable=True)
             case Retry():
                 self._refused(now, began, address, outcome, answered=answered)
         if outcome.learned.usage is not None:
@@ -304,9 +441,9 @@ class AccountWorker:
                 self.rates.hold(now + (outcome.after or outcome.base), outcome.reason)
             self._failed(now, began, address, _error(outcome))
 
-    def _failed(self, now: float, began: float, address: str, error: ErrorRecord) -> None:
+    def _failed(self, now: float, began: float, address: str, error: ErrorRecord, *, unreadable: bool = False) -> None:
         self.window.went_badly(now, began)
-        if self.breaker.failed(now, began, address, error):
+        if self.breaker.failed(now, began, address, error, unreadable=unreadable):
             self._opened()
             log.warning("account_out", account=self._account_id, code=error.code, why=error.detail)
 
@@ -390,12 +527,22 @@ class AccountWorker:
 
 
 class _Gate:
-    """What the worker decides and learns for one message to *address*, for which a slot of the account is taken."""
+    """What the worker decides and learns for the head of *lane*, for which a slot of the account is taken.
 
-    def __init__(self, worker: AccountWorker, address: str, now: float) -> None:
+    ``calling`` is the part whose call is under way, 0 for none; ``settled``: a receipt told what became of it; ``task``
+    sends the message; for ``gone`` see :class:`kurir.delivery.gate.Gate`.
+    """
+
+    def __init__(self, worker: AccountWorker, lane: Lane, message: QueuedMessage, now: float) -> None:
+        self.lane = lane
+        self.message = message
+        self.task: asyncio.Task[None] | None = None
+        self.calling = 0
+        self.settled = False
+        self.gone = False
         self._worker = worker
         self._rates = worker.rates
-        self._address = address
+        self._address = lane.key
         self._clock = worker._clock  # noqa: SLF001 - two halves of one class
         self._slot: float | None = now
         self._call: tuple[float, tuple[str, ...]] | None = None
@@ -429,13 +576,28 @@ class _Gate:
         """Return how many seconds the platform wants no such call, 0.0 when it may be made."""
         return self._rates.asked_to_wait(self._clock.monotonic(), self._address)
 
-    def made(self) -> bool:
-        """The call that was counted is made now; return whether the account is out, so that it is a probe."""
+    def unproven(self, since: int) -> float | None:
+        """Return None where the platform answered after *since*, else in how many seconds it is looked at."""
+        return self._worker.unproven(since)
+
+    def made(self, part: int) -> bool:
+        """The call of *part* that was counted is made now; return whether the account is out, so that it is a probe."""
+        self.calling = part
         self._slot = self._call = None
         return self._worker.breaker.state(self._clock.monotonic()) is not State.CLOSED
 
+    def ended(self, *, alive: bool) -> None:
+        """The call has ended; *alive*: by an answer that shows that the platform lives."""
+        self.calling = 0
+        if alive:
+            self._worker.heard()
+
     def told(self, outcome: Outcome, began: float, *, answered: bool) -> None:
-        """Learn what came of a call that *began* then."""
+        """Learn what came of a call that *began* then. That it failed is no trouble where a receipt told that it did not."""
+        settled, self.settled = self.settled, False
+        failed = isinstance(outcome, Unknown) or (isinstance(outcome, Retry) and not outcome.throttled)
+        if settled and failed:
+            return
         self._worker.told(outcome, began, self._address, answered=answered)
 
     def close(self) -> None:

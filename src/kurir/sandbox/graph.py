@@ -100,6 +100,16 @@ async def read_object(request: Request, errors: GraphErrors) -> JsonObject:
     return value
 
 
+def selected(request: Request, errors: GraphErrors, node: JsonObject) -> JsonObject:
+    """Return of *node* what the parameter ``fields`` names, and its id always; all of it without that parameter."""
+    fields = request.query_params.get("fields", "")
+    names = [name.strip() for name in fields.split(",") if name.strip()]
+    for name in names:
+        if name not in node:
+            raise errors.refusal(100, f"(#100) Tried accessing nonexisting field ({name})")
+    return {name: value for name, value in node.items() if not names or name in names or name == "id"}
+
+
 def only_keys(errors: GraphErrors, value: JsonObject, allowed: Iterable[str], where: str) -> None:
     """Refuse keys that the API does not have, which is what shows a mapping that guesses."""
     for key in value:

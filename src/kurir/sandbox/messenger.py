@@ -13,7 +13,7 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from kurir.sandbox.graph import GraphErrors, authenticate, member, only_keys, token_of
+from kurir.sandbox.graph import GraphErrors, authenticate, member, only_keys, selected, token_of
 from kurir.sandbox.media import MAX_UPLOAD
 from kurir.sandbox.messenger_messages import MEDIA, Reader
 from kurir.sandbox.phones import rfc3339
@@ -77,7 +77,8 @@ class Messenger:
         self._authenticate(request)
         node = request.path_params["node"]
         if self.owns(node):
-            return JSONResponse({"id": self._page.page_id, "name": self._sandbox.config.business})
+            page = {"id": self._page.page_id, "name": self._sandbox.config.business}
+            return JSONResponse(selected(request, self._errors, page))
         phone = self._sandbox.phones.get("messenger", node)
         return JSONResponse({"id": node, "first_name": phone.person if phone else "", "last_name": "Sandbox"})
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from kurir.sandbox.graph import GraphErrors, authenticate, fits, member, only_keys, read_object, token_of
+from kurir.sandbox.graph import GraphErrors, authenticate, fits, member, only_keys, read_object, selected, token_of
 from kurir.sandbox.media import mime_type_of
 from kurir.sandbox.phones import rfc3339
 from kurir.sandbox.receipts import Step
@@ -111,7 +111,8 @@ class WhatsApp:
                 "display_phone_number": shown,
                 "verified_name": self._sandbox.config.business,
             }
-            return JSONResponse(number | {"quality_rating": "GREEN", "platform_type": "CLOUD_API"})
+            number |= {"quality_rating": "GREEN", "platform_type": "CLOUD_API"}
+            return JSONResponse(selected(request, self._errors, number))
         media = self._sandbox.uploads.get(node)
         if media is None:
             raise self._errors.unknown_object(request.method, node)

@@ -57,7 +57,7 @@ def expire(db: apsw.Connection, now: datetime, limit: int) -> int:
 
 
 def _late(expires_at: int) -> str:
-    return f"it was not sent before {rows.moment(expires_at).isoformat(timespec='seconds')}"
+    return f"it expired at {rows.moment(expires_at).isoformat(timespec='seconds')}, before it could be sent"
 
 
 def _give_up(db: apsw.Connection, tid: str, expires_at: int, now: int) -> None:
@@ -71,7 +71,7 @@ def _give_up(db: apsw.Connection, tid: str, expires_at: int, now: int) -> None:
     error = ErrorRecord("expired", _late(expires_at))
     past = db.execute(_WAS_UNKNOWN, (message.seq, message.run, number)).fetchone()
     if part.phase is Phase.IN_FLIGHT or past is not None:
-        error = ErrorRecord(parts.OUTCOME_UNKNOWN, f"no readable answer came, and {error.detail}")
+        error = ErrorRecord(parts.OUTCOME_UNKNOWN, f"no readable answer came, and {error.detail} again")
     news = News(Status.FAILED, now, error)
     delivery.keep_lost_call(db, message, part)
     part.phase = Phase.FAILED

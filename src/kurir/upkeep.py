@@ -64,10 +64,11 @@ class Upkeep:
 
     async def once(self) -> int:
         """Delete everything that is too old now; return how many messages that were."""
-        before = self._clock.now() - self._retention
+        now = self._clock.now()
+        before = now - self._retention
         deleted = 0
         while True:
-            bite = await self._store.purge(before, BITE)
+            bite = await self._store.purge(before, BITE, now=now)
             deleted += bite.messages
             if not bite.more:
                 return deleted

@@ -5,7 +5,7 @@ test, not even its rule for statuses. Times are whole seconds. Only what the pro
 rows and no transactions: one call, one change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 HOUR, DAY = 3_600, 86_400
@@ -21,6 +21,38 @@ def moved(current: int, new: int, *, proof: bool) -> int:
         return new
     corrected = current < UNSENT and (new >= DELIVERED or (proof and current == FAILED and new == SENT))
     return new if corrected else current
+
+
+STATUS, RECEIVED = "message.status", "message.received"
+
+
+@dataclass(eq=False)
+class Event:
+    """An event of the feed: of a change of a message's status, or of something that came in (then *name* says what)."""
+
+    kind: str
+    name: str
+    at: int
+    kept: int
+    change: tuple[int, int, str | None] | None = None
+
+
+@dataclass(eq=False)
+class Callback:
+    """What is owed to an endpoint."""
+
+    hook: str
+    event: Event
+    state: str = "pending"
+    tries: int = 0
+
+
+@dataclass
+class Hook:
+    """An endpoint, and the kinds that it is owed."""
+
+    kinds: tuple[str, ...]
+    enabled: bool = True
 
 
 @dataclass
@@ -82,6 +114,7 @@ class Message:
     parts: dict[int, Part] = field(default_factory=dict)
     events: list[tuple[int, int, int, str | None]] = field(default_factory=list)
     attempts: list[tuple[int, int, str]] = field(default_factory=list)
+    tell: Callable[[Event], None] = lambda _: None
 
     def answered(self) -> set[int]:
         return {number for number, part in self.parts.items() if part.phase == ANSWERED}
@@ -103,6 +136,7 @@ class Message:
         if status != self.status:
             self.code = code if status < PENDING else None
             self.events.append((status, self.status, at, self.code))
+            self.tell(Event(STATUS, self.tid, at, now, (status, self.status, self.code)))
         if not queued:
             self.reason = None
         self.ended = None if queued or status == PENDING else now
@@ -170,6 +204,9 @@ class Model:
         self.seen: dict[tuple[str, str], int] = {}
         self.watermarks: dict[tuple[str, str, int], tuple[int, int]] = {}
         self.disabled: set[str] = set()
+        self.hooks: dict[str, Hook] = {}
+        self.feed: list[Event] = []
+        self.callbacks: list[Callback] = []
         self._seq = 0
 
     def place(self) -> int:
@@ -185,6 +222,7 @@ class Model:
             self.keys[new.key] = (new.tid, fingerprint, PENDING, None)
             self.messages[new.tid] = new
             new.seq = self.place()
+            new.tell = self.tell
             return "accepted", new.tid, PENDING
         tid, kept, status, _ = known
         if kept != fingerprint:
@@ -416,6 +454,47 @@ class Model:
             if reached:
                 message.refresh(told.at, None, now)
 
+    # --- the feed --------------------------------------------------------------------------------------------------------
+
+    def tell(self, event: Event) -> None:
+        """Put an event into the feed, and owe it to whom it concerns."""
+        self.feed.append(event)
+        self.callbacks += [
+            Callback(name, event) for name, hook in self.hooks.items() if hook.enabled and event.kind in hook.kinds
+        ]
+
+    def take_in(
+        self, receipts: Sequence[Told], arrivals: Sequence[tuple[str, str, str]], now: int
+    ) -> tuple[set[str], int, int, set[tuple[str, str]], bool]:
+        """*arrivals* are (account, event id, kind). Returns (new ones, receipts, waiting, settled, whether the feed grew)."""
+        before = len(self.feed)
+        counts = self.receive(receipts, now)
+        new = set()
+        for account, name, kind in arrivals:
+            if (account, name) not in self.seen:
+                self.seen[account, name] = now
+                new.add(name)
+                self.tell(Event(kind, name, now, now))
+        return new, *counts, len(self.feed) > before
+
+    def called(self, callback: Callback, state: str) -> None:
+        if callback.state == "pending" or state == "delivered":
+            callback.state = state
+            callback.tries += 1
+
+    def replay(self, hook: str, events: Sequence[Event], *, failed_only: bool) -> int:
+        """Owe *events* again. Returns how many."""
+        owed = 0
+        for event in events:
+            found = [each for each in self.callbacks if each.hook == hook and each.event is event]
+            if found and found[0].state != "pending" and (found[0].state == "failed" or not failed_only):
+                found[0].state, found[0].tries = "pending", 0
+                owed += 1
+            elif not found and not failed_only and event.kind in self.hooks[hook].kinds:
+                self.callbacks.append(Callback(hook, event))
+                owed += 1
+        return owed
+
     # --- upkeep ----------------------------------------------------------------------------------------------------------
 
     def expire(self, now: int) -> int:
@@ -463,6 +542,13 @@ class Model:
         self.keys = {key: kept for key, kept in self.keys.items() if kept[3] is None or kept[3] >= week}
         self.seen = {event: at for event, at in self.seen.items() if at >= week}
         self.early = [early for early in self.early if early.received >= before - DAY]
+        old = {message.tid for message in gone}
+        self.feed = [
+            event
+            for event in self.feed
+            if (event.name not in old if event.change is not None else event.kept >= before)
+        ]
+        self.callbacks = [callback for callback in self.callbacks if callback.event in self.feed]
         return len(gone)
 
 

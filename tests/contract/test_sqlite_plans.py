@@ -1,20 +1,51 @@
 """How SQLite finds what delivery asks for: by an index, in the order wanted, with 100,000 messages in the queue.
 
+And what the feed and the callbacks ask for, with a million events, half of them owed.
+
 The plans are asked of the statements as they run, traced from a real call of the store: so none that is added later goes
 unseen, and none is copied here. A plan does not depend on the machine, and a speed would.
 """
+
+import re
 
 import apsw
 import pytest
 import pytest_asyncio
 
 from kurir.domain.message import Priority
+from kurir.store import (
+    sqlite_callbacks,
+    sqlite_erasure,
+    sqlite_events,
+    sqlite_feed,
+    sqlite_inbound,
+    sqlite_people,
+    sqlite_upkeep,
+)
+from kurir.store.feed import Owed, Replay
 from kurir.store.sqlite import SqliteStore
-from support.records import ACCOUNT, DECLARED, T0, at, mark, new_message
+from support.records import (
+    ACCOUNT,
+    CLIENT,
+    DECLARED,
+    OTHER_CLIENT,
+    T0,
+    arrival,
+    at,
+    called,
+    endpoint,
+    heard,
+    mark,
+    new_message,
+    receipt,
+    send,
+    take_in,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 QUEUED = 100_000
+EVENTS = 1_000_000
 HOT = 500  # of them in one lane
 #: A message like the one with this tid, as often as is asked for: other tid and lane, every tenth high, every third bulk.
 _MULTIPLY = """
@@ -49,7 +80,10 @@ async def full(tmp_path_factory):
 
 
 def _explain(db: apsw.Connection, statement: str) -> list[str]:
-    values = (None,) * statement.count("?")  # what is bound changes no plan: the tables have no statistics
+    numbered = [int(number) for number in re.findall(r"\?(\d+)", statement)]
+    values = (None,) * max(
+        numbered, default=statement.count("?")
+    )  # what is bound changes no plan: there are no statistics
     return [detail for _, _, _, detail in db.execute("EXPLAIN QUERY PLAN " + statement, values)]
 
 
@@ -63,12 +97,14 @@ async def _plans(store, runner, call) -> dict[str, list[str]]:
     await runner.run(lambda db: db.trace_v2(apsw.SQLITE_TRACE_STMT, trace))
     await call
     await runner.run(lambda db: db.trace_v2(0))
-    wanted = [each for each in statements if each.lstrip().startswith(("SELECT", "UPDATE", "WITH", "INSERT"))]
+    wanted = [each for each in statements if each.lstrip().startswith(("SELECT", "UPDATE", "WITH", "INSERT", "DELETE"))]
     assert wanted, statements
     return {each: await runner.run(lambda db, each=each: _explain(db, each)) for each in wanted}
 
 
 def _bad(detail: str) -> bool:
+    if "VIRTUAL TABLE" in detail or detail.startswith("SCAN (subquery"):  # the words of a column; a window with a limit
+        return False
     return detail.startswith("SCAN") or "TEMP B-TREE" in detail or "AUTOMATIC" in detail
 
 
@@ -130,3 +166,106 @@ async def test_a_plan_that_walks_is_seen(full):
     statement = "SELECT tid FROM message WHERE recipient > '' ORDER BY address"
     details = await full._prompt.run(lambda db: _explain(db, statement))
     assert len([detail for detail in details if _bad(detail)]) == 2
+
+
+# --- the feed -----------------------------------------------------------------------------------------------------------
+
+#: The client's first event again and again, every tenth another client's; owed are the later half of the client's.
+_MORE_EVENTS = """
+WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < ?)
+INSERT INTO event (client_id, kind, account_id, channel, conversation, at, kept_at, data)
+SELECT iif(n % 10 = 0, ?, ?), 'message.received', 'acme-fb', 'messenger', 'c' || (n % 5000), n, n, x'7b7d' FROM number
+"""
+_OWE_HALF = """
+INSERT INTO callback (endpoint_id, position, state, tries, ended_at)
+SELECT ?, position, iif(position % 2, 'delivered', 'pending'), position % 2, iif(position % 2, 1, NULL)
+FROM event WHERE client_id = ? AND position > ?
+"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fed(tmp_path_factory):
+    """A store with a million events, and an endpoint that is owed a quarter of them; returns both."""
+    store = SqliteStore(tmp_path_factory.mktemp("plans") / "kurir.db", synchronous="OFF")
+    await store.open()
+    await store.declare(DECLARED, T0)
+    hook = (await store.put_endpoint(endpoint(), T0)).id
+
+    def fill(db: apsw.Connection) -> None:
+        db.execute(_MORE_EVENTS, (EVENTS, OTHER_CLIENT, CLIENT))
+        db.execute(_OWE_HALF, (hook, CLIENT, EVENTS // 2))
+
+    await store._writer.run(fill)
+    await send(store, "p-1")
+    yield store, hook
+    await store.close()
+
+
+async def test_the_feed(fed):
+    store, _ = fed
+    assert len(await store.events(CLIENT, after=EVENTS // 2, limit=50)) == 50
+    walks = await _walks(store, store._prompt, store.events(CLIENT, after=EVENTS - 50, limit=100))
+    assert "event_in_feed" in walks
+    assert "event_in_feed" in await _walks(store, store._prompt, store.last_position(CLIENT))
+    assert await _walks(store, store._prompt, store.event(CLIENT, EVENTS)) <= {"key"}
+
+
+async def test_what_is_owed(fed):
+    store, hook = fed
+    assert len(await store.owed(hook, after=EVENTS // 2, limit=50)) == 50
+    walks = await _walks(store, store._prompt, store.owed(hook, after=EVENTS - 50))
+    assert "callback_pending" in walks
+    assert "callback_pending" in await _walks(store, store._patient, store.endpoint(hook))
+    walks = await _walks(store, store._patient, store.callbacks(hook, state=Owed.PENDING, before=EVENTS))
+    assert "callback_pending" in walks
+    for state in (None, Owed.DELIVERED, Owed.FAILED):
+        await _walks(store, store._patient, store.callbacks(hook, state=state, before=EVENTS))
+
+
+async def test_what_came_of_tries_and_replays(fed):
+    store, hook = fed
+    [first, *_] = await store.owed(hook, limit=2)
+    await _walks(store, store._writer, store.called([called(first)]))
+    await _walks(store, store._patient, store.callback_attempts(hook, first.position))
+    await _walks(store, store._writer, store.replay(hook, Replay((first.position,)), at(1)))
+    await _walks(store, store._writer, store.replay(hook, Replay(failed_only=True), at(1)))
+    assert "event_in_feed" in await _walks(store, store._writer, store.replay(hook, Replay(since=at(0)), at(1)))
+
+
+async def test_taking_in_and_purging(fed):
+    store, _ = fed
+    told = arrival(heard=heard(phone="628111", aliases=("x",)), reply_token="t", platform_id="m", address="777")
+    taken = take_in(store, told, receipts=[receipt(2, "p-1")], poll_offset=(ACCOUNT, 1))
+    await _walks(store, store._writer, taken)
+    assert "event_by_age" in await _walks(store, store._writer, store.purge(at(-1), 100))
+
+
+#: What may walk: what asks for all endpoints, what another clause is added to, and the sweep.
+_MAY_SCAN = {"_ALL", "_ENDPOINT", "_LIST", "_SELECT_TEMPLATE", "_STATUSES"}
+
+
+async def test_no_statement_of_what_comes_in_or_goes_to_clients_walks(fed):
+    store, _ = fed
+    modules = (
+        sqlite_callbacks,
+        sqlite_erasure,
+        sqlite_events,
+        sqlite_feed,
+        sqlite_inbound,
+        sqlite_people,
+        sqlite_upkeep,
+    )
+    found = [(f"{module.__name__}.{name}", each) for module in modules for name, each in vars(module).items()]
+    statements = [(name, one) for name, each in found for one in (each if isinstance(each, tuple) else (each,))]
+    statements = [
+        (name, one)
+        for name, one in statements
+        if isinstance(one, str) and one.lstrip().startswith(("SELECT", "INSERT", "UPDATE", "DELETE"))
+    ]
+    assert len(statements) > 80
+    for name, statement in statements:
+        if name.rpartition(".")[2] in _MAY_SCAN:
+            continue
+        details = await store._prompt.run(lambda db, one=statement: _explain(db, one))
+        walked = [each for each in details if each.startswith("SCAN") and _bad(each) and each != "SCAN CONSTANT ROW"]
+        assert not walked, (name, statement, details)

@@ -1,5 +1,7 @@
 """Scorecard row 13: whatever is done in whatever order, every store stands where the model does after every step.
 
+Messages, the feed of events, and what is owed for them to two endpoints: one that takes all, one of the compat dialect.
+
 Hypothesis draws the steps: what makes sense, what comes twice, too late, of an older run, from a stranger, and after a crash.
 ``KURIR_TIER=N`` runs the figures of the row, every commit a fifth of them.
 """
@@ -20,9 +22,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from contract.conftest import STORES, Make
-from contract.model import FLIGHT, Marking, Message, Model, Told, Verdict
+from contract.model import FLIGHT, RECEIVED, Callback, Event, Hook, Marking, Message, Model, Told, Verdict
 from kurir.domain.message import Priority
 from kurir.domain.status import Status
+from kurir.store import GatewayStore
 from kurir.store.base import (
     Accepted,
     ErrorRecord,
@@ -34,8 +37,9 @@ from kurir.store.base import (
     ReceiptRecord,
     Received,
     Recorded,
-    Store,
 )
+from kurir.store.feed import COMPAT_KINDS, KINDS, CallbackAttempt, Called, EventRecord, Owed, Replay
+from kurir.store.inbound import TakenIn, Webhook
 from support.records import (
     ACCOUNT,
     CLIENT,
@@ -43,9 +47,12 @@ from support.records import (
     OTHER_CLIENT,
     SECOND_ACCOUNT,
     T0,
+    arrival,
     at,
     attempt,
+    endpoint,
     mark,
+    new_event,
     new_message,
     result,
 )
@@ -153,6 +160,17 @@ def _meant_place(message: Message) -> tuple[object, ...]:
     return (message.tid, message.run, message.facts, len(message.parts), due, since, until)
 
 
+def _told(event: EventRecord) -> tuple[object, ...]:
+    """What of a stored event is compared."""
+    change = event.change
+    code = change and change.error and change.error.code
+    return event.kind, _seconds(event.at), change and (int(change.status), int(change.previous), code)
+
+
+def _meant_event(event: Event) -> tuple[object, ...]:
+    return event.kind, event.at, event.change
+
+
 class Machine(RuleBasedStateMachine):
     """A store and the model, both told the same."""
 
@@ -176,10 +194,16 @@ class Machine(RuleBasedStateMachine):
         shutil.copytree(self.template, self.folder)
         self.store = self.loop.run_until_complete(self._opened())
         self.done["runs"] += 1
+        self.urls = {}
+        for dialect, kinds in (("standard", KINDS), ("compat", COMPAT_KINDS)):
+            hook = endpoint(f"https://{dialect}.example/", dialect=dialect)
+            put = self.loop.run_until_complete(self.store.put_endpoint(hook, T0))
+            self.urls[put.id] = hook
+            self.model.hooks[put.id] = Hook(kinds)
         for number in range(first):
             self.accept(ACCOUNT, "ab"[number % 2], Priority.NORMAL, 0, 86_400)
 
-    async def _opened(self) -> Store:
+    async def _opened(self) -> GatewayStore:
         store = await self.make(self.folder, durable=False)
         await store.open()
         return store
@@ -211,8 +235,35 @@ class Machine(RuleBasedStateMachine):
             assert [_place(each) for each in await self.store.queued(account)] == [_meant_place(each) for each in queue]
             begun = [each.tid for each in queue if each.total > 0]
             assert [each.tid for each in await self.store.begun(account)] == begun
+        await self._compare_feed()
         assert await self.store.broken_invariants() == []
         self.done["messages"] += len(self.tids)
+
+    async def _compare_feed(self) -> None:
+        """One event for each that the model has; of a message and of what came in, in the model's order."""
+        events = await self.store.events(CLIENT, limit=1_000)
+        assert [each.position for each in events] == sorted({each.position for each in events})
+        names = {each.position: each.data.decode() or each.change.tid for each in events}
+        told = {name: [_told(each) for each in events if names[each.position] == name] for name in names.values()}
+        feed = self.model.feed
+        meant = {
+            name: [_meant_event(each) for each in feed if each.name == name] for name in (one.name for one in feed)
+        }
+        assert told == meant
+        came = [names[each.position] for each in events if each.change is None]
+        assert came == [each.name for each in feed if each.change is None]
+        places = {name: [each for each in names if names[each] == name] for name in names.values()}
+        self.place = {
+            each: places[each.name][[one for one in feed if one.name == each.name].index(each)] for each in feed
+        }
+        for hook in self.urls:
+            found = {each.position: each for each in await self.store.callbacks(hook, limit=1_000)}
+            assert {position: (each.state.value, each.tries) for position, each in found.items()} == {
+                self.place[each.event]: (each.state, each.tries) for each in self.model.callbacks if each.hook == hook
+            }
+            pending = sorted(position for position, each in found.items() if each.state is Owed.PENDING)
+            assert [each.position for each in await self.store.owed(hook, limit=1_000)] == pending
+            self.done["callbacks"] += len(found)
 
     def _tid(self, pick: int) -> str:
         return self.tids[pick % len(self.tids)]
@@ -300,13 +351,16 @@ class Machine(RuleBasedStateMachine):
         wanted = mark(new_message(tid=message.tid), meant.part, total, run=run, at=at(self.now), address=address)
         return meant, replace(wanted, facts=facts)
 
+    async def _marked(self, wanted) -> bool:
+        return bool(await self.store.mark(wanted))
+
     @precondition(lambda self: self.tids)
     @rule(pick=picks, part=numbers, off=runs)
     def mark(self, pick, part, off) -> None:
         message = self._message(pick)
         if message is not None:
             meant, wanted = self._marking(message, part, message.run + off)
-            self._both(self.store.mark(wanted), self.model.mark(message.tid, meant, self.now))
+            self._both(self._marked(wanted), self.model.mark(message.tid, meant, self.now))
 
     @precondition(lambda self: any(message.queued for message in self.model.messages.values()))
     @rule(
@@ -322,7 +376,7 @@ class Machine(RuleBasedStateMachine):
             part = min(set(range(1, 2 + self.tids.index(message.tid) % 3)) - message.answered())
             if part not in message.parts or message.parts[part].phase != FLIGHT:
                 meant, wanted = self._marking(message, part, message.run)
-                self._both(self.store.mark(wanted), self.model.mark(message.tid, meant, self.now))
+                self._both(self._marked(wanted), self.model.mark(message.tid, meant, self.now))
             if not lasts:
                 self._record(message, part, message.run, what, unknown=unknown, goes_on=goes_on)
 
@@ -392,7 +446,7 @@ class Machine(RuleBasedStateMachine):
         self._both(self.store.retry(client, tid, at(self.now)), meant)
 
     @precondition(lambda self: self.tids)
-    @rule(kind=st.integers(0, 11), pick=picks, off=runs, one=st.booleans(), two=st.booleans())
+    @rule(kind=st.integers(0, 13), pick=picks, off=runs, one=st.booleans(), two=st.booleans())
     def disturb(self, kind, pick, off, one, two) -> None:
         """Do one of what happens more seldom, or ought to change nothing: hypothesis draws every rule equally often."""
         backs = [0, 1, 60, 3_600, 90_000, 700_000]
@@ -409,6 +463,8 @@ class Machine(RuleBasedStateMachine):
             lambda: self.purge(backs[2 + pick % 4]),
             lambda: self.open_again(crashes=True),
             lambda: self.open_again(crashes=False),
+            lambda: self.enable(pick, enabled=one or two),
+            lambda: self.enable(pick, enabled=one),
         ]
         steps[kind]()
 
@@ -478,7 +534,18 @@ class Machine(RuleBasedStateMachine):
 
     def _receive(self, told: list[Told]) -> None:
         new, waiting, settled = self.model.receive(told, self.now)
-        wire = [
+        wire = self._wire(told)
+
+        async def call():
+            answer = await self.store.receive(wire, at(self.now))
+            assert len(set(answer.settled)) == len(answer.settled)
+            return Received(answer.new, answer.waiting), set(answer.settled)
+
+        self._both(call(), (Received(new, waiting), settled))
+
+    @staticmethod
+    def _wire(told: list[Told]) -> list[ReceiptRecord]:
+        return [
             ReceiptRecord(
                 account_id=each.account,
                 event_id=each.event,
@@ -493,12 +560,89 @@ class Machine(RuleBasedStateMachine):
             for each in told
         ]
 
-        async def call():
-            answer = await self.store.receive(wire, at(self.now))
-            assert len(set(answer.settled)) == len(answer.settled)
-            return Received(answer.new, answer.waiting), set(answer.settled)
+    # --- the feed and its callbacks --------------------------------------------------------------------------------------
 
-        self._both(call(), (Received(new, waiting), settled))
+    @rule(
+        drawn=st.lists(
+            st.tuples(
+                st.sampled_from(ACCOUNTS), st.integers(0, 2), st.sampled_from([RECEIVED, RECEIVED, "contact.blocked"])
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+        told=st.lists(receipts, max_size=2),
+    )
+    def take_in(self, drawn, told) -> None:
+        """What came in, some of it again, with receipts in the same webhook."""
+        news = [self._told(*each, own=own) for *each, own in told] if self.tids else []
+        self.news += news
+        came = []
+        for account, back, kind in drawn:
+            self.events += back == 0
+            came.append((account, f"{account} came {max(0, self.events - back)}", kind))
+        new, receipts, waiting, settled, grown = self.model.take_in(news, came, self.now)
+        wire = tuple(
+            arrival(
+                account_id=account,
+                event_id=name,
+                at=at(self.now),
+                event=new_event(kind, data=name.encode(), at=at(self.now)),
+            )
+            for account, name, kind in came
+        )
+
+        async def call():
+            answer = await self.store.take_in(Webhook(at(self.now), self._wire(news), wire))
+            assert len(set(answer.settled)) == len(answer.settled)
+            return replace(answer, settled=()), set(answer.settled)
+
+        self._both(call(), (TakenIn(frozenset(new), receipts, waiting, (CLIENT,) * grown), settled))
+
+    def _called(self, callbacks: list[Callback], states: list[Owed]) -> None:
+        """Tell both what came of tries of *callbacks*."""
+        results = []
+        for callback, state in zip(callbacks, states, strict=False):
+            tried = CallbackAttempt(callback.hook, self.place[callback.event], at(self.now), 1, 200)
+            results.append(Called(tried, state, at(self.now + 5) if state is Owed.PENDING else None))
+            self.model.called(callback, state.value)
+        self._both(self.store.called(results), None)
+
+    @precondition(lambda self: self.model.callbacks)
+    @rule(
+        picked=st.lists(picks, min_size=1, max_size=3), states=st.lists(st.sampled_from(Owed), min_size=3, max_size=3)
+    )
+    def call_back(self, picked, states) -> None:
+        """As a deliverer does with what is pending; or with whatever there is, as one does that came too late."""
+        pending = [each for each in self.model.callbacks if each.state == "pending"]
+        among = pending if pending and picked[0] % 4 else self.model.callbacks
+        self._called([among[pick % len(among)] for pick in picked], states)
+
+    @precondition(lambda self: self.model.feed)
+    @rule(pick=picks, which=st.sampled_from(["one", "since", "all"]), failed_only=st.booleans())
+    def replay(self, pick, which, failed_only) -> None:
+        hook = list(self.urls)[pick % 2]
+        event = self.model.feed[pick % len(self.model.feed)]
+        wanted = {
+            "one": ([event], Replay((self.place[event],), failed_only=failed_only)),
+            "since": (
+                [each for each in self.model.feed if each.at >= event.at],
+                Replay(since=at(event.at), failed_only=failed_only),
+            ),
+            "all": (self.model.feed, Replay(failed_only=failed_only)),
+        }
+        events, asked = wanted[which]
+        meant = self.model.replay(hook, events, failed_only=failed_only)
+        self.done["replayed"] += meant
+        self._both(self.store.replay(hook, asked, at(self.now)), meant)
+
+    def enable(self, pick, *, enabled: bool) -> None:
+        hook = list(self.urls)[pick % 2]
+        self.model.hooks[hook].enabled = enabled
+
+        async def put() -> None:
+            await self.store.put_endpoint(replace(self.urls[hook], enabled=enabled), at(self.now))
+
+        self._both(put(), None)
 
     # --- upkeep, time, crashes ---------------------------------------------------------------------------------------------
 
@@ -555,7 +699,7 @@ async def _declared(make: Make, folder: Path) -> None:
 @pytest.mark.scorecard(13)
 @pytest.mark.parametrize("name", sorted(STORES))
 def test_scorecard_13_the_store_is_where_the_model_is_after_every_step(name, tmp_path):
-    """Scorecard row 13: status, place in the queue, run, parts, attempts and events of every message."""
+    """Scorecard row 13: status, place in the queue, run, parts, attempts and events of every message; feed and callbacks."""
     (tmp_path / "template").mkdir()
     asyncio.run(_declared(STORES[name], tmp_path / "template"))
     machine = type(name, (Machine,), {"make": staticmethod(STORES[name]), "template": tmp_path / "template"})
@@ -572,5 +716,6 @@ def test_scorecard_13_the_store_is_where_the_model_is_after_every_step(name, tmp
     )
     print(
         f"scorecard 13: {name}: {done['runs']} runs of {STEPS} steps, {done['steps']} of them looked at in the store, "
-        f"{done['messages']} messages compared, {done['retried']} retried, {done['restarts']} restarts, none differs"
+        f"{done['messages']} messages and {done['callbacks']} callbacks compared, {done['retried']} retried, "
+        f"{done['replayed']} replayed, {done['restarts']} restarts, none differs"
     )

@@ -7,11 +7,13 @@ from itertools import count
 from kurir.clock import uuid7
 from kurir.domain.message import Priority
 from kurir.domain.status import Status
+from kurir.store import GatewayStore
 from kurir.store.base import (
     AccountRecord,
     AttemptRecord,
     ClientRecord,
     Declared,
+    EndpointRecord,
     ErrorRecord,
     Mark,
     NewMessage,
@@ -24,6 +26,8 @@ from kurir.store.base import (
     Store,
     Verdict,
 )
+from kurir.store.feed import CallbackAttempt, CallbackRecord, Called, Owed
+from kurir.store.inbound import Arrival, Heard, NewEvent, TakenIn, Webhook
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -138,3 +142,36 @@ async def fail(store: Store, verdict: PartFailed | None = None, **fields) -> New
     assert await store.mark(mark(message))
     await store.record(result(message, verdict or failed()))
     return message
+
+
+# --- both directions ------------------------------------------------------------------------------------------------------
+
+
+def endpoint(url: str = "https://crm.example.com/hook", **fields) -> EndpointRecord:
+    """An endpoint of the client that wants everything."""
+    return replace(EndpointRecord(CLIENT, url, "standard", ("*",), b"sealed"), **fields)
+
+
+def new_event(kind: str = "message.received", **fields) -> NewEvent:
+    return replace(NewEvent(kind, "777", at(10), b'{"message": {"text": "hi"}}'), **fields)
+
+
+def heard(address: str = "777", **fields) -> Heard:
+    return replace(Heard(ACCOUNT, CLIENT, "messenger", address, at(10), heard=True), **fields)
+
+
+def arrival(**fields) -> Arrival:
+    """Something that came in, with an id of its own and an event."""
+    base = Arrival(ACCOUNT, CLIENT, f"arrival-{next(_numbers)}", at(10), new_event())
+    return replace(base, **fields)
+
+
+async def take_in(store: GatewayStore, *arrivals: Arrival, **fields) -> TakenIn:
+    return await store.take_in(Webhook(at(11), arrivals=arrivals, **fields))
+
+
+def called(owed: CallbackRecord, state: Owed = Owed.DELIVERED, seconds: float = 20, **fields) -> Called:
+    """What came of a try of *owed*; with PENDING it is tried again 5 seconds later."""
+    status = {Owed.DELIVERED: 200, Owed.FAILED: 404, Owed.PENDING: 503}[state]
+    tried = CallbackAttempt(owed.endpoint_id, owed.position, at(seconds), 7, status, '{"a": "b"}', b"answer")
+    return Called(replace(tried, **fields), state, at(seconds + 5) if state is Owed.PENDING else None)

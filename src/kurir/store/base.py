@@ -10,7 +10,7 @@ they are first marked in flight. Status changes are events, numbered in commit o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Protocol
 
 from kurir.domain.message import Priority
@@ -195,7 +195,8 @@ class Mark:
     """A part about to be called. The first mark of a run carries what the rendering found.
 
     ``total`` is the number of parts; ``address`` the resolved address; ``facts`` the frozen facts as JSON; ``tokens``
-    pairs of (token, key).
+    pairs of (token, key). ``reply_token`` is the one that the call uses up, "" for none; ``choices`` are pairs of (title,
+    key) of buttons that vanish from the phone: they are the conversation's last ones from ``at`` on.
     """
 
     tid: str
@@ -208,6 +209,24 @@ class Mark:
     facts: bytes | None = None
     losses: tuple[Loss, ...] = ()
     tokens: tuple[tuple[str, str], ...] = ()
+    reply_token: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+class Marked(Enum):
+    """What came of a mark. Only MARKED is true, and only it changed anything.
+
+    MOVED: the message stands elsewhere by now, and is to be read anew. TOKEN_USED: another message used the reply token
+    up, or it is not known any more; the message is to be rendered again without it.
+    """
+
+    MARKED = "marked"
+    MOVED = "moved"
+    TOKEN_USED = "token_used"  # noqa: S105 -- an answer
+
+    def __bool__(self) -> bool:
+        """Return whether the call may start."""
+        return self is Marked.MARKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +290,11 @@ Verdict = PartAnswered | PartFailed | PartWaiting
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a marked part, with the exchange that told, and the mark of the next part (same commit)."""
+    """What became of a marked part, with the exchange that told, and the mark of the next part (same commit).
+
+    What the answer taught of the person: ``learned_blocked``, None where it did not; ``moved_to``, the address that
+    replaces theirs; ``alias``, the platform's own spelling of it, by which the contact is known from then on.
+    """
 
     tid: str
     run: int
@@ -280,6 +303,9 @@ class Result:
     attempt: AttemptRecord
     verdict: Verdict
     next_mark: Mark | None = None
+    learned_blocked: bool | None = None
+    moved_to: str = ""
+    alias: str = ""
 
 
 class Turn(StrEnum):
@@ -304,13 +330,16 @@ class Ahead:
 class Recorded:
     """What is true after :meth:`Store.record`. ``marked``: the next part's mark was written too.
 
-    ``settled``: a wait or a failure changed nothing, since the platform was known to have the part.
+    ``settled``: a wait or a failure changed nothing, since the platform was known to have the part. ``token_used``: the
+    next part was not marked because of its reply token. ``taught``: the client's feed has news of the person.
     """
 
     status: Status
     queued: bool
     marked: bool
     settled: bool = False
+    token_used: bool = False
+    taught: bool = False
 
 
 # --- receipts ---------------------------------------------------------------------------------------------------------------
@@ -348,7 +377,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class ContactRecord:
-    """A person as one account knows them."""
+    """A person as one account knows them. ``blocked_at`` is when the newest news of that happened, either way."""
 
     client_id: str
     account_id: str
@@ -359,6 +388,8 @@ class ContactRecord:
     last_inbound_at: datetime | None = None
     linked_at: datetime | None = None
     blocked: bool = False
+    username: str = ""
+    blocked_at: datetime | None = None
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------------
@@ -420,7 +451,7 @@ class MessageFilter:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRecord:
-    """A message of ours that a reply names: its platform id, the chat it is in, LINE's quote token or ""."""
+    """A message that a reply names: its platform id, the chat it is in, LINE's quote token or ""."""
 
     platform_id: str
     address: str
@@ -560,12 +591,14 @@ class Store(Protocol):
         """Return the attempts of a part over all runs in their order, without requests, headers and bodies."""
         ...
 
-    async def mark(self, mark: Mark) -> bool:
-        """Mark a part in flight. On True the mark is durable and the call may start.
+    async def mark(self, mark: Mark) -> Marked:
+        """Mark a part in flight. On MARKED the mark is durable and the call may start; of the other two, nothing changed.
 
-        False: the message is no longer queued, its run is another (cancelled, retried, ended), or a receipt told that
-        the platform has the part; nothing changed. The first mark stores total, address, facts, losses and tokens too; a
-        later one that carries facts replaces facts and losses (a rendering with a new address).
+        MOVED: the message is no longer queued, its run is another (cancelled, retried, ended), or a receipt told that
+        the platform has the part. TOKEN_USED: the reply token was used by another message, or is not known; the same
+        message may use it again, since a call whose outcome is unknown is repeated with the same one. The first mark
+        stores total, address, facts, losses and tokens too; a later one that carries facts replaces facts and losses (a
+        rendering with a new address).
         """
         ...
 
@@ -575,6 +608,9 @@ class Store(Protocol):
         Adds the attempt; sets the part; stores its platform ids; applies receipts and watermarks that came earlier;
         recomputes the message's status and adds an event when it changed. The message leaves the queue when every part
         is answered or one failed. A result of an older run is kept as an attempt and changes nothing else.
+
+        What the answer taught of the person is kept too; where it changes whether they blocked us, that is an event of
+        the client's feed (``contact.blocked``, ``contact.unblocked``).
 
         A part that a receipt told of (by its reference) before this call has left for certain: of its result only an
         answer is still applied, and a wait or a failure is kept as an attempt. A part that was never marked may fail when
@@ -607,7 +643,8 @@ class Store(Protocol):
 
         Parts that the platform took and that did not fail are kept, with the facts of their rendering; every other part
         begins anew. Where none is kept, facts and losses of the rendering are forgotten. It expires as long after *at* as
-        it did after it was due. NOT_FOUND as for cancel; NOT_FAILED: its status is not below 0.
+        it did after it was due. NOT_FOUND as for cancel; NOT_FAILED: its status is not below 0;
+        ENDED: its person was erased, and with them what it said.
         """
         ...
 
@@ -629,12 +666,19 @@ class Store(Protocol):
     async def put_contact(self, contact: ContactRecord, at: datetime) -> ContactRecord:
         """Link or rename a contact; what is given empty stays as it is, and so does ``blocked`` of a known contact.
 
-        A phone already linked in the account moves: the newest wins. Returns it as stored.
+        A phone already linked in the account moves: the newest wins. Returns it as stored. An alias names its contact.
+        """
+        ...
+
+    async def unlink_contact(self, client_id: str, account_id: str, address: str, at: datetime) -> ContactRecord | None:
+        """Take the phone of the client's contact away; everything else of it stays. An alias names its contact.
+
+        Returns the contact as it is now, also where it had no phone; None where the client has no contact there.
         """
         ...
 
     async def contact(self, account_id: str, address: str) -> ContactRecord | None:
-        """Return the contact with this address on the account."""
+        """Return the contact with this address, or alias, on the account."""
         ...
 
     async def contact_by_phone(self, account_id: str, phone: str) -> ContactRecord | None:
@@ -642,9 +686,18 @@ class Store(Protocol):
         ...
 
     async def contacts(
-        self, client_id: str, *, phone: str | None = None, channel: str | None = None
+        self,
+        client_id: str,
+        *,
+        phone: str | None = None,
+        channel: str | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = 1000,
     ) -> list[ContactRecord]:
-        """Return up to 1,000 of the client's contacts, by account and address."""
+        """Return up to *limit*, and at most 1,000, of the client's contacts, by account and address.
+
+        *after* is the cursor: the account id and address of the last one that was seen.
+        """
         ...
 
     # reading
@@ -658,9 +711,10 @@ class Store(Protocol):
         ...
 
     async def reply_target(self, client_id: str, account_id: str, reply_id: str) -> ReplyRecord | None:
-        """Return the message of ours that *reply_id* names: the client's own id, a tid, or a platform id.
+        """Return the message that *reply_id* names: the client's own id, a tid, or a platform id, of ours or a person's.
 
-        Of a message with several platform ids, one named by id or tid is represented by its first.
+        A person's message is known by its platform id, until retention. Of a message of ours with several platform ids,
+        one named by id or tid is represented by its first.
         """
         ...
 
@@ -704,13 +758,17 @@ class Store(Protocol):
         """
         ...
 
-    async def purge(self, before: datetime, limit: int) -> Purged:
+    async def purge(self, before: datetime, limit: int, *, now: datetime | None = None) -> Purged:
         """Delete up to *limit* messages that ended before *before*, with parts, attempts and events; and of the rest below.
 
         An ended message has left the queue with a status other than 0; its end is its last change. Idempotency keys go
         when *before* is seven days after their message's end, until then answering with its last status. Platform ids and
         tokens stay; early receipts go a day, the dedupe of webhook events seven days, before *before*; of each kind up to
         *limit* rows.
+
+        A message's events and their callbacks go with it, whether they were taken or not. Events of other kinds, what
+        people's messages are called, and link tokens go when they came in before *before*; reply tokens and vanishing
+        choices, which are of no use any more, when they are two days and one day older than *now* (*before*, without it).
         """
         ...
 

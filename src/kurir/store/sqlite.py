@@ -2,8 +2,9 @@
 
 One thread writes, with group commit (:mod:`kurir.store.writer`), two read (:mod:`kurir.store.readers`). What each
 method does inside its transaction stands beside its SQL, in a module a subject: accept, delivery, runs, receipts,
-expiry, reading, config, upkeep. SQLite comes from apsw, never from the standard library: two copies in one process break
-each other's locks, and the system's may have the bug that loses commits.
+inbound, people, erasure, events, feed, callbacks, expiry, reading, config, upkeep. SQLite comes from apsw, never from
+the standard library: two copies in one process break each other's locks, and the system's may have the bug that loses
+commits.
 """
 
 import asyncio
@@ -18,9 +19,14 @@ from kurir.domain.message import Priority
 from kurir.domain.status import Status
 from kurir.store import (
     sqlite_accept,
+    sqlite_callbacks,
     sqlite_config,
     sqlite_delivery,
+    sqlite_erasure,
     sqlite_expiry,
+    sqlite_feed,
+    sqlite_inbound,
+    sqlite_people,
     sqlite_reading,
     sqlite_receipts,
     sqlite_runs,
@@ -38,6 +44,7 @@ from kurir.store.base import (
     EndpointRecord,
     ErrorRecord,
     Mark,
+    Marked,
     MessageFilter,
     MessageRecord,
     NewMessage,
@@ -51,6 +58,18 @@ from kurir.store.base import (
     Result,
     StoreUnusable,
     Turn,
+)
+from kurir.store.feed import CallbackAttempt, CallbackRecord, Called, Endpoint, EventRecord, Ladder, Owed, Replay
+from kurir.store.inbound import (
+    ChoiceRecord,
+    Forgotten,
+    LinkRecord,
+    QuotaRecord,
+    Quoted,
+    ReplyTokenRecord,
+    TakenIn,
+    TemplateRecord,
+    Webhook,
 )
 from kurir.store.readers import Reader
 from kurir.store.sqlite_open import (
@@ -69,7 +88,7 @@ _SWEEP_SECONDS = 600.0
 
 
 class SqliteStore:
-    """:class:`kurir.store.base.Store` over SQLite.
+    """:class:`kurir.store.GatewayStore` over SQLite.
 
     *synchronous* other than FULL (or EXTRA) gives up the promise of durability; tests use it to prove that they would
     notice. *vfs* names an apsw VFS, for tests that take the disk away.
@@ -204,8 +223,8 @@ class SqliteStore:
         """Return the attempts of a part without what makes them large."""
         return await self._prompt.run(lambda db: sqlite_delivery.past(db, tid, part))
 
-    async def mark(self, mark: Mark) -> bool:
-        """Mark a part in flight. On True the mark is durable and the call may start."""
+    async def mark(self, mark: Mark) -> Marked:
+        """Mark a part in flight. On MARKED the mark is durable and the call may start."""
         return await self._writer.run(lambda db: sqlite_delivery.mark(db, mark))
 
     async def record(self, result: Result) -> Recorded:
@@ -236,25 +255,163 @@ class SqliteStore:
         """Apply receipts, or keep them until their send is recorded."""
         return await self._writer.run(lambda db: sqlite_receipts.receive(db, receipts, at), seconds=PATIENCE_SECONDS)
 
+    async def take_in(self, webhook: Webhook) -> TakenIn:
+        """Take everything of a webhook in, in one transaction."""
+        return await self._writer.run(lambda db: sqlite_inbound.take_in(db, webhook), seconds=PATIENCE_SECONDS)
+
+    async def quoted(self, account_id: str, platform_id: str) -> Quoted | None:
+        """Return which message of ours a platform id is of."""
+        return await self._prompt.run(lambda db: sqlite_inbound.quoted(db, account_id, platform_id))
+
+    async def choices(self, account_id: str, address: str) -> ChoiceRecord | None:
+        """Return the vanishing choices that the conversation was shown last."""
+        return await self._prompt.run(lambda db: sqlite_inbound.choices(db, account_id, address))
+
+    async def reply_token(self, account_id: str, token: str) -> ReplyTokenRecord | None:
+        """Return a reply token that the account received."""
+        return await self._prompt.run(lambda db: sqlite_inbound.reply_token(db, account_id, token))
+
+    async def fresh_reply_token(self, account_id: str, address: str, since: datetime) -> tuple[str, datetime] | None:
+        """Return the newest unused reply token of the chat."""
+        return await self._prompt.run(lambda db: sqlite_inbound.fresh_reply_token(db, account_id, address, since))
+
+    async def poll_offset(self, account_id: str) -> int | None:
+        """Return the offset of the account's next getUpdates."""
+        return await self._prompt.run(lambda db: sqlite_inbound.poll_offset(db, account_id))
+
+    async def put_link(self, link: LinkRecord) -> None:
+        """Keep a link token that is about to be given out."""
+        await self._writer.run(lambda db: sqlite_inbound.put_link(db, link))
+
+    async def link_of(self, account_id: str, token: str) -> LinkRecord | None:
+        """Return a link token of the account, used or not."""
+        return await self._prompt.run(lambda db: sqlite_inbound.link_of(db, account_id, token))
+
+    async def use_link(self, account_id: str, token: str, at: datetime) -> LinkRecord | None:
+        """Use a link token up and return it; None when it is not known, or was used before."""
+        return await self._writer.run(lambda db: sqlite_inbound.use_link(db, account_id, token, at))
+
+    async def put_templates(self, account_id: str, templates: Sequence[TemplateRecord], at: datetime) -> None:
+        """Replace all templates of the account by these."""
+        await self._writer.run(lambda db: sqlite_inbound.put_templates(db, account_id, templates, at))
+
+    async def templates(self, account_id: str) -> list[TemplateRecord]:
+        """Return the account's templates."""
+        return await self._patient.run(lambda db: sqlite_inbound.templates(db, account_id))
+
+    async def template(self, account_id: str, name: str, language: str) -> TemplateRecord | None:
+        """Return one template of the account."""
+        return await self._prompt.run(lambda db: sqlite_inbound.template(db, account_id, name, language))
+
+    async def set_quota(self, account_id: str, used: int, limit: int | None, at: datetime) -> None:
+        """Keep what the platform says of the account's quota."""
+        await self._writer.run(lambda db: sqlite_inbound.set_quota(db, account_id, used, limit, at))
+
+    async def quota(self, account_id: str) -> QuotaRecord | None:
+        """Return the account's quota as it was read last."""
+        return await self._prompt.run(lambda db: sqlite_inbound.quota(db, account_id))
+
     # --- contacts ----------------------------------------------------------------------------------------------------
 
     async def put_contact(self, contact: ContactRecord, at: datetime) -> ContactRecord:
         """Link or rename a contact, and return it as stored."""
-        return await self._writer.run(lambda db: sqlite_reading.put_contact(db, contact, at))
+        return await self._writer.run(lambda db: sqlite_people.put_contact(db, contact, at))
+
+    async def unlink_contact(self, client_id: str, account_id: str, address: str, at: datetime) -> ContactRecord | None:
+        """Take a contact's phone away, and return the contact as it is now."""
+        return await self._writer.run(lambda db: sqlite_people.unlink_contact(db, client_id, account_id, address, at))
 
     async def contact(self, account_id: str, address: str) -> ContactRecord | None:
-        """Return the contact with this address on the account."""
-        return await self._prompt.run(lambda db: sqlite_reading.contact(db, account_id, address))
+        """Return the contact with this address, or alias, on the account."""
+        return await self._prompt.run(lambda db: sqlite_people.contact(db, account_id, address))
 
     async def contact_by_phone(self, account_id: str, phone: str) -> ContactRecord | None:
         """Return the contact that the phone is linked to on the account."""
-        return await self._prompt.run(lambda db: sqlite_reading.contact_by_phone(db, account_id, phone))
+        return await self._prompt.run(lambda db: sqlite_people.contact_by_phone(db, account_id, phone))
 
     async def contacts(
-        self, client_id: str, *, phone: str | None = None, channel: str | None = None
+        self,
+        client_id: str,
+        *,
+        phone: str | None = None,
+        channel: str | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = sqlite_people.LIST,
     ) -> list[ContactRecord]:
-        """Return up to 1,000 of the client's contacts."""
-        return await self._patient.run(lambda db: sqlite_reading.contacts(db, client_id, phone, channel))
+        """Return up to *limit* of the client's contacts, above the cursor *after*."""
+        return await self._patient.run(lambda db: sqlite_people.contacts(db, client_id, phone, channel, after, limit))
+
+    async def forget(self, client_id: str, account_id: str, address: str, at: datetime) -> Forgotten:
+        """Erase a person from the client's account, in several transactions."""
+        return await sqlite_erasure.forget(self._writer, self._patient, (client_id, account_id, address), at)
+
+    # --- the feed and its callbacks ----------------------------------------------------------------------------------
+
+    async def events(self, client_id: str, *, after: int = 0, limit: int = 100) -> list[EventRecord]:
+        """Return the client's events above the position *after*."""
+        return await self._prompt.run(lambda db: sqlite_feed.events(db, client_id, after, limit))
+
+    async def last_position(self, client_id: str) -> int:
+        """Return the position of the client's newest event, 0 when there is none."""
+        return await self._prompt.run(lambda db: sqlite_feed.last_position(db, client_id))
+
+    async def event(self, client_id: str, position: int) -> EventRecord | None:
+        """Return one event of the client."""
+        return await self._prompt.run(lambda db: sqlite_feed.event(db, client_id, position))
+
+    async def all_endpoints(self) -> list[Endpoint]:
+        """Return every endpoint of every client, without counts."""
+        return await self._prompt.run(sqlite_callbacks.all_endpoints)
+
+    async def endpoint(self, endpoint_id: str) -> Endpoint | None:
+        """Return an endpoint with its counts."""
+        return await self._patient.run(lambda db: sqlite_callbacks.endpoint(db, endpoint_id))
+
+    async def put_endpoint(self, record: EndpointRecord, at: datetime) -> Endpoint:
+        """Create or change a client's endpoint by its URL."""
+        return await self._writer.run(lambda db: sqlite_callbacks.put_endpoint(db, record, at))
+
+    async def delete_endpoint(self, endpoint_id: str) -> bool:
+        """Delete an endpoint with what is owed to it, in several transactions where that is much."""
+        deleted = None
+        while deleted is None:
+            deleted = await self._writer.run(lambda db: sqlite_callbacks.delete_endpoint(db, endpoint_id))
+        return deleted
+
+    async def set_ladder(self, endpoint_id: str, ladder: Ladder) -> None:
+        """Keep where an endpoint stands on its ladder."""
+        await self._writer.run(lambda db: sqlite_callbacks.set_ladder(db, endpoint_id, ladder))
+
+    async def owed(self, endpoint_id: str, *, after: int = 0, limit: int = 100) -> list[CallbackRecord]:
+        """Return pending callbacks of an endpoint above a position, with their events."""
+        return await self._prompt.run(lambda db: sqlite_callbacks.owed(db, endpoint_id, after, limit))
+
+    async def called(self, results: Sequence[Called]) -> None:
+        """Keep what came of tries."""
+        await self._writer.run(lambda db: sqlite_callbacks.called(db, results))
+
+    async def replay(self, endpoint_id: str, wanted: Replay, at: datetime) -> int:  # noqa: ARG002 -- of the protocol
+        """Owe callbacks again, in several transactions where they are many."""
+        up_to = await self._patient.run(lambda db: sqlite_callbacks.newest(db, endpoint_id))
+        owed, after = 0, 0
+        while True:
+            done, reached = await self._writer.run(
+                lambda db, after=after: sqlite_callbacks.replay(db, endpoint_id, wanted, after, up_to)  # type: ignore[misc]
+            )
+            owed += done
+            if reached is None:
+                return owed
+            after = reached
+
+    async def callbacks(
+        self, endpoint_id: str, *, state: Owed | None = None, before: int | None = None, limit: int = 100
+    ) -> list[CallbackRecord]:
+        """Return an endpoint's callbacks, newest first, without their events."""
+        return await self._patient.run(lambda db: sqlite_callbacks.callbacks(db, endpoint_id, state, before, limit))
+
+    async def callback_attempts(self, endpoint_id: str, position: int) -> list[CallbackAttempt]:
+        """Return the tries of a callback in their order."""
+        return await self._patient.run(lambda db: sqlite_callbacks.attempts(db, endpoint_id, position))
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -267,7 +424,7 @@ class SqliteStore:
         return await self._patient.run(lambda db: sqlite_reading.messages(db, client_id, wanted, limit))
 
     async def reply_target(self, client_id: str, account_id: str, reply_id: str) -> ReplyRecord | None:
-        """Return the message of ours that *reply_id* names."""
+        """Return the message that *reply_id* names."""
         return await self._prompt.run(lambda db: sqlite_reading.reply_target(db, client_id, account_id, reply_id))
 
     async def key_of(self, client_id: str, token: str) -> str | None:
@@ -292,9 +449,9 @@ class SqliteStore:
         """End up to *limit* messages accepted by the platform before *before* without a receipt."""
         return await self._writer.run(lambda db: sqlite_expiry.no_receipts(db, before, limit, at))
 
-    async def purge(self, before: datetime, limit: int) -> Purged:
+    async def purge(self, before: datetime, limit: int, *, now: datetime | None = None) -> Purged:
         """Delete what ended before *before*, up to *limit* rows of each kind."""
-        return await self._writer.run(lambda db: sqlite_upkeep.purge(db, before, limit))
+        return await self._writer.run(lambda db: sqlite_upkeep.purge(db, before, limit, now or before))
 
     async def broken_invariants(self) -> list[str]:
         """Return a sentence for each rule of the schema that does not hold."""

@@ -10,6 +10,7 @@ import apsw
 
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import AccountRecord, ClientRecord, Declared, EndpointRecord, ErrorRecord
+from kurir.store.feed import endpoint_id_of
 
 _META: Final = "SELECT value FROM meta WHERE key = ?"
 _SET_META: Final = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
@@ -49,9 +50,9 @@ ON CONFLICT DO UPDATE SET client_id = excluded.client_id, channel = excluded.cha
     position = excluded.position, enabled = 1, declared = 1, changed_at = excluded.changed_at
 """
 _DECLARE_ENDPOINT: Final = """
-INSERT INTO endpoint (client_id, url, position, dialect, events, sealed, enabled, declared, changed_at)
-VALUES (?, ?, ?, ?, ?, ?, 1, 1, ?)
-ON CONFLICT DO UPDATE SET position = excluded.position, dialect = excluded.dialect, events = excluded.events,
+INSERT INTO endpoint (id, client_id, url, position, dialect, events, sealed, enabled, declared, created_at, changed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, 1, 1, ?, ?)
+ON CONFLICT (client_id, url) DO UPDATE SET position = excluded.position, dialect = excluded.dialect, events = excluded.events,
     sealed = excluded.sealed, enabled = 1, declared = 1, changed_at = excluded.changed_at
 """
 _CLIENTS: Final = rows.CLIENT + "ORDER BY id"
@@ -99,7 +100,17 @@ def declare(db: apsw.Connection, declared: Declared, at: datetime) -> None:
         events = rows.words_column(endpoint.events)
         db.execute(
             _DECLARE_ENDPOINT,
-            (endpoint.client_id, endpoint.url, position, endpoint.dialect, events, endpoint.sealed, now),
+            (
+                endpoint_id_of(endpoint.client_id, endpoint.url),
+                endpoint.client_id,
+                endpoint.url,
+                position,
+                endpoint.dialect,
+                events,
+                endpoint.sealed,
+                now,
+                now,
+            ),
         )
     for statement in _DISABLE:
         db.execute(statement, (now,))

@@ -12,7 +12,9 @@ import apsw
 
 from kurir.domain.message import Priority
 from kurir.domain.status import Status
+from kurir.store import sqlite_inbound as inbound
 from kurir.store import sqlite_parts as parts
+from kurir.store import sqlite_people as people
 from kurir.store import sqlite_receipts as receipts
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import (
@@ -20,6 +22,7 @@ from kurir.store.base import (
     AttemptRecord,
     ErrorRecord,
     Mark,
+    Marked,
     PartAnswered,
     PartFailed,
     PartRecord,
@@ -30,6 +33,7 @@ from kurir.store.base import (
     Result,
     StoreError,
 )
+from kurir.store.inbound import Heard
 from kurir.store.sqlite_parts import Message, News, Part
 
 _QUEUE: Final = rows.QUEUED + "WHERE account_id = ? AND priority = ? AND queued = 1 AND seq > ? ORDER BY seq LIMIT ?"
@@ -120,18 +124,24 @@ def _parts_of(db: apsw.Connection, seq: int) -> tuple[PartRecord, ...]:
     return tuple(rows.part(row) for row in db.execute(_PARTS, (seq,)))
 
 
-def mark(db: apsw.Connection, wanted: Mark) -> bool:
+def mark(db: apsw.Connection, wanted: Mark) -> Marked:
     """Mark a part in flight, if it may be called."""
     message = parts.find_message(db, wanted.tid)
-    return message is not None and _mark(db, message, wanted)
+    return Marked.MOVED if message is None else _mark(db, message, wanted)
 
 
-def _mark(db: apsw.Connection, message: Message, wanted: Mark) -> bool:
+def _mark(db: apsw.Connection, message: Message, wanted: Mark) -> Marked:
     if not message.queued or message.run != wanted.run:
-        return False
+        return Marked.MOVED
     part = parts.find_part(db, message.seq, wanted.part)
     if part is not None and part.phase is Phase.ANSWERED:
-        return False  # a receipt told meanwhile that the platform has it
+        return Marked.MOVED  # a receipt told meanwhile that the platform has it
+    at = rows.micros(wanted.at)
+    if wanted.reply_token and not inbound.use_token(db, message.account_id, wanted.reply_token, message.tid, at):
+        return Marked.TOKEN_USED
+    if wanted.choices:
+        shown = (at, message.message_id)
+        inbound.put_choices(db, message.account_id, wanted.address, shown, wanted.choices)
     if part is None:
         part = parts.new_part(message, wanted.part)
     db.execute(_BEGIN, (wanted.total, wanted.address, message.seq, wanted.total, wanted.address))
@@ -142,11 +152,11 @@ def _mark(db: apsw.Connection, message: Message, wanted: Mark) -> bool:
     part.run, part.phase, part.status, part.error = message.run, Phase.IN_FLIGHT, None, None
     part.attempts += 1
     part.address, part.again = wanted.address, wanted.again
-    part.marked_at, part.answered_at, part.settled = rows.micros(wanted.at), None, False
+    part.marked_at, part.answered_at, part.settled = at, None, False
     parts.save(db, part)
     parts.forget_reason(db, message.seq)
     message.total, message.address = wanted.total, wanted.address
-    return True
+    return Marked.MARKED
 
 
 def record(db: apsw.Connection, result: Result) -> Recorded:
@@ -155,17 +165,37 @@ def record(db: apsw.Connection, result: Result) -> Recorded:
     if message is None:
         raise StoreError(f"there is no message {result.tid}")
     keep_attempt(db, message, result.run, result.attempt)
+    taught = _teach(db, message, result)
     if message.run != result.run:
-        return Recorded(message.status, message.queued, marked=False)
+        return Recorded(message.status, message.queued, marked=False, taught=taught)
     part = parts.find_part(db, message.seq, result.part)
     if part is None and message.queued and result.part <= message.total and isinstance(result.verdict, PartFailed):
         part = parts.new_part(message, result.part)  # it expired before its first call, other parts having begun
     if part is not None and part.run == message.run and (part.open or part.settled):
         _conclude(db, message, part, result)
-    marked = result.next_mark is not None and _mark(db, message, result.next_mark)
+    marked = Marked.MOVED if result.next_mark is None else _mark(db, message, result.next_mark)
     told = part is not None and part.phase is Phase.ANSWERED
     settled = told and not isinstance(result.verdict, PartAnswered)
-    return Recorded(message.status, message.queued, marked, settled)
+    token_used = marked is Marked.TOKEN_USED
+    return Recorded(message.status, message.queued, bool(marked), settled, token_used, taught)
+
+
+def _teach(db: apsw.Connection, message: Message, result: Result) -> bool:
+    """Learn of the person what an answer says. Returns whether that gave an event."""
+    if not result.moved_to and not result.alias and result.learned_blocked is None:
+        return False
+    address = message.address or message.lane
+    heard = Heard(
+        account_id=message.account_id,
+        client_id=message.client_id,
+        channel=message.channel,
+        address=result.alias or address,  # the platform's spelling is the one that its webhooks have
+        at=result.attempt.at,  # when the call began: what the person did meanwhile is newer
+        aliases=(address,) if result.alias not in {"", address} else (),
+        blocked=result.learned_blocked,
+        moved_to=result.moved_to,
+    )
+    return "blocked" in people.learn(db, heard, rows.micros(result.at))
 
 
 def keep_attempt(db: apsw.Connection, message: Message, run: int, attempt: AttemptRecord) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 import apsw
 
 from kurir.domain.status import Status, advance, of_parts
+from kurir.store import sqlite_events as events
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import ErrorRecord, Phase
 
@@ -21,7 +22,8 @@ OUTCOME_UNKNOWN: Final = "outcome_unknown"
 TOLERANCE: Final = 1_000_000
 
 _MESSAGE: Final = """
-SELECT seq, tid, client_id, account_id, run, status, queued, parts_total, address FROM message WHERE tid = ?
+SELECT seq, tid, client_id, account_id, run, status, queued, parts_total, address, channel, message_id, lane
+FROM message WHERE tid = ?
 """
 _PART: Final = """
 SELECT run, phase, status, attempts, account_id, address, platform_ids, again, marked_at, answered_at, settled,
@@ -39,9 +41,10 @@ ON CONFLICT DO UPDATE SET run = excluded.run, phase = excluded.phase, status = e
     error_detail = excluded.error_detail, error_provider = excluded.error_provider
 """
 _PLATFORM_ID: Final = """
-INSERT INTO platform_id (account_id, platform_id, tid, part, address, quote_token) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET tid = excluded.tid, part = excluded.part, address = excluded.address,
-    quote_token = excluded.quote_token
+INSERT INTO platform_id (account_id, platform_id, tid, part, message_id, address, quote_token)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET tid = excluded.tid, part = excluded.part, message_id = excluded.message_id,
+    address = excluded.address, quote_token = excluded.quote_token, received_at = NULL
 """
 _STANDING: Final = "SELECT status, phase FROM part WHERE seq = ?"
 _UPDATE: Final = """
@@ -52,10 +55,6 @@ _FORGET_REASON: Final = """
 UPDATE message SET waiting_since = NULL, waiting_until = NULL, reason_code = NULL, reason_detail = NULL,
     reason_provider = NULL
 WHERE seq = ? AND (reason_code IS NOT NULL OR waiting_until IS NOT NULL)
-"""
-_EVENT: Final = """
-INSERT INTO event (client_id, seq, status, previous, at, error_code, error_detail, error_provider)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ERROR: Final = "SELECT error_code, error_detail, error_provider FROM message WHERE seq = ?"
 
@@ -73,6 +72,9 @@ class Message:
     queued: bool
     total: int
     address: str
+    channel: str
+    message_id: str
+    lane: str
 
 
 @dataclass(slots=True)
@@ -128,6 +130,9 @@ def find_message(db: apsw.Connection, tid: str) -> Message | None:
             queued=bool(row[6]),
             total=row[7],
             address=row[8],
+            channel=row[9],
+            message_id=row[10],
+            lane=row[11],
         )
     )
 
@@ -202,7 +207,8 @@ def know_as(db: apsw.Connection, message: Message, part: Part, platform_id: str,
     """Remember that the platform calls *part* by *platform_id*, so that receipts and replies find it."""
     if platform_id not in part.platform_ids:
         part.platform_ids.append(platform_id)
-    db.execute(_PLATFORM_ID, (part.account_id, platform_id, message.tid, part.number, part.address, quote_token))
+    place = (message.tid, part.number, message.message_id, part.address)
+    db.execute(_PLATFORM_ID, (part.account_id, platform_id, *place, quote_token))
 
 
 # --- rules ----------------------------------------------------------------------------------------------------------
@@ -253,8 +259,21 @@ def move(db: apsw.Connection, message: Message, status: Status, news: News, now:
     if message.queued and not queued:
         db.execute(_FORGET_REASON, (message.seq,))
     if changed:
-        db.execute(_EVENT, (message.client_id, message.seq, int(status), int(message.status), news.at, *error))
+        tell(db, message, status, news.at, now, error)
     message.status, message.queued = status, queued
+
+
+def tell(
+    db: apsw.Connection,
+    message: Message,
+    status: Status,
+    at: int,
+    now: int,
+    error: tuple[str | None, str | None, str | None] = (None, None, None),
+) -> None:
+    """Add the event of the message's change to *status*; *message* still has the one before."""
+    where = (message.client_id, message.account_id, message.channel, message.address or message.lane)
+    events.add(db, events.Change(*where, message.seq, status, message.status, at, error), now)
 
 
 def follows(current: Status, parts: Status) -> bool:

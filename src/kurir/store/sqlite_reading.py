@@ -1,16 +1,15 @@
-"""What people and the API look at: messages, contacts, replies, tokens, queue depths; and the contacts' one write.
+"""What people and the API look at: messages, replies, tokens, queue depths.
 
-The functions run inside a transaction of a reader, ``put_contact`` of the writer.
+The functions run inside a transaction of a reader.
 """
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final
 
 import apsw
 
 from kurir.store import sqlite_rows as rows
-from kurir.store.base import ContactRecord, MessageFilter, MessageRecord, QueueDepth, ReplyRecord
+from kurir.store.base import MessageFilter, MessageRecord, QueueDepth, ReplyRecord
 
 _MESSAGE: Final = rows.MESSAGE + "WHERE tid = ? AND client_id = ?"
 _PARTS: Final = rows.PART + "WHERE seq = ? ORDER BY number"
@@ -49,24 +48,6 @@ SELECT account_id, priority, count(*) FROM message WHERE queued = 1 GROUP BY acc
 """
 _BEGINNINGS: Final = """
 SELECT accepted_at, due_at FROM message WHERE account_id = ? AND priority = ? AND queued = 1 ORDER BY seq
-"""
-
-_CONTACT: Final = rows.CONTACT + "WHERE account_id = ? AND address = ?"
-_CONTACT_BY_PHONE: Final = rows.CONTACT + "WHERE account_id = ? AND phone = ? AND phone <> ''"
-_CONTACTS: Final = rows.CONTACT + "WHERE client_id = ?"
-_WITH_PHONE: Final = " AND phone = ?"
-_BY_ADDRESS: Final = " ORDER BY account_id, address LIMIT 1000"
-_TAKE_PHONE: Final = """
-UPDATE contact SET phone = '', linked_at = NULL, changed_at = ?
-WHERE account_id = ? AND phone = ? AND phone <> '' AND address <> ?
-"""
-_PUT_CONTACT: Final = """
-INSERT INTO contact (account_id, address, client_id, channel, phone, name, last_inbound_at, linked_at, blocked,
-                     changed_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET client_id = excluded.client_id, channel = excluded.channel, phone = excluded.phone,
-    name = excluded.name, last_inbound_at = excluded.last_inbound_at, linked_at = excluded.linked_at,
-    blocked = excluded.blocked, changed_at = excluded.changed_at
 """
 
 
@@ -145,72 +126,3 @@ def depths(db: apsw.Connection) -> list[QueueDepth]:
             if due_at <= accepted_at:
                 break
     return [QueueDepth(name, counts[name], rows.moment(oldest[name])) for name in sorted(counts)]
-
-
-# --- contacts -------------------------------------------------------------------------------------------------------
-
-
-def contact(db: apsw.Connection, account_id: str, address: str) -> ContactRecord | None:
-    """Return the contact with an address."""
-    row = db.execute(_CONTACT, (account_id, address)).fetchone()
-    return None if row is None else rows.contact(row)
-
-
-def contact_by_phone(db: apsw.Connection, account_id: str, phone: str) -> ContactRecord | None:
-    """Return the contact that a phone is linked to."""
-    row = db.execute(_CONTACT_BY_PHONE, (account_id, phone)).fetchone()
-    return None if row is None else rows.contact(row)
-
-
-def contacts(db: apsw.Connection, client_id: str, phone: str | None, channel: str | None) -> list[ContactRecord]:
-    """Return the client's contacts."""
-    statement, values = _CONTACTS, [client_id]
-    if phone is not None:
-        statement += _WITH_PHONE
-        values.append(phone)
-    if channel is not None:
-        statement += _OF_CHANNEL
-        values.append(channel)
-    return [rows.contact(row) for row in db.execute(statement + _BY_ADDRESS, values)]
-
-
-def put_contact(db: apsw.Connection, given: ContactRecord, at: datetime) -> ContactRecord:
-    """Create or change a contact. What *given* leaves empty stays as it is; so does whether the person blocked us."""
-    known = contact(db, given.account_id, given.address)
-    stored = given if known is None else _merged(known, given)
-    if stored.phone and stored.linked_at is None:
-        stored = replace(stored, linked_at=at)
-    now = rows.micros(at)
-    db.execute(_TAKE_PHONE, (now, stored.account_id, stored.phone, stored.address))
-    db.execute(
-        _PUT_CONTACT,
-        (
-            stored.account_id,
-            stored.address,
-            stored.client_id,
-            stored.channel,
-            stored.phone,
-            stored.name,
-            rows.micros_or_none(stored.last_inbound_at),
-            rows.micros_or_none(stored.linked_at),
-            stored.blocked,
-            now,
-        ),
-    )
-    return stored
-
-
-def _merged(known: ContactRecord, given: ContactRecord) -> ContactRecord:
-    phone = given.phone or known.phone
-    seen = [moment for moment in (known.last_inbound_at, given.last_inbound_at) if moment is not None]
-    return ContactRecord(
-        client_id=given.client_id,
-        account_id=known.account_id,
-        channel=given.channel,
-        address=known.address,
-        phone=phone,
-        name=given.name or known.name,
-        last_inbound_at=max(seen, default=None),
-        linked_at=known.linked_at if phone == known.phone else given.linked_at,
-        blocked=known.blocked,
-    )

@@ -21,7 +21,7 @@ from kurir.store.sqlite_parts import Message, News, Part
 _SEEN: Final = """
 INSERT INTO inbound_event (account_id, event_id, received_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
 """
-_BY_PLATFORM_ID: Final = "SELECT tid, part FROM platform_id WHERE account_id = ? AND platform_id = ?"
+_BY_PLATFORM_ID: Final = "SELECT tid, part FROM platform_id WHERE account_id = ? AND platform_id = ? AND tid <> ''"
 _KEEP: Final = """
 INSERT INTO early_receipt (account_id, platform_id, reference, status, at, error_code, error_detail, error_provider,
                            received_at)
@@ -56,12 +56,17 @@ def receive(db: apsw.Connection, receipts: Sequence[ReceiptRecord], at: datetime
     new = waiting = 0
     settled: dict[tuple[str, str], None] = {}
     for receipt in receipts:
-        db.execute(_SEEN, (receipt.account_id, receipt.event_id, now))
-        if db.changes() == 0:
+        if not is_new(db, receipt.account_id, receipt.event_id, now):
             continue
         new += 1
         waiting += _apply(db, receipt, now, settled)
     return Received(new, waiting, tuple(settled))
+
+
+def is_new(db: apsw.Connection, account_id: str, event_id: str, now: int) -> bool:
+    """Note that the account had an event. Returns whether it is the first time."""
+    db.execute(_SEEN, (account_id, event_id, now))
+    return db.changes() > 0
 
 
 def _apply(db: apsw.Connection, receipt: ReceiptRecord, now: int, settled: dict[tuple[str, str], None]) -> bool:

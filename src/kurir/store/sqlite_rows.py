@@ -273,7 +273,7 @@ def message(row: Row) -> MessageRecord:
 # --- contacts -------------------------------------------------------------------------------------------------------
 
 CONTACT: Final = """
-SELECT client_id, account_id, channel, address, phone, name, last_inbound_at, linked_at, blocked
+SELECT client_id, account_id, channel, address, phone, name, last_inbound_at, linked_at, blocked, username, blocked_at
 FROM contact
 """
 
@@ -290,4 +290,6 @@ def contact(row: Row) -> ContactRecord:
         last_inbound_at=moment_or_none(row[6]),
         linked_at=moment_or_none(row[7]),
         blocked=bool(row[8]),
+        username=row[9],
+        blocked_at=moment_or_none(row[10]),
     )

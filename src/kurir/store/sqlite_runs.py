@@ -20,6 +20,7 @@ _NUMBERS: Final = "SELECT number FROM part WHERE seq = ? ORDER BY number"
 _FORGET_PART: Final = "DELETE FROM part WHERE seq = ? AND number = ?"
 #: The next number that the table would give, so that it is never given twice.
 _TAKE_SEQ: Final = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'message' RETURNING seq"
+_ERASED: Final = "SELECT 1 FROM message WHERE seq = ? AND erased_at IS NOT NULL"
 _OPEN_RUN: Final = """
 UPDATE message SET seq = ?, run = run + 1, queued = ?, status = 0, ended_at = NULL, due_at = accepted_at,
     expires_at = ? + life, error_code = NULL, error_detail = NULL, error_provider = NULL
@@ -28,7 +29,6 @@ WHERE seq = ?
 _FORGET_RENDERING: Final = """
 UPDATE message SET parts_total = 0, address = '', facts = NULL, render_losses = NULL WHERE seq = ?
 """
-_EVENT: Final = "INSERT INTO event (client_id, seq, status, previous, at) VALUES (?, ?, 0, ?, ?)"
 
 
 def cancel(db: apsw.Connection, client_id: str, tid: str, at: datetime) -> Turn:
@@ -67,6 +67,8 @@ def retry(db: apsw.Connection, client_id: str, tid: str, at: datetime) -> Turn:
         return Turn.NOT_FOUND
     if message.status >= Status.PENDING:
         return Turn.NOT_FAILED
+    if db.execute(_ERASED, (message.seq,)).fetchone() is not None:
+        return Turn.ENDED
     kept = 0
     for (number,) in list(db.execute(_NUMBERS, (message.seq,))):
         part = parts.find_part(db, message.seq, number)
@@ -82,7 +84,8 @@ def retry(db: apsw.Connection, client_id: str, tid: str, at: datetime) -> Turn:
     seq = db.execute(_TAKE_SEQ).fetchone()[0]  # type: ignore[index]  # the message's own number is in that table
     queued = not 0 < message.total <= kept  # a part in doubt failed the message, and left after all: only receipts miss
     db.execute(_OPEN_RUN, (seq, queued, now, message.seq))
-    db.execute(_EVENT, (message.client_id, seq, int(message.status), now))
+    message.seq = seq
+    parts.tell(db, message, Status.PENDING, now, now)
     return Turn.DONE
 
 

@@ -18,6 +18,9 @@ from kurir.store.sqlite_parts import follows
 KEY_LIFE: Final = timedelta(days=7)
 #: A receipt waits so long for its send to be recorded.
 EARLY_LIFE: Final = timedelta(days=1)
+#: Reply tokens and vanishing choices are looked for, but long after they were of use they are not kept.
+TOKEN_LIFE: Final = timedelta(days=2)
+CHOICE_LIFE: Final = timedelta(days=1)
 #: Broken rules that are told of, at most, for each kind.
 _TOLD: Final = 20
 
@@ -37,6 +40,26 @@ DELETE FROM idempotency WHERE (client_id, message_id, channel) IN (
 _DELETE_SEEN: Final = """
 DELETE FROM inbound_event WHERE (account_id, event_id) IN (
     SELECT account_id, event_id FROM inbound_event WHERE received_at < ? ORDER BY received_at LIMIT ?)
+"""
+_DELETE_EVENTS: Final = """
+DELETE FROM event WHERE position IN (
+    SELECT position FROM event WHERE seq IS NULL AND kept_at < ? ORDER BY kept_at LIMIT ?)
+"""
+_DELETE_RECEIVED: Final = """
+DELETE FROM platform_id WHERE (account_id, platform_id) IN (
+    SELECT account_id, platform_id FROM platform_id
+    WHERE received_at IS NOT NULL AND received_at < ? ORDER BY received_at LIMIT ?)
+"""
+_DELETE_LINKS: Final = """
+DELETE FROM link_token WHERE token IN (SELECT token FROM link_token WHERE created_at < ? ORDER BY created_at LIMIT ?)
+"""
+_DELETE_TOKENS: Final = """
+DELETE FROM reply_token WHERE (account_id, token) IN (
+    SELECT account_id, token FROM reply_token WHERE received_at < ? ORDER BY received_at LIMIT ?)
+"""
+_DELETE_CHOICES: Final = """
+DELETE FROM vanishing_choice WHERE (account_id, address) IN (
+    SELECT account_id, address FROM vanishing_choice WHERE at < ? ORDER BY at LIMIT ?)
 """
 _DELETE_EARLY: Final = """
 DELETE FROM early_receipt WHERE id IN (
@@ -143,7 +166,7 @@ _RULES: Final = (
         """
         SELECT early_receipt.platform_id, early_receipt.account_id FROM early_receipt JOIN platform_id
             ON platform_id.account_id = early_receipt.account_id AND platform_id.platform_id = early_receipt.platform_id
-        WHERE early_receipt.platform_id <> ''
+        WHERE early_receipt.platform_id <> '' AND platform_id.tid <> ''
         """,
     ),
     (
@@ -166,7 +189,74 @@ _RULES: Final = (
         """
         SELECT 'part' FROM part WHERE seq NOT IN (SELECT seq FROM message)
         UNION ALL SELECT 'attempt' FROM attempt WHERE seq NOT IN (SELECT seq FROM message)
-        UNION ALL SELECT 'event' FROM event WHERE seq NOT IN (SELECT seq FROM message)
+        UNION ALL SELECT 'event' FROM event WHERE seq IS NOT NULL AND seq NOT IN (SELECT seq FROM message)
+        """,
+    ),
+    (
+        "the event {} of the kind {} is neither a change of status nor has it data",
+        """
+        SELECT position, kind FROM event WHERE (kind = 'message.status') <> (seq IS NOT NULL)
+            OR (seq IS NULL) <> (status IS NULL) OR (seq IS NULL) <> (previous IS NULL) OR (seq IS NULL) <> (data IS NOT NULL)
+        """,
+    ),
+    (
+        "the event {} is one of the client {}, its message of another",
+        """
+        SELECT position, event.client_id FROM event JOIN message ON message.seq = event.seq
+        WHERE event.client_id <> message.client_id
+        """,
+    ),
+    (
+        "the event {} is owed to the endpoint {}, which is another client's, not there, or has no use for it",
+        """
+        SELECT callback.position, callback.endpoint_id FROM callback
+        LEFT JOIN endpoint ON endpoint.id = callback.endpoint_id LEFT JOIN event ON event.position = callback.position
+        WHERE endpoint.client_id IS NOT event.client_id OR endpoint.id IS NULL OR event.status = 0
+        """,
+    ),
+    (
+        "the callback of the event {} to the endpoint {} is {} and ended at {}",
+        """
+        SELECT position, endpoint_id, state, coalesce(ended_at, 'no time') FROM callback
+        WHERE state NOT IN ('pending', 'delivered', 'failed') OR (state = 'pending') <> (ended_at IS NULL)
+            OR (state <> 'pending' AND next_at IS NOT NULL) OR (state <> 'pending' AND tries = 0)
+        """,
+    ),
+    (
+        "an attempt at the event {} for the endpoint {} has no callback",
+        """
+        SELECT position, endpoint_id FROM callback_attempt WHERE NOT EXISTS (SELECT 1 FROM callback
+            WHERE callback.endpoint_id = callback_attempt.endpoint_id AND callback.position = callback_attempt.position)
+        """,
+    ),
+    (
+        "the endpoint {} is paused and says not why",
+        "SELECT id FROM endpoint WHERE paused_at IS NOT NULL AND paused_reason = ''",
+    ),
+    (
+        "{} on the account {} is a contact and the other address of one",
+        """
+        SELECT alias, contact_alias.account_id FROM contact_alias JOIN contact
+            ON contact.account_id = contact_alias.account_id AND contact.address = contact_alias.alias
+        """,
+    ),
+    (
+        "the other address {} on the account {} leads to {}, which leads on",
+        """
+        SELECT alias, account_id, address FROM contact_alias WHERE alias = address OR EXISTS (SELECT 1
+            FROM contact_alias AS next WHERE next.account_id = contact_alias.account_id
+            AND next.alias = contact_alias.address)
+        """,
+    ),
+    (
+        "the reply token on the account {} was used by nobody, or at no time",
+        "SELECT account_id FROM reply_token WHERE (used_at IS NULL) <> (used_by = '')",
+    ),
+    (
+        "the platform id {} on the account {} is of a person's message, or of ours, and says both",
+        """
+        SELECT platform_id, account_id FROM platform_id
+        WHERE (tid = '') <> (part = 0) OR (tid = '') <> (received_at IS NOT NULL)
         """,
     ),
 )
@@ -176,15 +266,24 @@ FROM message LEFT JOIN part ON part.seq = message.seq ORDER BY message.seq
 """
 
 
-def purge(db: apsw.Connection, before: datetime, limit: int) -> Purged:
+def purge(db: apsw.Connection, before: datetime, limit: int, now: datetime) -> Purged:
     """Delete what ended before *before*. Keys stay for a week longer, with their message's last status."""
     ended = list(db.execute(_ENDED, (rows.micros(before), limit)))
     for seq, client_id, message_id, channel, status, ended_at in ended:
         db.execute(_OUTLIVE, (status, ended_at, client_id, message_id, channel))
         db.execute(_DELETE, (seq,))
     more = len(ended) == limit
-    for statement, life in ((_DELETE_KEYS, KEY_LIFE), (_DELETE_SEEN, KEY_LIFE), (_DELETE_EARLY, EARLY_LIFE)):
-        db.execute(statement, (rows.micros(before - life), limit))
+    for statement, bound in (
+        (_DELETE_KEYS, before - KEY_LIFE),
+        (_DELETE_SEEN, before - KEY_LIFE),
+        (_DELETE_EARLY, before - EARLY_LIFE),
+        (_DELETE_EVENTS, before),
+        (_DELETE_RECEIVED, before),
+        (_DELETE_LINKS, before),
+        (_DELETE_TOKENS, now - TOKEN_LIFE),
+        (_DELETE_CHOICES, now - CHOICE_LIFE),
+    ):
+        db.execute(statement, (rows.micros(bound), limit))
         more = db.changes() == limit or more
     return Purged(len(ended), more)
 

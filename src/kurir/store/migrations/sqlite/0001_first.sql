@@ -42,17 +42,51 @@ CREATE TABLE account (
     held_reason   TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
+-- The id is made from client and URL. From failures on it is where the endpoint stands on its ladder.
 CREATE TABLE endpoint (
-    client_id  TEXT NOT NULL,
-    url        TEXT NOT NULL,
-    position   INTEGER NOT NULL,
-    dialect    TEXT NOT NULL,
-    events     TEXT NOT NULL, -- a JSON list
-    sealed     BLOB NOT NULL,
-    enabled    INTEGER NOT NULL,
-    declared   INTEGER NOT NULL,
-    changed_at INTEGER NOT NULL,
-    PRIMARY KEY (client_id, url)
+    id            TEXT PRIMARY KEY,
+    client_id     TEXT NOT NULL,
+    url           TEXT NOT NULL,
+    position      INTEGER NOT NULL,
+    dialect       TEXT NOT NULL,
+    events        TEXT NOT NULL, -- a JSON list
+    sealed        BLOB NOT NULL,
+    enabled       INTEGER NOT NULL,
+    declared      INTEGER NOT NULL,
+    created_at    INTEGER NOT NULL,
+    changed_at    INTEGER NOT NULL,
+    failures      INTEGER NOT NULL DEFAULT 0,
+    failing_since INTEGER,
+    next_at       INTEGER,
+    paused_at     INTEGER,
+    paused_reason TEXT NOT NULL DEFAULT '',
+    last_error    TEXT NOT NULL DEFAULT '',
+    UNIQUE (client_id, url)
+) STRICT, WITHOUT ROWID;
+
+-- What the platforms said of an account: WhatsApp's templates, LINE's monthly quota, Telegram's place in its updates.
+
+CREATE TABLE template (
+    account_id TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    language   TEXT NOT NULL,
+    status     TEXT NOT NULL,
+    category   TEXT NOT NULL,
+    components TEXT NOT NULL, -- JSON, as the platform gives it
+    synced_at  INTEGER NOT NULL,
+    PRIMARY KEY (account_id, name, language)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE quota (
+    account_id TEXT PRIMARY KEY,
+    used       INTEGER NOT NULL,
+    allowed    INTEGER, -- NULL: without limit
+    at         INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE poll (
+    account_id  TEXT PRIMARY KEY,
+    next_offset INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Messages. The row is its own job: queued = 1 while delivery has work with it. seq is the order within a lane: given at
@@ -90,7 +124,8 @@ CREATE TABLE message (
     losses          TEXT,    -- known at accept, a JSON list of [pointer, kind, detail]
     render_losses   TEXT,    -- found by the first rendering of the run
     facts           BLOB,
-    body            BLOB NOT NULL
+    body            BLOB NOT NULL,
+    erased_at       INTEGER  -- its person asked to be forgotten: what it said is gone
 ) STRICT;
 
 CREATE INDEX message_by_client ON message (client_id, seq);
@@ -162,16 +197,21 @@ CREATE TABLE attempt (
 
 CREATE INDEX attempt_by_message ON attempt (seq);
 
--- Outside retention. The newest part wins an id that a platform gave twice (a sandbox that was started afresh does).
+-- What the platforms call messages. Of ours: outside retention, and the newest part wins an id that a platform gave twice
+-- (a sandbox that was started afresh does). Of messages that people wrote: tid '' and part 0, with the time they came.
 CREATE TABLE platform_id (
     account_id  TEXT NOT NULL,
     platform_id TEXT NOT NULL,
     tid         TEXT NOT NULL,
     part        INTEGER NOT NULL,
+    message_id  TEXT NOT NULL,
     address     TEXT NOT NULL,
     quote_token TEXT NOT NULL,
+    received_at INTEGER,
     PRIMARY KEY (account_id, platform_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX platform_id_received ON platform_id (received_at) WHERE received_at IS NOT NULL;
 
 -- Outside retention: what a token in a platform's field stands for.
 CREATE TABLE key_token (
@@ -181,21 +221,62 @@ CREATE TABLE key_token (
     PRIMARY KEY (client_id, token)
 ) STRICT, WITHOUT ROWID;
 
--- Changes of status. The only writer numbers them as it commits, so the order of positions is the order of commits.
+-- The only writer numbers events as it commits, so the order of positions is the order of commits. A change of status has
+-- seq and the columns after it; every other kind has data. A return to status 0 (a retry) is history, and in no feed.
 CREATE TABLE event (
-    position       INTEGER PRIMARY KEY AUTOINCREMENT,
-    client_id      TEXT NOT NULL,
-    seq            INTEGER NOT NULL REFERENCES message (seq) ON UPDATE CASCADE ON DELETE CASCADE,
-    status         INTEGER NOT NULL,
-    previous       INTEGER NOT NULL,
-    at             INTEGER NOT NULL,
-    error_code     TEXT,
-    error_detail   TEXT,
-    error_provider TEXT
+    position            INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id           TEXT NOT NULL,
+    kind                TEXT NOT NULL,
+    account_id          TEXT NOT NULL,
+    channel             TEXT NOT NULL,
+    conversation        TEXT NOT NULL,
+    at                  INTEGER NOT NULL, -- at the platform, else kept_at
+    kept_at             INTEGER NOT NULL,
+    seq                 INTEGER REFERENCES message (seq) ON UPDATE CASCADE ON DELETE CASCADE,
+    status              INTEGER,
+    previous            INTEGER,
+    provider_message_id TEXT NOT NULL DEFAULT '',
+    error_code          TEXT,
+    error_detail        TEXT,
+    error_provider      TEXT,
+    data                BLOB,
+    media               BLOB, -- the platform's handles of files: shown to nobody
+    CHECK ((seq IS NULL) = (data IS NOT NULL))
 ) STRICT;
 
-CREATE INDEX event_by_client ON event (client_id, position);
-CREATE INDEX event_by_message ON event (seq, position);
+CREATE INDEX event_in_feed ON event (client_id, position) WHERE status IS NOT 0;
+CREATE INDEX event_by_message ON event (seq, position) WHERE seq IS NOT NULL;
+CREATE INDEX event_by_age ON event (kept_at) WHERE seq IS NULL;
+
+-- Callbacks: the row is its own job. One for each event and endpoint that was enabled at its commit and wants its kind.
+CREATE TABLE callback (
+    endpoint_id TEXT NOT NULL REFERENCES endpoint (id) ON DELETE CASCADE,
+    position    INTEGER NOT NULL REFERENCES event (position) ON DELETE CASCADE,
+    state       TEXT NOT NULL DEFAULT 'pending',
+    tries       INTEGER NOT NULL DEFAULT 0,
+    next_at     INTEGER,
+    ended_at    INTEGER,
+    PRIMARY KEY (endpoint_id, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX callback_pending ON callback (endpoint_id, position) WHERE state = 'pending';
+CREATE INDEX callback_failed ON callback (endpoint_id, position) WHERE state = 'failed';
+CREATE INDEX callback_by_event ON callback (position);
+
+CREATE TABLE callback_attempt (
+    id          INTEGER PRIMARY KEY,
+    endpoint_id TEXT NOT NULL,
+    position    INTEGER NOT NULL,
+    at          INTEGER NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    status      INTEGER NOT NULL,
+    headers     TEXT NOT NULL,
+    body        BLOB NOT NULL,
+    error       TEXT NOT NULL,
+    FOREIGN KEY (endpoint_id, position) REFERENCES callback (endpoint_id, position) ON DELETE CASCADE
+) STRICT;
+
+CREATE INDEX callback_attempt_by_callback ON callback_attempt (endpoint_id, position);
 
 -- What came in.
 
@@ -235,6 +316,7 @@ CREATE TABLE watermark (
     PRIMARY KEY (account_id, address, status)
 ) STRICT, WITHOUT ROWID;
 
+-- blocked_at is when the newest news of it happened, whichever way it went.
 CREATE TABLE contact (
     account_id      TEXT NOT NULL,
     address         TEXT NOT NULL,
@@ -242,12 +324,68 @@ CREATE TABLE contact (
     channel         TEXT NOT NULL,
     phone           TEXT NOT NULL,
     name            TEXT NOT NULL,
+    username        TEXT NOT NULL,
     last_inbound_at INTEGER,
     linked_at       INTEGER,
     blocked         INTEGER NOT NULL,
+    blocked_at      INTEGER,
     changed_at      INTEGER NOT NULL,
     PRIMARY KEY (account_id, address)
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX contact_by_phone ON contact (account_id, phone) WHERE phone <> '';
 CREATE INDEX contact_by_client ON contact (client_id, account_id, address);
+CREATE INDEX contact_of_client_by_phone ON contact (client_id, phone, account_id, address) WHERE phone <> '';
+
+-- Other addresses of the same person. moved = 1: the address was theirs, and may be somebody else's one day.
+CREATE TABLE contact_alias (
+    account_id TEXT NOT NULL,
+    alias      TEXT NOT NULL,
+    address    TEXT NOT NULL,
+    moved      INTEGER NOT NULL,
+    at         INTEGER NOT NULL,
+    PRIMARY KEY (account_id, alias)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX contact_alias_by_address ON contact_alias (account_id, address);
+
+-- used_by is the tid of the message whose mark took it.
+CREATE TABLE reply_token (
+    account_id  TEXT NOT NULL,
+    token       TEXT NOT NULL,
+    address     TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    used_at     INTEGER,
+    used_by     TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (account_id, token)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX reply_token_by_age ON reply_token (received_at);
+CREATE INDEX reply_token_by_address ON reply_token (account_id, address, received_at);
+
+-- The choices that vanish from the phone (quick replies), of the last message of a conversation that had some.
+CREATE TABLE vanishing_choice (
+    account_id TEXT NOT NULL,
+    address    TEXT NOT NULL,
+    at         INTEGER NOT NULL,
+    message_id TEXT NOT NULL,
+    choices    TEXT NOT NULL, -- a JSON list of [title, key]
+    PRIMARY KEY (account_id, address)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX vanishing_choice_by_age ON vanishing_choice (at);
+
+-- What a deep link carries, and whom it is for.
+CREATE TABLE link_token (
+    token      TEXT PRIMARY KEY,
+    client_id  TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    phone      TEXT NOT NULL,
+    payload    TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    used_at    INTEGER,
+    expires_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX link_token_by_age ON link_token (created_at);
+CREATE INDEX link_token_by_phone ON link_token (account_id, phone) WHERE phone <> '';

@@ -1,0 +1,228 @@
+"""Erasing a person on request: what of them is looked for where, and what stays as a bare record.
+
+No index leads from a person to all that was ever said with them, since only this would need it: so it is looked for by
+walking through the client's messages and events and the account's platform ids, in windows, on the patient reader. What is
+found is erased in the writer, window by window, and the contact last: whoever is interrupted asks again, and finds the
+contact with its aliases still there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import apsw
+
+from kurir.domain.status import Status
+from kurir.store import sqlite_delivery as delivery
+from kurir.store import sqlite_people as people
+from kurir.store import sqlite_rows as rows
+from kurir.store.base import ErrorRecord
+from kurir.store.inbound import Forgotten
+from kurir.store.readers import Reader
+from kurir.store.writer import Writer
+
+#: Rows that one step looks at, and messages that one step cancels.
+WINDOW: Final = 5_000
+CANCELLED: Final = 500
+
+#: Whose messages and contacts it may concern.
+_IS_THEIRS: Final = "SELECT 1 FROM account WHERE id = ? AND client_id = ?"
+_BEGUN: Final = """
+SELECT seq FROM message WHERE account_id = ? AND queued = 1 AND parts_total > 0 AND (address = ? OR lane = ?)
+"""
+_WAITING: Final = """
+SELECT tid, run FROM message
+WHERE account_id = ? AND lane = ? AND (priority = 'high') = ? AND queued = 1 AND client_id = ? LIMIT ?
+"""
+_MESSAGES: Final = """
+SELECT seq, account_id, address, lane, queued, erased_at FROM message WHERE client_id = ? AND seq > ? ORDER BY seq LIMIT ?
+"""
+_EVENTS: Final = """
+SELECT position, account_id, conversation, seq FROM event
+WHERE client_id = ? AND status IS NOT 0 AND position > ? ORDER BY position LIMIT ?
+"""
+_PLATFORM_IDS: Final = """
+SELECT platform_id, address, tid FROM platform_id
+WHERE account_id = ? AND platform_id > ? ORDER BY platform_id LIMIT ?
+"""
+
+_ERASE_MESSAGE: Final = """
+UPDATE message SET recipient = '', lane = '', address = '', body = x'7b7d', facts = NULL, losses = NULL,
+    render_losses = NULL, error_detail = iif(error_code IS NULL, NULL, 'the person was erased on request'),
+    erased_at = ?
+WHERE seq = ? AND queued = 0
+"""
+_ERASE_OF_MESSAGE: Final = (
+    "UPDATE part SET address = '', error_detail = iif(error_code IS NULL, NULL, '') WHERE seq = ?",
+    "UPDATE attempt SET request = '{}', headers = '{}', body = x'', reason = '' WHERE seq = ?",
+    """
+    UPDATE callback_attempt SET headers = '{}', body = x'' WHERE id IN (
+        SELECT callback_attempt.id FROM event
+        CROSS JOIN callback ON callback.position = event.position
+        CROSS JOIN callback_attempt ON callback_attempt.endpoint_id = callback.endpoint_id
+            AND callback_attempt.position = callback.position
+        WHERE event.seq = ?)
+    """,
+    "UPDATE event SET conversation = '', error_detail = iif(error_code IS NULL, NULL, '') WHERE seq = ?",
+)
+_DELETE_EVENT: Final = "DELETE FROM event WHERE position = ? AND seq IS NULL"
+_FORGET_ID: Final = "DELETE FROM platform_id WHERE account_id = ? AND platform_id = ? AND tid = ''"
+_ERASE_ID: Final = """
+UPDATE platform_id SET address = '', quote_token = '' WHERE account_id = ? AND platform_id = ? AND tid <> ''
+"""
+_ERASE_PERSON: Final = (
+    "DELETE FROM contact_alias WHERE account_id = ? AND address = ?",
+    "DELETE FROM contact_alias WHERE account_id = ? AND alias = ?",
+    "DELETE FROM reply_token WHERE account_id = ? AND address = ?",
+    "DELETE FROM vanishing_choice WHERE account_id = ? AND address = ?",
+    "DELETE FROM watermark WHERE account_id = ? AND address = ?",
+)
+_ERASE_LINKS: Final = "DELETE FROM link_token WHERE account_id = ? AND phone = ? AND phone <> ''"
+_ERASE_CONTACT: Final = "DELETE FROM contact WHERE account_id = ? AND address = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """Whom it is about: every address of theirs, and every lane that messages to them may stand in."""
+
+    client_id: str
+    account_id: str
+    addresses: tuple[str, ...]
+    lanes: tuple[str, ...]
+    phone: str
+
+
+async def forget(writer: Writer, reader: Reader, whom: tuple[str, str, str], at: datetime) -> Forgotten:
+    """Erase the person *whom* (client id, account id, address), unless something is being sent to them."""
+    person = await writer.run(lambda db: _find(db, *whom))
+    if person is None:
+        return Forgotten()
+    cancelled = 0
+    while True:
+        begun, now_cancelled, more = await writer.run(lambda db: _stop(db, person, at))
+        cancelled += now_cancelled
+        if begun:
+            return Forgotten(begun=begun, cancelled=cancelled)
+        if not more:
+            break
+    moment = rows.micros(at)
+    messages = await _walk(writer, reader, person, _messages_of, lambda db, seq: _erase_message(db, seq, moment))
+    events = await _walk(writer, reader, person, _events_of, _erase_event)
+    await _walk(writer, reader, person, _platform_ids_of, lambda db, known: _erase_id(db, person, known))
+    contact = await writer.run(lambda db: _erase_person(db, person))
+    return Forgotten(0, cancelled, messages, events, contact)
+
+
+def _find(db: apsw.Connection, client_id: str, account_id: str, address: str) -> _Person | None:
+    if db.execute(_IS_THEIRS, (account_id, client_id)).fetchone() is None:
+        return None
+    contact = people.contact(db, account_id, address)
+    stands = address if contact is None else contact.address
+    phone = "" if contact is None else contact.phone
+    addresses = tuple(dict.fromkeys((stands, address, *people.aliases(db, account_id, stands))))
+    lanes = (*addresses, f"phone:{phone}") if phone else addresses
+    return _Person(client_id, account_id, addresses, lanes, phone)
+
+
+def _stop(db: apsw.Connection, person: _Person, at: datetime) -> tuple[int, int, bool]:
+    """Cancel what waits, unless something has begun. Returns how many have begun, how many ended, and whether more wait."""
+    begun = {seq for lane in person.lanes for (seq,) in db.execute(_BEGUN, (person.account_id, lane, lane))}
+    if begun:
+        return len(begun), 0, False
+    error = ErrorRecord("cancelled", "the person was erased on request")
+    cancelled = 0
+    for lane in person.lanes:
+        for high in (True, False):
+            left = CANCELLED - cancelled
+            waiting = (person.account_id, lane, high, person.client_id, left)
+            for tid, run in list(db.execute(_WAITING, waiting)):
+                cancelled += delivery.finish(db, tid, run, Status.UNSENT, error, at)
+    return 0, cancelled, cancelled == CANCELLED
+
+
+# --- looking, in windows --------------------------------------------------------------------------------------------
+
+#: What a window found, and the cursor to go on after; None at the end.
+_Found = tuple[list[Any], Any]
+
+
+async def _walk(
+    writer: Writer,
+    reader: Reader,
+    person: _Person,
+    look: Callable[[apsw.Connection, _Person, Any], _Found],
+    erase: Callable[[apsw.Connection, Any], int],
+) -> int:
+    """Erase whatever *look* finds, window by window. Returns how much that was."""
+    erased, cursor = 0, None
+    while True:
+        found, cursor = await reader.run(lambda db, after=cursor: look(db, person, after))  # type: ignore[misc]
+        if found:
+            erased += await writer.run(lambda db, found=found: sum(erase(db, one) for one in found))  # type: ignore[misc]
+        if cursor is None:
+            return erased
+
+
+def _messages_of(db: apsw.Connection, person: _Person, after: int | None) -> _Found:
+    window = list(db.execute(_MESSAGES, (person.client_id, after or 0, WINDOW)))
+    found = [
+        seq
+        for seq, account_id, address, lane, queued, erased_at in window
+        if account_id == person.account_id
+        and (address in person.addresses or lane in person.lanes)
+        and not queued
+        and erased_at is None
+    ]
+    return found, window[-1][0] if len(window) == WINDOW else None
+
+
+def _events_of(db: apsw.Connection, person: _Person, after: int | None) -> _Found:
+    window = list(db.execute(_EVENTS, (person.client_id, after or 0, WINDOW)))
+    found = [
+        position
+        for position, account_id, conversation, seq in window
+        if seq is None and account_id == person.account_id and conversation in person.addresses
+    ]
+    return found, window[-1][0] if len(window) == WINDOW else None
+
+
+def _platform_ids_of(db: apsw.Connection, person: _Person, after: str | None) -> _Found:
+    window = list(db.execute(_PLATFORM_IDS, (person.account_id, after or "", WINDOW)))
+    found = [platform_id for platform_id, address, _ in window if address in person.addresses]
+    return found, window[-1][0] if len(window) == WINDOW else None
+
+
+# --- erasing --------------------------------------------------------------------------------------------------------
+
+
+def _erase_message(db: apsw.Connection, seq: int, now: int) -> int:
+    db.execute(_ERASE_MESSAGE, (now, seq))
+    if db.changes() == 0:
+        return 0  # it was queued again meanwhile, or retention was faster
+    for statement in _ERASE_OF_MESSAGE:
+        db.execute(statement, (seq,))
+    return 1
+
+
+def _erase_event(db: apsw.Connection, position: int) -> int:
+    db.execute(_DELETE_EVENT, (position,))
+    return db.changes()
+
+
+def _erase_id(db: apsw.Connection, person: _Person, platform_id: str) -> int:
+    for statement in (_FORGET_ID, _ERASE_ID):
+        db.execute(statement, (person.account_id, platform_id))
+    return 1
+
+
+def _erase_person(db: apsw.Connection, person: _Person) -> bool:
+    for statement in _ERASE_PERSON:
+        for address in person.addresses:
+            db.execute(statement, (person.account_id, address))
+    db.execute(_ERASE_LINKS, (person.account_id, person.phone))
+    known = 0
+    for address in person.addresses:
+        db.execute(_ERASE_CONTACT, (person.account_id, address))
+        known += db.changes()
+    return known > 0

@@ -1,0 +1,337 @@
+"""People as the accounts know them: contacts, their other addresses, and what is learned of them.
+
+What comes in teaches, and so do answers of platforms; a client links, renames and imports. A person is one contact: what
+is known of another address of theirs is drawn together under the one that stands. The functions run inside a transaction
+of the writer, the reading ones of a reader.
+"""
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+import apsw
+
+from kurir.domain.recipient import PREFIX_OF
+from kurir.store import sqlite_events as events
+from kurir.store import sqlite_rows as rows
+from kurir.store.base import ContactRecord
+from kurir.store.inbound import Heard
+
+#: Contacts that one list shows, at most.
+LIST: Final = 1_000
+#: The kinds of events that tell whether somebody blocked us.
+BLOCKING: Final = ("contact.unblocked", "contact.blocked")
+
+_CONTACT: Final = rows.CONTACT + "WHERE account_id = ? AND address = ?"
+_CONTACT_BY_PHONE: Final = rows.CONTACT + "WHERE account_id = ? AND phone = ? AND phone <> ''"
+_ALIAS: Final = "SELECT address, moved, at FROM contact_alias WHERE account_id = ? AND alias = ?"
+_ALIASES: Final = "SELECT alias FROM contact_alias WHERE account_id = ? AND address = ? ORDER BY alias"
+_CONTACTS: Final = rows.CONTACT + "WHERE client_id = ? AND (account_id, address) > (?, ?)"
+_WITH_PHONE: Final = " AND phone = ? AND phone <> ''"
+_OF_CHANNEL: Final = " AND channel = ?"
+_BY_ADDRESS: Final = " ORDER BY account_id, address LIMIT ?"
+
+_TAKE_PHONE: Final = """
+UPDATE contact SET phone = '', linked_at = NULL, changed_at = ?
+WHERE account_id = ? AND phone = ? AND phone <> '' AND address <> ?
+"""
+_PUT_CONTACT: Final = """
+INSERT INTO contact (account_id, address, client_id, channel, phone, name, username, last_inbound_at, linked_at, blocked,
+                     blocked_at, changed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET client_id = excluded.client_id, channel = excluded.channel, phone = excluded.phone,
+    name = excluded.name, username = excluded.username, last_inbound_at = excluded.last_inbound_at,
+    linked_at = excluded.linked_at, blocked = excluded.blocked, blocked_at = excluded.blocked_at,
+    changed_at = excluded.changed_at
+"""
+_UNLINK: Final = "UPDATE contact SET phone = '', linked_at = NULL, changed_at = ? WHERE account_id = ? AND address = ?"
+_DELETE_CONTACT: Final = "DELETE FROM contact WHERE account_id = ? AND address = ?"
+_PUT_ALIAS: Final = """
+INSERT INTO contact_alias (account_id, alias, address, moved, at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET address = excluded.address, moved = excluded.moved, at = excluded.at
+"""
+_LEAD_ALIASES: Final = "UPDATE contact_alias SET address = ? WHERE account_id = ? AND address = ?"
+_DROP_ALIAS: Final = "DELETE FROM contact_alias WHERE account_id = ? AND alias = ?"
+_MOVE_TOKENS: Final = "UPDATE reply_token SET address = ? WHERE account_id = ? AND address = ?"
+#: Of two conversations that turn out to be one, the younger choices stay.
+_MOVE_CHOICES: Final = """
+INSERT INTO vanishing_choice (account_id, address, at, message_id, choices)
+SELECT account_id, ?1, at, message_id, choices FROM vanishing_choice WHERE account_id = ?2 AND address = ?3
+ON CONFLICT DO UPDATE SET at = excluded.at, message_id = excluded.message_id, choices = excluded.choices
+    WHERE excluded.at > at
+"""
+_DROP_CHOICES: Final = "DELETE FROM vanishing_choice WHERE account_id = ? AND address = ?"
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def contact(db: apsw.Connection, account_id: str, address: str) -> ContactRecord | None:
+    """Return the contact with an address, or with it as an alias."""
+    found = _at(db, account_id, address)
+    if found is None:
+        alias = db.execute(_ALIAS, (account_id, address)).fetchone()
+        found = None if alias is None else _at(db, account_id, alias[0])
+    return found
+
+
+def contact_by_phone(db: apsw.Connection, account_id: str, phone: str) -> ContactRecord | None:
+    """Return the contact that a phone is linked to."""
+    row = db.execute(_CONTACT_BY_PHONE, (account_id, phone)).fetchone()
+    return None if row is None else rows.contact(row)
+
+
+def contacts(
+    db: apsw.Connection,
+    client_id: str,
+    phone: str | None,
+    channel: str | None,
+    after: tuple[str, str] | None,
+    limit: int,
+) -> list[ContactRecord]:
+    """Return the client's contacts above *after*."""
+    statement, values = _CONTACTS, [client_id, *(after or ("", ""))]
+    if phone is not None:
+        statement += _WITH_PHONE
+        values.append(phone)
+    if channel is not None:
+        statement += _OF_CHANNEL
+        values.append(channel)
+    return [rows.contact(row) for row in db.execute(statement + _BY_ADDRESS, (*values, min(limit, LIST)))]
+
+
+def aliases(db: apsw.Connection, account_id: str, address: str) -> list[str]:
+    """Return the other addresses of the contact at *address*."""
+    return [alias for (alias,) in db.execute(_ALIASES, (account_id, address))]
+
+
+def _at(db: apsw.Connection, account_id: str, address: str) -> ContactRecord | None:
+    row = db.execute(_CONTACT, (account_id, address)).fetchone()
+    return None if row is None else rows.contact(row)
+
+
+# --- what a client says ---------------------------------------------------------------------------------------------
+
+
+def put_contact(db: apsw.Connection, given: ContactRecord, at: datetime) -> ContactRecord:
+    """Create or change a contact. What *given* leaves empty stays as it is; so does whether the person blocked us."""
+    known = contact(db, given.account_id, given.address)
+    if known is None:
+        stored = given
+        db.execute(_DROP_ALIAS, (given.account_id, given.address))
+    else:
+        stored = _merged(known, given)
+    if stored.phone and stored.linked_at is None:
+        stored = replace(stored, linked_at=at)
+    _store(db, stored, rows.micros(at))
+    return stored
+
+
+def unlink_contact(
+    db: apsw.Connection, client_id: str, account_id: str, address: str, at: datetime
+) -> ContactRecord | None:
+    """Take a contact's phone away. Returns the contact as it is now, None where the client has none there."""
+    known = contact(db, account_id, address)
+    if known is None or known.client_id != client_id:
+        return None
+    db.execute(_UNLINK, (rows.micros(at), account_id, known.address))
+    return replace(known, phone="", linked_at=None)
+
+
+def _merged(known: ContactRecord, given: ContactRecord) -> ContactRecord:
+    phone = given.phone or known.phone
+    return replace(
+        known,
+        client_id=given.client_id,
+        channel=given.channel,
+        phone=phone,
+        name=given.name or known.name,
+        username=given.username or known.username,
+        last_inbound_at=_later(known.last_inbound_at, given.last_inbound_at),
+        linked_at=known.linked_at if phone == known.phone else given.linked_at,
+    )
+
+
+def _store(db: apsw.Connection, stored: ContactRecord, now: int) -> None:
+    """Store a contact. Its phone leaves whoever had it."""
+    db.execute(_TAKE_PHONE, (now, stored.account_id, stored.phone, stored.address))
+    db.execute(
+        _PUT_CONTACT,
+        (
+            stored.account_id,
+            stored.address,
+            stored.client_id,
+            stored.channel,
+            stored.phone,
+            stored.name,
+            stored.username,
+            rows.micros_or_none(stored.last_inbound_at),
+            rows.micros_or_none(stored.linked_at),
+            stored.blocked,
+            rows.micros_or_none(stored.blocked_at),
+            now,
+        ),
+    )
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((moment for moment in (one, other) if moment is not None), default=None)
+
+
+# --- what is learned ------------------------------------------------------------------------------------------------
+
+
+def learn(db: apsw.Connection, heard: Heard, now: int, *, tells: bool = True) -> frozenset[str]:
+    """Learn what was heard of a person, with the event where it changes whether they blocked us (unless not *tells*).
+
+    Returns what has changed: among new, name, phone, address and blocked.
+    """
+    changed: set[str] = set()
+    address = _standing(db, heard)
+    if heard.moved_to and heard.moved_to != address:
+        _draw_together(db, heard, address, heard.moved_to, moved=True, now=now)
+        address = heard.moved_to
+        changed.add("address")
+    for alias in heard.aliases:
+        if alias and alias != address and _leads(db, heard.account_id, alias) != address:
+            _draw_together(db, heard, alias, address, moved=False, now=now)
+            changed.add("address")
+    known = _at(db, heard.account_id, address)
+    if known is None:
+        if not _tells(heard):
+            return frozenset(changed)
+        changed.add("new")
+        db.execute(_DROP_ALIAS, (heard.account_id, address))
+        known = ContactRecord(heard.client_id, heard.account_id, heard.channel, address)
+    stored = _with_phone(db, _taught(known, heard), heard)
+    changed |= {
+        word
+        for word, before, after in (
+            ("name", (known.name, known.username), (stored.name, stored.username)),
+            ("phone", known.phone, stored.phone),
+            ("blocked", known.blocked, stored.blocked),
+        )
+        if before != after
+    }
+    if changed or stored != known:
+        _store(db, stored, now)
+    if "blocked" in changed and tells:
+        tell_blocked(db, stored, heard.at, now)
+    return frozenset(changed)
+
+
+def _tells(heard: Heard) -> bool:
+    """Return whether there is something to keep of somebody who is not known."""
+    return bool(heard.heard or heard.name or heard.username or heard.phone or heard.blocked is not None)
+
+
+def _taught(known: ContactRecord, heard: Heard) -> ContactRecord:
+    """Return the contact with what was heard, but for the phone. Older news of names and of blocking change nothing."""
+    late = known.last_inbound_at is not None and heard.at < known.last_inbound_at
+    blocked, blocked_at = known.blocked, known.blocked_at
+    # Platforms tell whole seconds: what they tell of the second in which we learned something came after it, perhaps.
+    if heard.blocked is not None and (blocked_at is None or heard.at >= blocked_at.replace(microsecond=0)):
+        blocked, blocked_at = heard.blocked, heard.at
+    return replace(
+        known,
+        client_id=heard.client_id,
+        channel=heard.channel,
+        name=(known.name or heard.name) if late else (heard.name or known.name),
+        username=(known.username or heard.username) if late else (heard.username or known.username),
+        last_inbound_at=_later(known.last_inbound_at, heard.at) if heard.heard else known.last_inbound_at,
+        blocked=blocked,
+        blocked_at=blocked_at,
+    )
+
+
+def _with_phone(db: apsw.Connection, known: ContactRecord, heard: Heard) -> ContactRecord:
+    """Return the contact with the phone that was heard to be theirs, unless newer news say otherwise."""
+    if not heard.phone or heard.phone == known.phone:
+        return known
+    holder = contact_by_phone(db, heard.account_id, heard.phone)
+    for one in (known, holder):
+        if one is not None and one.phone and one.linked_at is not None and one.linked_at > heard.at:
+            return known
+    return replace(known, phone=heard.phone, linked_at=heard.at)
+
+
+def _leads(db: apsw.Connection, account_id: str, alias: str) -> str | None:
+    row = db.execute(_ALIAS, (account_id, alias)).fetchone()
+    return None if row is None else row[0]
+
+
+def _standing(db: apsw.Connection, heard: Heard) -> str:
+    """Return the address under which the person stands.
+
+    An address that was left may be another person's today (a phone that was given out anew): who writes from it after the
+    move is somebody new, and the address leads nowhere else any more.
+    """
+    alias = db.execute(_ALIAS, (heard.account_id, heard.address)).fetchone()
+    if alias is None:
+        return heard.address
+    address, moved, at = alias
+    if moved and heard.heard and rows.micros(heard.at) > at:
+        db.execute(_DROP_ALIAS, (heard.account_id, heard.address))
+        return heard.address
+    return str(address)
+
+
+def _draw_together(db: apsw.Connection, heard: Heard, left: str, stands: str, *, moved: bool, now: int) -> None:
+    """Let *left* be another address of the person at *stands*, with all that was known under either."""
+    account_id = heard.account_id
+    old, new = _at(db, account_id, left), _at(db, account_id, stands)
+    db.execute(_DELETE_CONTACT, (account_id, left))
+    db.execute(_DROP_ALIAS, (account_id, stands))
+    db.execute(_LEAD_ALIASES, (stands, account_id, left))
+    db.execute(_PUT_ALIAS, (account_id, left, stands, moved, rows.micros(heard.at)))
+    if old is not None:
+        _store(db, replace(old, address=stands) if new is None else _one_of(old, new), now)
+    db.execute(_MOVE_TOKENS, (stands, account_id, left))
+    db.execute(_MOVE_CHOICES, (stands, account_id, left))
+    db.execute(_DROP_CHOICES, (account_id, left))
+
+
+def _one_of(old: ContactRecord, new: ContactRecord) -> ContactRecord:
+    """Return the one contact that two turned out to be, at the address of *new*: what is newer wins."""
+    linked = [(one.linked_at, one is new, one) for one in (new, old) if one.linked_at is not None]
+    phone = max(linked, key=lambda each: each[:2])[2] if linked else new
+    told = [(one.blocked_at, one is new, one) for one in (new, old) if one.blocked_at is not None]
+    block = max(told, key=lambda each: each[:2])[2] if told else new
+    return replace(
+        new,
+        name=new.name or old.name,
+        username=new.username or old.username,
+        phone=phone.phone,
+        linked_at=phone.linked_at,
+        last_inbound_at=_later(new.last_inbound_at, old.last_inbound_at),
+        blocked=block.blocked,
+        blocked_at=block.blocked_at,
+    )
+
+
+def tell_blocked(db: apsw.Connection, one: ContactRecord, at: datetime, now: int) -> None:
+    """Add the event that *one* has blocked us, or does so no more. Its data are as ``intake.inbound_data.contact``'s."""
+    prefix = PREFIX_OF.get(one.channel)
+    data: dict[str, Any] = {
+        "contact": {
+            "avatar": "",
+            "description": "",
+            "name": one.name,
+            "username": one.username,
+            "id": one.address,
+            "address": f"{prefix}:{one.address}" if prefix else one.address,
+            "phone": one.phone,
+        },
+        "referral": "",
+        "first_time": False,
+        "reply_token": "",
+        "moved_to": "",
+        "times": int(at.timestamp()),
+        "timestamp": at.isoformat().replace("+00:00", "Z"),
+        "channel": one.channel,
+        "account": one.account_id,
+    }
+    kept = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    kind = BLOCKING[one.blocked]
+    events.add(db, events.News(one.client_id, one.account_id, kind, one.address, rows.micros(at), kept), now)

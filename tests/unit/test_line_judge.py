@@ -1,4 +1,6 @@
-"""LINE's own SDK judges what the channel emits: every payload passes its models, and comes out of them without loss.
+"""LINE's own SDK judges what the channel emits, and reads the webhooks as the channel reads them.
+
+Every payload passes the SDK's models, and comes out of them without loss.
 
 The models drop members that they do not know, so the round trip is compared. They check required members, one to five
 messages and the length of postback data, not the lengths of texts and labels: ``test_line`` counts those.
@@ -12,16 +14,32 @@ import pytest
 from hypothesis import assume, given, settings
 
 from kurir.channels import line
-from kurir.channels.base import Facts, ReplyTarget, ReplyToken, WebhookRejected, WebhookRequest
+from kurir.channels.base import (
+    AccountNews,
+    ContactNews,
+    Deleted,
+    Edited,
+    Facts,
+    Ignored,
+    InboundMessage,
+    Kind,
+    Receipt,
+    ReplyTarget,
+    ReplyToken,
+    WebhookRejected,
+    WebhookRequest,
+)
 from kurir.domain.message import Message
 from support.cases import load
 from support.line import ACCOUNT, SETTINGS, TID, USER, decoded, https_bodies, rendered
+from support.line_events import EVENTS, body_of, webhook
 
 with warnings.catch_warnings():
     # The SDK announces at import that its version 2 is deprecated; only its version 3 is used here.
     warnings.simplefilter("ignore")
+    from linebot.v3 import webhooks
     from linebot.v3.messaging import PushMessageRequest, ReplyMessageRequest
-    from linebot.v3.webhook import SignatureValidator
+    from linebot.v3.webhook import SignatureValidator, WebhookParser
 
 pytestmark = [
     pytest.mark.judge,
@@ -118,3 +136,134 @@ def test_signatures_are_judged_alike(case):
     except WebhookRejected:
         ours = False
     assert ours is theirs
+
+
+# --- Webhooks ---------------------------------------------------------------------------------------------------------
+
+#: The SDK's class of an event → ours.
+KINDS = {
+    "MessageEvent": InboundMessage,
+    "PostbackEvent": InboundMessage,
+    "MessageEditedEvent": Edited,
+    "UnsendEvent": Deleted,
+    "FollowEvent": ContactNews,
+    "UnfollowEvent": ContactNews,
+    "JoinEvent": ContactNews,
+    "LeaveEvent": ContactNews,
+    "MemberJoinedEvent": ContactNews,
+    "AccountLinkEvent": ContactNews,
+    "PnpDeliveryCompletionEvent": Receipt,
+    "BotSuspendedEvent": AccountNews,
+}
+CONTENT = {
+    "TextMessageContent": Kind.TEXT,
+    "ImageMessageContent": Kind.IMAGE,
+    "VideoMessageContent": Kind.VIDEO,
+    "AudioMessageContent": Kind.AUDIO,
+    "FileMessageContent": Kind.DOCUMENT,
+    "LocationMessageContent": Kind.LOCATION,
+    "StickerMessageContent": Kind.STICKER,
+}
+
+
+def agree(theirs, ours):
+    """Compare one event as the SDK and as the channel read it."""
+    assert isinstance(theirs, webhooks.Event)  # what the SDK does not know is of another class
+    assert ours.event_id == theirs.webhook_event_id
+    if isinstance(ours, Ignored):
+        return
+    assert isinstance(ours, KINDS[type(theirs).__name__])
+    assert round(ours.at.timestamp() * 1000) == theirs.timestamp
+    person = getattr(ours, "sender", getattr(ours, "person", None))
+    if theirs.source is None:
+        assert person is None
+    else:
+        chat = {"user": "user_id", "group": "group_id", "room": "room_id"}[theirs.source.type]
+        assert person.address == getattr(theirs.source, chat)
+        assert person.id == (theirs.source.user_id or "")
+    if hasattr(ours, "reply_token"):
+        assert ours.reply_token == (getattr(theirs, "reply_token", None) or "")
+    if isinstance(ours, InboundMessage):
+        assert ours.standby is (theirs.mode.value == "standby")
+    AGREE.get(type(theirs).__name__, lambda *_: None)(theirs, ours)
+
+
+def agree_on_message(theirs, ours):
+    content = theirs.message
+    assert ours.kind is CONTENT[type(content).__name__]
+    assert ours.platform_id == content.id
+    assert ours.text == (getattr(content, "text", None) or "")
+    assert ours.quote_token == (getattr(content, "quote_token", None) or "")
+    assert ours.reply_to == (getattr(content, "quoted_message_id", None) or "")
+    if ours.kind is Kind.LOCATION:
+        place = ours.location
+        assert (place.latitude, place.longitude) == (content.latitude, content.longitude)
+        assert (place.name, place.address) == (content.title or "", content.address or "")
+    provider = getattr(content, "content_provider", None)
+    for file in ours.media:
+        external = provider is not None and provider.type == "external"
+        assert file.public is external
+        assert (file.url, file.id) == ((provider.original_content_url, "") if external else ("", content.id))
+        assert (file.name, file.size) == (getattr(content, "file_name", ""), getattr(content, "file_size", None))
+
+
+def agree_on_postback(theirs, ours):
+    assert ours.press.data == theirs.postback.data
+    assert ours.text in {"", *(theirs.postback.params or {}).values()}
+
+
+def agree_on_edit(theirs, ours):
+    assert (ours.platform_id, ours.text) == (theirs.message.id, theirs.message.text)
+
+
+AGREE = {
+    "MessageEvent": agree_on_message,
+    "PostbackEvent": agree_on_postback,
+    "MessageEditedEvent": agree_on_edit,
+    "UnsendEvent": lambda theirs, ours: _same(ours.platform_id, theirs.unsend.message_id),
+    "AccountLinkEvent": lambda theirs, ours: _same(ours.referral, theirs.link.nonce),
+    "FollowEvent": lambda theirs, ours: _same((ours.blocked, ours.first_time), (False, not theirs.follow.is_unblocked)),
+    "UnfollowEvent": lambda _, ours: _same(ours.blocked, True),
+    "PnpDeliveryCompletionEvent": lambda theirs, ours: _same(ours.reference, theirs.delivery.data),
+}
+
+
+def _same(ours, theirs):
+    assert ours == theirs
+
+
+def both(raw, signature, secret):
+    """Return pairs of (the SDK's event, ours) of a signed body."""
+    account = replace(ACCOUNT, settings=replace(SETTINGS, channel_secret=secret))
+    theirs = WebhookParser(secret).parse(raw, signature)
+    return list(zip(theirs, line.parse(account, webhook(raw.encode(), signature)), strict=True))
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_events_are_read_alike(name):
+    for pair in both(*signed(EVENTS[name])):
+        agree(*pair)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in load("line", "inbound") if case["expect"]["http"] == 200], ids=lambda case: case["id"]
+)
+def test_events_of_the_cases_are_read_alike(case):
+    for theirs, ours in both(case["raw_body"], case["x_line_signature"], case["channel_secret"]):
+        agree(theirs, ours)
+
+
+def test_there_is_a_sample_of_every_event_and_message_of_the_judge():
+    events = {name for name in vars(webhooks) if name.endswith("Event")} - {"Event"}
+    contents = {name for name in vars(webhooks) if name.endswith("MessageContent")} - {"MessageContent"}
+    pairs = [pair for each in EVENTS.values() for pair in both(*signed(each))]
+    assert {type(theirs).__name__ for theirs, _ in pairs} == events
+    assert {type(theirs.message).__name__ for theirs, _ in pairs if hasattr(theirs, "message")} == contents
+    assert KINDS.keys() <= events
+    unused = {type(theirs).__name__ for theirs, ours in pairs if isinstance(ours, Ignored)}
+    assert unused | KINDS.keys() == events
+
+
+def signed(each):
+    request = webhook(body_of(each))
+    return request.body.decode(), request.headers["x-line-signature"], SETTINGS.channel_secret

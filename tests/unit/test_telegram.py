@@ -1,8 +1,10 @@
-"""The Telegram channel: the cases, the properties of every rendering, and every answer's meaning."""
+"""The Telegram channel: the cases, the properties of every rendering, and every answer's meaning.
+
+What comes in is test_telegram_inbound.py's.
+"""
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +20,6 @@ from kurir.channels.base import (
     Call,
     Channel,
     Facts,
-    Ignored,
     Learned,
     MediaFacts,
     Needs,
@@ -33,9 +34,6 @@ from kurir.channels.base import (
     Stage,
     Unknown,
     Upload,
-    WebhookRejected,
-    WebhookRequest,
-    WebhookUnreadable,
 )
 from kurir.domain import errors
 from kurir.domain import recipient as recipients
@@ -216,25 +214,6 @@ def test_provider_response_case(case):
         assert outcome.learned.moved_to == str(expect["new_chat_id"])
     if "mark_contact" in expect:
         assert outcome.learned.blocked is True
-
-
-def webhook(update: object, secret: str | None = SECRET) -> WebhookRequest:
-    headers = {} if secret is None else {"x-telegram-bot-api-secret-token": secret}
-    return WebhookRequest("POST", {}, headers, json.dumps(update).encode())
-
-
-@pytest.mark.parametrize("case", cases.load("telegram", "inbound"), ids=by_id)
-def test_inbound_case_passes_or_fails_its_secret_and_keeps_its_update_id(case):
-    """What the updates say is read by a later step; here only who may post them, and what makes a repeat a repeat."""
-    headers = {**case["headers"], **case.get("override_headers", {})}
-    request = webhook(case["update"], headers["X-Telegram-Bot-Api-Secret-Token"])
-    if case["expect"].get("http") == 403:
-        with pytest.raises(WebhookRejected):
-            telegram.verify(ACCOUNT, request)
-        return
-    assert telegram.verify(ACCOUNT, request) is None
-    (event,) = telegram.parse(ACCOUNT, request)
-    assert event.event_id == str(case["update"]["update_id"])
 
 
 # --- what is refused at accept ----------------------------------------------------------------------------------------
@@ -477,9 +456,15 @@ def test_reply_goes_to_the_message_that_was_found():
     assert reply_of(render(message, "@shop", reply=ReplyTarget("-100123:7", chat="@shop"))) == 7
 
 
-@pytest.mark.parametrize(
-    "target", [None, ReplyTarget("2002:7"), ReplyTarget("1001:0"), ReplyTarget(""), ReplyTarget("7")]
-)
+@pytest.mark.parametrize("target", [None, ReplyTarget(""), ReplyTarget("7")])
+def test_an_id_that_names_no_message_leaves_the_choice_to_the_token(target):
+    """A press has an id of its own, and its token names the message whose button was pressed."""
+    rendering = render(seed("text", {"text": "x"}, reply_id="my-own-id", reply_token="1001:5"), reply=target)
+    assert reply_of(rendering) == 5
+    assert rendering.losses == ()
+
+
+@pytest.mark.parametrize("target", [ReplyTarget("2002:7"), ReplyTarget("1001:0")])
 def test_reply_to_what_is_not_in_this_chat_is_left_out_and_said(target):
     rendering = render(seed("text", {"text": "x"}, reply_id="my-own-id", reply_token="1001:5"), reply=target)
     assert reply_of(rendering) is None
@@ -930,62 +915,6 @@ def test_an_answer_that_stays_the_same_names_each_cure_once(answer):
         assert outcome.again not in taken
         taken.add(outcome.again)
         address = outcome.learned.moved_to or address
-
-
-# --- webhooks ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("secret", [None, "", "nope", "s3cr3", "s3cr3tt", "S3CR3T", "\udcff", "é"])
-def test_wrong_or_missing_secret_is_rejected(secret):
-    with pytest.raises(WebhookRejected):
-        telegram.verify(ACCOUNT, webhook({"update_id": 1}, secret))
-
-
-@pytest.mark.parametrize("secret", [None, "", "x"])
-def test_account_without_a_secret_takes_nothing(secret):
-    bare = Account("a", "acme", "telegram", telegram.API_BASE, TelegramSettings(token=TOKEN))
-    with pytest.raises(WebhookRejected):
-        telegram.verify(bare, webhook({"update_id": 1}, secret))
-
-
-def test_update_is_ignored_under_its_own_number():
-    request = webhook({"update_id": 900001, "message": {"text": "Hi"}})
-    (event,) = telegram.parse(ACCOUNT, request)
-    assert isinstance(event, Ignored)
-    assert (event.event_id, event.raw) == ("900001", request.body)
-    assert event.why.endswith("message")
-
-
-@pytest.mark.parametrize("update", [None, 1, [], {}, {"update_id": "1"}, {"update_id": True}, {"update_id": -1}])
-def test_body_that_is_no_update_is_unreadable(update):
-    with pytest.raises(WebhookUnreadable):
-        telegram.parse(ACCOUNT, webhook(update))
-
-
-@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[" * 100_000, b'{"update_id":' + b"9" * 5000 + b"}"])
-def test_bytes_that_are_no_update_are_unreadable(body):
-    with pytest.raises(WebhookUnreadable):
-        telegram.parse(ACCOUNT, WebhookRequest("POST", {}, {}, body))
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    st.binary(max_size=60)
-    | json_values.map(lambda value: json.dumps(value).encode())
-    | st.dictionaries(st.just("update_id") | st.text(max_size=8), json_values).map(
-        lambda value: json.dumps(value).encode()
-    ),
-    st.text(st.characters(), max_size=12),
-)
-def test_nothing_else_leaves_a_webhook(body, secret):
-    request = WebhookRequest("POST", {}, {"x-telegram-bot-api-secret-token": secret}, body)
-    with suppress(WebhookRejected):
-        telegram.verify(ACCOUNT, request)
-    with suppress(WebhookUnreadable):
-        for event in telegram.parse(ACCOUNT, request):
-            assert isinstance(event, Ignored)
-            event.event_id.encode()
-            event.why.encode()
 
 
 def test_a_reply_is_no_loss_while_the_chat_is_not_known_yet():

@@ -1,21 +1,34 @@
-"""Telegram's payloads before an independent judge: aiogram's own models of the Bot API's methods.
+"""Telegram's payloads before an independent judge: aiogram's own models of the Bot API's methods and updates.
 
 The models keep unknown keys instead of refusing them, so they are looked for in every nested model. They check no
 lengths; test_telegram.py does.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
-from kurir.channels import telegram
-from kurir.channels.base import Again, Call, Facts, Rendering
+from kurir.channels import telegram, telegram_received
+from kurir.channels.base import (
+    Again,
+    Call,
+    ContactNews,
+    Edited,
+    Facts,
+    InboundMessage,
+    Kind,
+    Reaction,
+    Rendering,
+    WebhookRequest,
+)
 from kurir.domain.account import Account, TelegramSettings
 from kurir.domain.message import Message
 from kurir.intake import wire
 from support import cases
+from support import telegram_updates as updates
 from support.messages import seed_bodies
 
 aiogram_methods = pytest.importorskip("aiogram.methods")
@@ -105,3 +118,77 @@ def test_judge_takes_what_is_right():
 def test_judge_refuses_what_is_wrong(wrong):
     with pytest.raises((AssertionError, pydantic.ValidationError)):
         judge("sendMessage", wrong)
+
+
+# --- what comes in ----------------------------------------------------------------------------------------------------
+
+#: What aiogram calls a message's content → our kind, where the words differ.
+KINDS = {
+    "photo": Kind.IMAGE,
+    "animation": Kind.VIDEO,
+    "video_note": Kind.VIDEO,
+    "venue": Kind.LOCATION,
+    "poll": Kind.UNSUPPORTED,
+    "dice": Kind.UNSUPPORTED,
+    "story": Kind.UNSUPPORTED,
+    "web_app_data": Kind.UNSUPPORTED,
+}
+
+
+def parsed(update: Any) -> Any:
+    request = WebhookRequest("POST", {}, {}, json.dumps(update).encode())
+    return telegram.parse(ACCOUNT, request)[0]
+
+
+@pytest.mark.parametrize("name", updates.ALL)
+def test_update_is_read_as_the_judge_reads_it(name):
+    judged = aiogram_types.Update.model_validate(updates.ALL[name])
+    assert list(extras(judged)) == []
+    event, inner = parsed(updates.ALL[name]), judged.event
+    assert event.event_id == str(judged.update_id)
+    if isinstance(event, ContactNews):
+        assert event.person.address == str(inner.chat.id)
+        return
+    if judged.event_type == "callback_query":
+        assert (event.press.data, event.platform_id) == (inner.data, inner.id)
+        assert event.reply_to == f"{inner.message.chat.id}:{inner.message.message_id}"
+        return
+    assert event.platform_id == f"{inner.chat.id}:{inner.message_id}"
+    assert event.sender.address == str(inner.chat.id)
+    if isinstance(event, Reaction):
+        assert event.emoji == inner.new_reaction[0].emoji
+        return
+    assert event.at.timestamp() == (inner.edit_date or inner.date.timestamp())
+    if inner.from_user:
+        assert (event.sender.name, event.sender.username) == (inner.from_user.full_name, inner.from_user.username)
+    if isinstance(event, Edited):
+        assert event.text == inner.text
+        return
+    assert isinstance(event, InboundMessage)
+    content = inner.content_type.value
+    file = getattr(inner, content, None)
+    largest = file[-1] if isinstance(file, list) else file
+    if name != "gif":  # an image of ours, an animation as any other to the judge
+        assert event.kind == KINDS.get(content, content)
+    assert [media.id for media in event.media] == ([largest.file_id] if hasattr(largest, "file_id") else [])
+    assert event.text == (inner.text or inner.caption or event.text)
+
+
+def test_every_field_of_a_message_that_the_judge_knows_has_its_place():
+    """What stands in no table would be told as a message of that name: so each new field is looked at once."""
+    tables = (telegram_received.READ, telegram_received.SERVICE, telegram_received.NAMED)
+    placed = {field for table in (*tables, telegram_received.ABOUT, telegram_received.APART) for field in table}
+    fields = {field.alias or name for name, field in aiogram_types.Message.model_fields.items()}
+    assert fields - placed == set()
+
+
+def test_every_kind_of_update_that_is_asked_for_is_one():
+    assert set(telegram.ALLOWED_UPDATES) < set(aiogram_types.Update.model_fields)
+
+
+def test_calls_beside_messages_pass():
+    press = parsed(updates.press()).press
+    for call in (*press.known, *press.unknown):
+        judge("answerCallbackQuery", call.json)
+    judge("deleteWebhook", telegram.unhook(ACCOUNT).json)
+    judge("getUpdates", telegram.poll(ACCOUNT, 5, 25).json)

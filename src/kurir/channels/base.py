@@ -11,9 +11,9 @@ A channel is a module with the members of :class:`Channel`; ``kurir.channels.BUI
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from kurir.domain.account import Account, ChannelSettings, Rate
 from kurir.domain.message import Message
@@ -74,6 +74,7 @@ class Again(StrEnum):
     BY_URL = "by_url"
     PUSH = "push"
     WITHOUT_QUOTE = "without_quote"
+    TEMPLATE = "template"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,13 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What ``render`` wants to know before it is called. ``probe`` are the URLs of files whose facts help."""
+    """What ``render`` wants to know before it is called. ``probe`` are the URLs of files whose facts help.
+
+    ``reply_token``: a fresh reply token of the chat would be used, where there is one.
+    """
 
     probe: tuple[str, ...] = ()
+    reply_token: bool = False
 
 
 # --- Calls ------------------------------------------------------------------------------------------------------------
@@ -125,7 +130,10 @@ class Call:
     ``part`` counts from 1. ``repeatable`` is true where the platform makes a repeat harmless (LINE's retry key).
     ``limits`` names the rate limits it counts to, beside ``account`` and ``recipient``. With ``upload``, the JSON
     members travel as form fields (nested ones as JSON text). ``after_unknown`` is set by the sender when an earlier
-    attempt of this very call ended unknown. ``messages`` is how many platform ids its success brings (1 to 5).
+    attempt of this very call ended unknown. ``messages`` is how many platform ids its success brings (1 to 5). ``cures``
+    are what else the message offers for this part, so that ``classify`` may name it (a template for a closed window).
+    ``reply_token`` is the one that the call uses up, "" for none. ``file``: of a call that fetches (:meth:`Channel.fetch`),
+    its answer is the file itself.
     """
 
     part: int
@@ -138,6 +146,9 @@ class Call:
     limits: tuple[str, ...] = ()
     after_unknown: bool = False
     messages: int = 1
+    cures: tuple[Again, ...] = ()
+    reply_token: str = ""
+    file: bool = False
 
     def body(self) -> bytes:
         """Return the JSON body as it is sent: UTF-8, no blanks."""
@@ -153,12 +164,24 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A button that vanishes: its title as the phone shows it, and the client's key."""
+
+    title: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rendering:
-    """A message as platform calls, in order, with what was lost on the way and the tokens to store."""
+    """A message as platform calls, in order, with what was lost on the way and the tokens to store.
+
+    ``choices`` are those of its buttons that vanish from the phone (quick replies): who types a title presses it.
+    """
 
     calls: tuple[Call, ...]
     losses: tuple[Loss, ...] = ()
     tokens: tuple[Token, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 # --- Answers and outcomes ---------------------------------------------------------------------------------------------
@@ -297,6 +320,10 @@ Outcome: TypeAlias = Sent | Retry | Rejected | Unknown | AccountDown
 # --- Webhooks ---------------------------------------------------------------------------------------------------------
 
 
+#: The time of an event whose platform tells none (a pressed button on Telegram): whoever takes it in puts its own clock.
+TIME_UNTOLD: Final = datetime.fromtimestamp(0, UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
     """What a platform posted to us (or asked, for Meta's handshake). Header names are in lower case."""
@@ -361,7 +388,207 @@ class Ignored:
     raw: bytes = b""
 
 
-Inbound: TypeAlias = Receipt | Ignored
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who an event comes from, as the platform names them; "" where it does not say.
+
+    ``address`` is where an answer goes, in the spelling that ``Facts.address`` takes: the chat, which in a group is not the
+    person. ``id`` is the person's own native id (a phone's digits on WhatsApp). ``phone`` are digits that the platform
+    vouches for. ``aliases`` are other addresses of the same person (WhatsApp's business-scoped id beside the phone).
+    """
+
+    address: str
+    id: str = ""
+    name: str = ""
+    username: str = ""
+    avatar: str = ""
+    phone: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+class Kind(StrEnum):
+    """What kind of message came in, in the words of the callbacks."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    VOICE = "voice"
+    DOCUMENT = "document"
+    STICKER = "sticker"
+    LOCATION = "location"
+    CONTACT = "contact"
+    POSTBACK = "postback"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMedia:
+    """A file that came in. ``id`` is the platform's handle, ``url`` where the platform keeps it.
+
+    Either may need the account's secrets to fetch, or hold them, so neither is shown to anybody: :meth:`Channel.fetch`
+    makes the call. Size in bytes, None where it is not told. ``public``: ``url`` can be fetched by anybody (guarded).
+    """
+
+    id: str = ""
+    url: str = ""
+    mime_type: str = ""
+    name: str = ""
+    size: int | None = None
+    animated: bool = False
+    public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InboundLocation:
+    """A place in degrees. ``live_period`` is for how many seconds it moves, 0 for one that does not."""
+
+    latitude: float
+    longitude: float
+    name: str = ""
+    address: str = ""
+    live_period: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A button or a list row that was pressed.
+
+    ``data`` is what its field carried: the key, or a token that stands for it. ``known`` and ``unknown`` are calls to make
+    at once (Telegram's answerCallbackQuery): when the key is known, and when the data is a token that nobody knows.
+    """
+
+    data: str
+    title: str = ""
+    known: tuple[Call, ...] = ()
+    unknown: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """A message of a person.
+
+    ``owner``, ``event_id`` and ``raw`` as in :class:`Receipt`. ``platform_id`` is what a reply may name (``<chat>:<id>`` on
+    Telegram), ``reply_to`` the platform's id of the message that is quoted or whose button was pressed. ``reply_token`` is
+    the value that answers this message for free; ``quote_token`` what quotes it (LINE). ``referral`` is the payload of a
+    deep link that began or continued the chat. ``press`` is set where ``kind`` is POSTBACK, ``text`` names the kind of an
+    UNSUPPORTED one. ``standby``: another app has the conversation, and is not to be talked into. ``live``: the new
+    position of a live location that was reported before under the same ``platform_id``.
+    """
+
+    event_id: str
+    owner: str
+    at: datetime
+    sender: Person
+    kind: Kind
+    platform_id: str
+    text: str = ""
+    media: tuple[InboundMedia, ...] = ()
+    location: InboundLocation | None = None
+    press: Press | None = None
+    reply_to: str = ""
+    reply_token: str = ""
+    quote_token: str = ""
+    referral: str = ""
+    standby: bool = False
+    live: bool = False
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """A person's reaction to the message ``platform_id``; ``emoji`` is "" when it was taken back."""
+
+    event_id: str
+    owner: str
+    at: datetime
+    sender: Person
+    platform_id: str
+    emoji: str
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A person changed the words of their message ``platform_id``."""
+
+    event_id: str
+    owner: str
+    at: datetime
+    sender: Person
+    platform_id: str
+    text: str
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A person took back their message ``platform_id``."""
+
+    event_id: str
+    owner: str
+    at: datetime
+    sender: Person
+    platform_id: str
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactNews:
+    """News of a person (or a group), not in a message of theirs.
+
+    ``blocked``: they can or cannot be written to from now on; None where that is not told. ``shared_phone``: digits that
+    are the sender's own for certain. ``referral``: the payload of a deep link, or LINE's account link nonce. ``first_time``:
+    they are new. ``moved_to``: the address that replaces theirs (a group that became a supergroup, a changed number).
+    ``heard``: it counts as hearing from them, so that the platform's window opens.
+    """
+
+    event_id: str
+    owner: str
+    at: datetime
+    person: Person
+    blocked: bool | None = None
+    shared_phone: str = ""
+    referral: str = ""
+    first_time: bool = False
+    reply_token: str = ""
+    moved_to: str = ""
+    heard: bool = False
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountNews:
+    """The platform told something of the account itself: our ``code``, and a sentence for the operator.
+
+    ``stops``: nothing is sent by it any more until the operator has mended it.
+    """
+
+    event_id: str
+    owner: str
+    at: datetime
+    code: str
+    reason: str
+    stops: bool = False
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentMessage:
+    """A message that a person of the business wrote to ``recipient`` in the platform's own inbox."""
+
+    event_id: str
+    owner: str
+    at: datetime
+    recipient: Person
+    platform_id: str
+    text: str = ""
+    raw: bytes = b""
+
+
+Inbound: TypeAlias = (
+    Receipt | InboundMessage | Reaction | Edited | Deleted | ContactNews | AccountNews | AgentMessage | Ignored
+)
 
 
 # --- The channel ------------------------------------------------------------------------------------------------------
@@ -373,7 +600,8 @@ class Capabilities:
 
     ``types`` maps a message type to how it is shown and a short note. ``receipts`` are the statuses that the platform
     reports by webhook after its answer. ``tells_throttle_scope``: its rate limit errors tell whether they mean one
-    recipient or the whole account.
+    recipient or the whole account. ``tells_blocking``: it tells when a person blocks us and when they no longer do, so that
+    what it told last can be relied on.
     """
 
     types: Mapping[str, tuple[str, str]]
@@ -381,6 +609,7 @@ class Capabilities:
     final_status: Status
     idempotent: bool
     tells_throttle_scope: bool = True
+    tells_blocking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,6 +651,13 @@ class Channel(Protocol):
         """Return what ``render`` would like to know of the outside."""
         ...
 
+    def refusal(self, message: Message, account: Account, facts: Facts) -> Rejected | None:
+        """Return why the platform is known to refuse *message* now, with what would work; None when it is to be tried.
+
+        Only from what the platform or the person told before (a closed window). What is not known is tried.
+        """
+        ...
+
     def render(self, message: Message, account: Account, facts: Facts) -> Rendering:
         """Return *message* as platform calls. Never raises for a message without problems; same input, same bytes."""
         ...
@@ -447,4 +683,11 @@ class Channel(Protocol):
 
     def parse(self, account: Account, request: WebhookRequest) -> list[Inbound]:
         """Return the events of a verified request, in its order. Raises WebhookUnreadable, nothing else."""
+        ...
+
+    def fetch(self, account: Account, media: InboundMedia, answer: Answer | None = None) -> Call | None:
+        """Return the next call by which a file that came in is fetched; None when *answer* is the file, or refuses it.
+
+        *answer* is that of the call before, None before the first. The calls are GETs without a body.
+        """
         ...

@@ -9,19 +9,20 @@ Three facts of LINE shape this module (pages "Messaging API reference" and "Retr
   ``/reply`` only; «Invalid reply token» then says nothing about the first try.
 * LINE reports neither delivery nor reading. 200 is all there is, also for a person who blocked the account.
 
-The calls, the answers and the webhooks are here. What a message looks like on LINE is in ``line_messages`` (with
-``line_flex`` for the cards and ``line_urls`` for the files), what a refusal means is the table in ``line_errors``.
+The calls and the answers are here. What a message looks like on LINE is in ``line_messages`` (with ``line_flex`` for the
+cards and ``line_urls`` for the files), what a refusal means is the table in ``line_errors``, what a webhook tells is in
+``line_webhooks``.
 """
 
 import base64
 import hashlib
 import hmac
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
+from urllib.parse import quote
 
-from kurir.channels import line_errors, line_flex, line_messages, line_urls
+from kurir.channels import line_errors, line_flex, line_messages, line_urls, line_webhooks
 from kurir.channels.base import (
     AccountDown,
     Again,
@@ -30,8 +31,8 @@ from kurir.channels.base import (
     Capabilities,
     Facts,
     Handshake,
-    Ignored,
     Inbound,
+    InboundMedia,
     JsonObject,
     Learned,
     Limit,
@@ -47,10 +48,10 @@ from kurir.channels.base import (
     Unknown,
     WebhookRejected,
     WebhookRequest,
-    WebhookUnreadable,
 )
 from kurir.channels.line_errors import ErrorRow, Kind
 from kurir.channels.line_messages import Draft
+from kurir.channels.text import storable
 from kurir.domain import channel
 from kurir.domain.account import Account, LineSettings, Rate
 from kurir.domain.message import HeaderType, Message, MessageType
@@ -85,6 +86,7 @@ CAPABILITIES: Final = Capabilities(
     },
     receipts=(),
     final_status=Status.SENT,
+    tells_blocking=True,
     idempotent=True,
 )
 
@@ -131,6 +133,8 @@ PLATFORM_CODES: Final = line_errors.PLATFORM_CODES
 #: The namespace of our retry keys. It must never change: a repeat after an update has to carry the same key.
 _RETRY_KEYS: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://api.line.me/v2/bot/message/push")
 _LONGEST_WAIT: Final = 3600.0
+#: The status by which LINE says that a file is not ready to be fetched.
+_NOT_READY: Final = 202
 
 
 # --- What cannot be sent ----------------------------------------------------------------------------------------------
@@ -219,12 +223,21 @@ def _too_heavy(at: str, weight: int, limit: int) -> Problem:
 # --- Rendering --------------------------------------------------------------------------------------------------------
 
 
-def needs(message: Message, account: Account) -> Needs:  # noqa: ARG001 - every channel is asked in the same words
-    """Return the audio file whose duration LINE wants to be told, unless its URL says that LINE cannot play it."""
+def needs(message: Message, account: Account) -> Needs:
+    """Return whether a reply token would be used, and the audio file whose duration LINE wants to be told.
+
+    A file of which its URL says that LINE cannot play it is not asked for.
+    """
+    replies = _settings(account).use_reply_tokens
     if message.media is None or message.type not in (MessageType.AUDIO, MessageType.VOICE):
-        return Needs()
+        return Needs(reply_token=replies)
     url = message.media.url
-    return Needs(probe=(url,)) if line_urls.shows(message.type, url, None) else Needs()
+    return Needs(probe=(url,) if line_urls.shows(message.type, url, None) else (), reply_token=replies)
+
+
+def refusal(message: Message, account: Account, facts: Facts) -> Rejected | None:  # noqa: ARG001 - the protocol's
+    """Return None: LINE has no window that closes."""
+    return None
 
 
 def render(message: Message, account: Account, facts: Facts) -> Rendering:
@@ -255,7 +268,7 @@ def _headers(account: Account) -> tuple[tuple[str, str], ...]:
 def _reply(account: Account, token: str, messages: list[JsonObject]) -> Call:
     url = account.api_base + "/v2/bot/message/reply"
     body: JsonObject = {"replyToken": token, "messages": messages}
-    return Call(1, "POST", url, _headers(account), body, limits=("reply",), messages=len(messages))
+    return Call(1, "POST", url, _headers(account), body, limits=("reply",), messages=len(messages), reply_token=token)
 
 
 def _push(account: Account, facts: Facts, part: int, messages: list[JsonObject]) -> Call:
@@ -375,9 +388,9 @@ def _sent(body: JsonObject) -> Sent:
     for each in given if isinstance(given, list) else ():
         number = each.get("id") if isinstance(each, dict) else None
         if isinstance(number, int | str) and not isinstance(number, bool) and number != "":
-            ids.append(line_errors.clean(str(number)))
+            ids.append(storable(str(number)))
             quote = each.get("quoteToken")
-            quotes.append(line_errors.clean(quote) if isinstance(quote, str) else "")
+            quotes.append(storable(quote) if isinstance(quote, str) else "")
     return Sent(tuple(ids), learned=Learned(quote_tokens=tuple(quotes) if any(quotes) else ()))
 
 
@@ -410,28 +423,24 @@ def verify(account: Account, request: WebhookRequest) -> Handshake | None:
 
 
 def parse(account: Account, request: WebhookRequest) -> list[Inbound]:  # noqa: ARG001 - as every channel is asked
-    """Return the events of a verified request, in its order; [] for LINE's connection check, which has none.
+    """Return the events of a verified request, in its order; [] for LINE's connection check. See ``line_webhooks``."""
+    return line_webhooks.events(request)
 
-    LINE reports neither delivery nor reading, so no event is a receipt.
+
+def fetch(account: Account, media: InboundMedia, answer: Answer | None = None) -> Call | None:
+    """Return the next call by which a file that came in is fetched; None when *answer* is the file, or refuses it.
+
+    LINE keeps what a person sent for a time that it does not tell, so it is fetched soon ("Get content"): 200 is the file,
+    and 202 says that it is not ready yet, as with long videos. Then the same call is returned: it is made again after a
+    wait, and the caller bounds how often. 404 and 410 mean that it is gone. What a LIFF app sent is at its public URL.
     """
-    try:
-        body = json.loads(request.body)
-        if not isinstance(body, dict) or not isinstance(body.get("events"), list):
-            raise WebhookUnreadable("the body is not an object with a list «events»")
-        return [_ignored(event) for event in body["events"]]
-    except (ValueError, RecursionError) as error:
-        raise WebhookUnreadable(f"the body is not JSON: {type(error).__name__}") from None
-
-
-def _ignored(event: object) -> Ignored:
-    """Return what is kept of ``{"type": "follow", "webhookEventId": "01FZ…", …}``; a redelivery has the same id."""
-    raw = json.dumps(event, separators=(",", ":")).encode()
-    given = event if isinstance(event, dict) else {}
-    kind, identifier = given.get("type"), given.get("webhookEventId")
-    event_id = line_errors.clean(identifier) if isinstance(identifier, str) and identifier else _digest(raw)
-    named = line_errors.clean(kind)[:40] if isinstance(kind, str) else "without a type"
-    return Ignored(event_id, f"no use for an event «{named}»", raw)
-
-
-def _digest(raw: bytes) -> str:
-    return hashlib.sha256(raw).hexdigest()
+    if answer is not None and (answer.status != _NOT_READY or not media.id):
+        return None
+    if media.public:
+        return Call(1, "GET", media.url, (), {}, file=True) if media.url else None
+    if not media.id:
+        return None
+    settings = _settings(account)
+    url = f"{settings.data_api_base.rstrip('/')}/v2/bot/message/{quote(media.id, safe='')}/content"
+    headers = (("Authorization", f"Bearer {settings.channel_access_token}"),)
+    return Call(1, "GET", url, headers, {}, file=True)

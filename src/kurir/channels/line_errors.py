@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from kurir.channels.text import storable
+
 
 class Kind(StrEnum):
     """What a refusal is about, and so what is done about it."""
@@ -105,9 +107,9 @@ def read(body: Mapping[str, Any] | None) -> Refusal | None:
     given = body.get("details")
     details = [detail for detail in given if isinstance(detail, dict)] if isinstance(given, list) else []
     words = tuple(detail["message"] for detail in details if isinstance(detail.get("message"), str))
-    fields = tuple(clean(detail["property"]) for detail in details if isinstance(detail.get("property"), str))
+    fields = tuple(storable(detail["property"]) for detail in details if isinstance(detail.get("property"), str))
     said = [" ".join(str(detail.get(key, "")) for key in ("property", "message")).strip() for detail in details]
-    return Refusal(message, words, fields, clean("; ".join(filter(None, [message, *said])))[:500])
+    return Refusal(message, words, fields, storable("; ".join(filter(None, [message, *said])))[:500])
 
 
 def find(status: int, refusal: Refusal | None) -> ErrorRow | None:
@@ -131,8 +133,3 @@ def _plain(words: str) -> str:
 
 def _names(fields: Sequence[str], field: str) -> bool:
     return any(name == field or name.endswith("." + field) for name in fields)
-
-
-def clean(text: str) -> str:
-    """Return *text* without lone surrogates, which no database takes."""
-    return text.encode("utf-8", "replace").decode()

@@ -5,8 +5,8 @@ settles a call whose answer never came: the platform has no idempotency key. Len
 because Meta's pages name no unit and no other reading but bytes is stricter.
 
 What a message becomes stands in ``messenger_content``, what the error codes mean in ``messenger_errors``, what the
-webhooks tell in ``messenger_webhooks``. Sources: Meta's pages "Send API reference", "Send a message" (2026-05-05) and
-"Rate limits" (2026-03-23) of the Messenger platform.
+webhooks tell in ``messenger_webhooks``, what a person's message holds in ``messenger_attachments``. Sources: Meta's pages
+"Send API reference", "Send a message" (2026-05-05) and "Rate limits" (2026-03-23) of the Messenger platform.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,17 @@ from typing import Final
 from kurir.channels import graph, messenger_webhooks
 from kurir.channels.base import (
     Again,
+    Answer,
     Call,
     Capabilities,
     Facts,
     Handshake,
     Inbound,
+    InboundMedia,
     JsonObject,
     Limit,
     Needs,
+    Rejected,
     Rendering,
     WebhookRequest,
 )
@@ -40,7 +43,7 @@ from kurir.channels.messenger_content import (
     write,
 )
 from kurir.channels.messenger_errors import ERRORS, PLATFORM_CODES, classify
-from kurir.channels.text import utf16
+from kurir.channels.text import ago, utf16
 from kurir.domain import channel
 from kurir.domain.account import Account, MessengerSettings, Rate
 from kurir.domain.message import Message, MessageType
@@ -58,10 +61,12 @@ __all__ = [
     "RATES",
     "SETTINGS",
     "classify",
+    "fetch",
     "look",
     "needs",
     "parse",
     "problems",
+    "refusal",
     "render",
     "verify",
     "window_closed",
@@ -148,6 +153,23 @@ def window_closed(account: Account, facts: Facts) -> bool:
     return facts.last_inbound_seconds > open_for
 
 
+def refusal(message: Message, account: Account, facts: Facts) -> Rejected | None:  # noqa: ARG001 - the protocol's
+    """Return why Messenger is known to refuse any message to this person now; None when it is to be tried."""
+    if not window_closed(account, facts):
+        return None
+    if _settings(account).human_agent:
+        open_for = "7 days after that, from a human agent"
+        cure = "wait until the person writes"
+    else:
+        open_for = "24 hours after that"
+        cure = (
+            "wait until the person writes, or set human_agent of the account, with which people may answer for 7 days"
+        )
+    last = ago(facts.last_inbound_seconds or 0.0)
+    reason = f"the person last wrote {last}, and Messenger takes messages for {open_for}: {cure}"
+    return Rejected(Status.UNDELIVERED, "window_closed", reason)
+
+
 def look(account: Account) -> Call:
     """Return the call that reads the id of the page, and sends nothing (:func:`kurir.channels.graph.look`)."""
     settings = _settings(account)
@@ -163,6 +185,18 @@ def verify(account: Account, request: WebhookRequest) -> Handshake | None:
 def parse(account: Account, request: WebhookRequest) -> list[Inbound]:
     """Return the events of a verified request, in its order. Raises WebhookUnreadable, nothing else."""
     return messenger_webhooks.events(request, _settings(account).app_id)
+
+
+def fetch(account: Account, media: InboundMedia, answer: Answer | None = None) -> Call | None:  # noqa: ARG001
+    """Return the call that fetches a file that came in: one GET of its URL, without the page's token.
+
+    The URL is a public link of Meta's file servers ("messages" of the webhook events) that ends by itself; Meta names no
+    term, so the file is to be fetched soon. Meta names no size either for what people send; what a page sends is at most
+    25 MB, images 8 MB ("Send a message"). None after an answer, and where the platform told no URL.
+    """
+    if answer is not None or not media.url:
+        return None
+    return Call(1, "GET", media.url, (), {}, file=True)
 
 
 # --- Rendering --------------------------------------------------------------------------------------------------------
@@ -194,7 +228,7 @@ def render(message: Message, account: Account, facts: Facts) -> Rendering:
         limits = ("media",) if part.file else ()
         calls.append(Call(number, "POST", url, tuple(headers), body, upload=upload, limits=limits))
     losses = dict.fromkeys(loss for loss in draft.losses if loss.kind != "media_name_ignored" or not calls[0].upload)
-    return Rendering(tuple(calls), tuple(losses), draft.keys.tokens())
+    return Rendering(tuple(calls), tuple(losses), draft.keys.tokens(), tuple(draft.choices))
 
 
 def _occasion(settings: MessengerSettings, facts: Facts) -> JsonObject:

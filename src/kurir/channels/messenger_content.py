@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
 
-from kurir.channels.base import JsonObject, Labels, Upload
+from kurir.channels.base import Choice, JsonObject, Labels, Upload
 from kurir.channels.keys import Keys
 from kurir.channels.text import fit, one_line, split, tail, utf16
 from kurir.domain.message import Footer, HeaderType, ListAction, ListSection, Message, MessageType
@@ -54,6 +54,7 @@ class Draft:
     keys: Keys
     parts: list[Part] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    choices: list[Choice] = field(default_factory=list)
 
     def lose(self, at: str, kind: str, detail: str) -> None:
         """Note a loss of what *at* points to."""
@@ -66,7 +67,7 @@ class Draft:
     def file(self, kind: str, url: str, name: str = "") -> None:
         """Add an attachment by URL."""
         attachment = {"type": kind, "payload": {"url": url}}
-        upload = Upload("filedata", url, name or _file_name(url) or kind)
+        upload = Upload("filedata", url, name or file_name(url) or kind)
         self.parts.append(Part({"attachment": attachment}, upload))
 
     def template(self, payload: JsonObject) -> None:
@@ -99,7 +100,7 @@ def _write_media(draft: Draft) -> None:
     kind = _ATTACHMENTS[draft.message.type]
     draft.file(kind, media.url, media.name)
     # The name under a file is that of its URL; the other kinds show none ("Send a message", attachments by URL).
-    shown = _file_name(media.url)
+    shown = file_name(media.url)
     if kind == "file" and media.name and media.name != shown:
         detail = f"Messenger shows the file name of the URL («{shown}»): name the file so on the server"
         draft.lose("/body/media/name", "media_name_ignored", detail)
@@ -262,14 +263,11 @@ def _postbacks(draft: Draft, first: int = 0, last: int | None = None) -> list[Js
 def _write_quick_replies(draft: Draft, words: str, choices: Iterable[tuple[str, str, _Place]]) -> None:
     """Write *choices* (key, title, place) under the last piece of *words*: only the last message shows them."""
     text = _last_piece(draft, words)
-    replies = [
-        {
-            "content_type": "text",
-            "title": _shortened(draft, title, BUTTON_TITLE_LIMIT, "title", place),
-            "payload": draft.keys.field(key),
-        }
-        for key, title, place in choices
-    ]
+    replies = []
+    for key, title, place in choices:
+        shown = _shortened(draft, title, BUTTON_TITLE_LIMIT, "title", place)
+        replies.append({"content_type": "text", "title": shown, "payload": draft.keys.field(key)})
+        draft.choices.append(Choice(shown, key))
     draft.parts.append(Part({"text": text, "quick_replies": replies}))
 
 
@@ -337,7 +335,7 @@ def _shortened(draft: Draft, text: str, maximum: int, name: str, owner: _Place) 
     return fit(text, maximum)
 
 
-def _file_name(url: str) -> str:
+def file_name(url: str) -> str:
     """Return the file name at the end of *url*, percent-decoded; "" where it has none."""
     path = url.partition("://")[2].partition("#")[0].partition("?")[0]
     return unquote(path.rpartition("/")[2]) if "/" in path else ""

@@ -5,13 +5,12 @@ no customer text can break a message; a message number is unique inside its chat
 ``<chat>:<message>``; there is no idempotency key and no receipt, so Sent is the last that is ever known. The token
 stands in the URL.
 
-Beside it: :mod:`kurir.channels.telegram_text` (lengths, cuts, styles) and :mod:`kurir.channels.telegram_errors` (what
-the answers mean). Sources: the Bot API's pages "Available methods", "Sending files", "Formatting options", "Update" and
-"setWebhook", and the limits in the source of tdlib/td (``MessageContent.cpp``, ``ReplyMarkup.cpp``).
+Beside it: :mod:`kurir.channels.telegram_text` (lengths, cuts, styles), :mod:`kurir.channels.telegram_errors` (what the
+answers mean), :mod:`kurir.channels.telegram_webhooks` (what comes in) and :mod:`kurir.channels.telegram_received` (what a
+message holds, and how its file is fetched). Sources: the Bot API's pages "Available methods", "Sending files" and
+"Formatting options", and the limits in the source of tdlib/td (``MessageContent.cpp``, ``ReplyMarkup.cpp``).
 """
 
-import hmac
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,21 +22,19 @@ from kurir.channels.base import (
     Call,
     Capabilities,
     Facts,
-    Handshake,
-    Ignored,
-    Inbound,
     JsonObject,
     Limit,
     Needs,
+    Rejected,
     Rendering,
     Upload,
-    WebhookRejected,
-    WebhookRequest,
-    WebhookUnreadable,
 )
 from kurir.channels.keys import Keys
+from kurir.channels.telegram_bot import method_url
 from kurir.channels.telegram_errors import ERRORS, PLATFORM_CODES, classify
+from kurir.channels.telegram_received import fetch
 from kurir.channels.telegram_text import Styled, shows
+from kurir.channels.telegram_webhooks import ALLOWED_UPDATES, Polled, parse, parse_update, poll, polled, unhook, verify
 from kurir.channels.text import utf8
 from kurir.domain import channel
 from kurir.domain.account import Account, ChannelSettings, Rate, TelegramSettings
@@ -46,6 +43,7 @@ from kurir.domain.problem import Loss, Problem, pointer
 from kurir.domain.status import Status
 
 __all__ = (
+    "ALLOWED_UPDATES",
     "API_BASE",
     "CAPABILITIES",
     "CONCURRENCY",
@@ -55,13 +53,20 @@ __all__ = (
     "PLATFORM_CODES",
     "RATES",
     "SETTINGS",
+    "Polled",
     "classify",
     "contact_thanks",
+    "fetch",
     "look",
     "needs",
     "parse",
+    "parse_update",
+    "poll",
+    "polled",
     "problems",
+    "refusal",
     "render",
+    "unhook",
     "verify",
 )
 
@@ -112,6 +117,7 @@ CAPABILITIES: Final = Capabilities(
     },
     receipts=(),
     final_status=Status.SENT,
+    tells_blocking=True,
     idempotent=False,
     tells_throttle_scope=False,  # a 429 may be the chat's or the bot's
 )
@@ -141,7 +147,6 @@ _UNFIT_FOR_NAMES: Final = re.compile(r"[\x00-\x1f\x7f/\\]")
 _EXTENSION: Final = re.compile(r"\.[A-Za-z0-9]{1,8}\Z")
 _MESSAGE_OF_CHAT: Final = re.compile(r"(-?[0-9]{1,16}):([0-9]{1,10})")
 _CHAT_NUMBER: Final = re.compile(r"-?[0-9]{1,18}")
-_KIND_OF_UPDATE: Final = re.compile(r"[a-z_]{1,40}")
 
 
 # --- What cannot be sent ----------------------------------------------------------------------------------------------
@@ -181,6 +186,11 @@ def _choice_problems(message: Message) -> Iterator[Problem]:
 def needs(message: Message, account: Account) -> Needs:  # noqa: ARG001 - the protocol's signature
     """Return the voice note's URL: one that is no OGG or beyond 1 MB would arrive as a plain file if sent by URL."""
     return Needs(probe=(message.media.url,)) if message.type is MessageType.VOICE and message.media else Needs()
+
+
+def refusal(message: Message, account: Account, facts: Facts) -> Rejected | None:  # noqa: ARG001 - the protocol's
+    """Return None: Telegram has no window that closes."""
+    return None
 
 
 # --- Rendering --------------------------------------------------------------------------------------------------------
@@ -248,19 +258,13 @@ def _call(account: Account, facts: Facts, part: int, draft: _Draft) -> Call:
     return Call(
         part=part,
         method="POST",
-        url=f"{account.api_base}/bot{_settings(account).token}/{draft.method}",
+        url=method_url(account, draft.method),
         headers=() if upload else (("Content-Type", "application/json"),),
         json=parameters,
         upload=upload,
         # A group's number is negative; an @name is never a person's, but a group's or a broadcast channel's.
         limits=("group",) if facts.address.startswith(("-", "@")) else (),
     )
-
-
-def _settings(account: Account) -> TelegramSettings:
-    if not isinstance(account.settings, TelegramSettings):
-        raise TypeError(f"account {account.id} is not a Telegram bot")
-    return account.settings
 
 
 def _drafts(message: Message, facts: Facts, losses: list[Loss]) -> list[_Draft]:
@@ -425,6 +429,11 @@ def _reply(message: Message, facts: Facts, losses: list[Loss]) -> JsonObject | N
     else:
         at, kind, target, same_chat = "/reply_token", "reply_token_not_used", message.reply_token, False
     found = _MESSAGE_OF_CHAT.fullmatch(target.strip())
+    if (
+        not found and message.reply_id and message.reply_token
+    ):  # a press has an id of its own: its token names the message
+        at, kind, target = "/reply_token", "reply_token_not_used", message.reply_token
+        found = _MESSAGE_OF_CHAT.fullmatch(target.strip())
     # Before the recipient is resolved nobody knows the chat: what may well be right is not called a loss yet.
     same_chat = same_chat or facts.address in ("", found.group(1) if found else "")
     if found and int(found.group(2)) > 0 and same_chat:
@@ -441,35 +450,4 @@ def _reply(message: Message, facts: Facts, losses: list[Loss]) -> JsonObject | N
 
 def look(account: Account) -> Call:
     """Return the call that tells who the bot is and sends nothing: the Bot API's "getMe", which takes no parameters."""
-    url = f"{account.api_base}/bot{_settings(account).token}/getMe"
-    return Call(part=0, method="GET", url=url, headers=(), json={})
-
-
-# --- Webhooks ---------------------------------------------------------------------------------------------------------
-
-
-def verify(account: Account, request: WebhookRequest) -> Handshake | None:
-    """Check the secret that setWebhook named; an account without one takes nothing. Raises WebhookRejected."""
-    secret = _settings(account).secret_token
-    given = request.headers.get("x-telegram-bot-api-secret-token", "")
-    if not secret or not hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode("utf-8", "replace")):
-        raise WebhookRejected("X-Telegram-Bot-Api-Secret-Token is missing or is not the account's secret_token")
-    return None
-
-
-def parse(account: Account, request: WebhookRequest) -> list[Inbound]:  # noqa: ARG001 - the protocol's signature
-    """Return the update of a verified request. Telegram sends no receipts, and nothing else is read here.
-
-    ``{"update_id": 900001, "message": {…}}``: one update a request, its number the same for every repeat.
-    """
-    try:
-        update = json.loads(request.body)
-    except (ValueError, RecursionError) as error:
-        raise WebhookUnreadable(f"the body is not JSON: {type(error).__name__}") from None
-    number = update.get("update_id") if isinstance(update, dict) else None
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**63:
-        raise WebhookUnreadable("the body is no Update: it has no update_id")
-    kind = next((key for key in update if key != "update_id" and _KIND_OF_UPDATE.fullmatch(key)), "of no known kind")
-    return [
-        Ignored(event_id=str(number), why=f"an update that tells nothing of a sent message: {kind}", raw=request.body)
-    ]
+    return Call(part=0, method="GET", url=method_url(account, "getMe"), headers=(), json={})

@@ -52,6 +52,14 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def ago(seconds: float) -> str:
+    """Return for a sentence how long ago *seconds* is: in whole hours below two days, in whole days from there."""
+    hours = int(seconds // 3600)
+    if hours >= 48:
+        return f"{hours // 24} days ago"
+    return f"{hours} hours ago" if hours != 1 else "1 hour ago"
+
+
 def storable(text: str) -> str:
     """Return *text* without what neither UTF-8 nor a database takes: lone surrogates become U+FFFD, NUL is dropped."""
     return text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -8,15 +8,19 @@ idempotency key, so ``biz_opaque_callback_data`` carries the tid (and the part),
 never says in which unit it counts, so UTF-16 units are counted, the largest of the plausible ones; and Meta fetches
 linked files after its answer, so a bad file is a ``failed`` receipt.
 
-The content of the parts is written in ``whatsapp_content``, the error table stands in ``whatsapp_errors``, and webhooks
-are read in ``whatsapp_webhooks``.
+The content of the parts is written in ``whatsapp_content``, the error table stands in ``whatsapp_errors``, webhooks are
+read in ``whatsapp_webhooks``, files that came in are fetched by ``whatsapp_media``, and templates are ``whatsapp_templates``.
+
+A message may bring a template for the case that the window of 24 hours is closed. Where that is known before, only the
+template is sent; where WhatsApp tells it (131047), the part is tried once more as the template, which ends the message.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
-from kurir.channels import graph
+from kurir.channels import graph, whatsapp_media, whatsapp_templates
 from kurir.channels.base import (
     AccountDown,
     Again,
@@ -25,6 +29,7 @@ from kurir.channels.base import (
     Capabilities,
     Facts,
     Handshake,
+    InboundMedia,
     JsonObject,
     Learned,
     Limit,
@@ -40,6 +45,7 @@ from kurir.channels.base import (
     Unknown,
     WebhookRequest,
 )
+from kurir.channels.text import ago
 from kurir.channels.whatsapp_content import (
     BODY,
     BUTTON_ID,
@@ -64,10 +70,11 @@ from kurir.channels.whatsapp_content import (
     extension_of,
 )
 from kurir.channels.whatsapp_errors import ERRORS, PLATFORM_CODES, ErrorRow, Kind, row_of
-from kurir.channels.whatsapp_webhooks import first, parse, string
+from kurir.channels.whatsapp_fields import BSUID, first, string
+from kurir.channels.whatsapp_webhooks import parse
 from kurir.domain.account import Account, Rate, WhatsAppSettings
 from kurir.domain.channel import WHATSAPP
-from kurir.domain.message import Message, MessageType
+from kurir.domain.message import Message, MessageType, Template
 from kurir.domain.problem import Problem
 from kurir.domain.status import Status
 
@@ -82,10 +89,12 @@ __all__ = [
     "RATES",
     "SETTINGS",
     "classify",
+    "fetch",
     "look",
     "needs",
     "parse",
     "problems",
+    "refusal",
     "render",
     "verify",
 ]
@@ -110,7 +119,7 @@ CAPABILITIES: Final = Capabilities(
         MessageType.BUTTON: ("native", "up to 3; more become a list"),
         MessageType.LIST: ("native", "up to 10 rows; more become several lists"),
         MessageType.LOCATION: ("native", "a text up to 100 is the pin's name, a longer one goes before it"),
-        MessageType.TEMPLATE: ("no", "not there yet"),
+        MessageType.TEMPLATE: ("native", "the only type once a person has not written for 24 hours"),
     },
     receipts=(Status.SENT, Status.DELIVERED, Status.READ, Status.UNDELIVERED),
     final_status=Status.READ,
@@ -139,7 +148,9 @@ LIMITS: Final[Sequence[Limit]] = (
     Limit("location.name", PLACE_NAME, _UNITS, "sent before the pin", "ours"),
 )
 
-_BSUID: Final = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
+#: How long after the person's last message anything but a template is taken ("Customer service windows").
+WINDOW_SECONDS: Final = 24 * 3600
+
 _DIGITS: Final = re.compile(r"[0-9]+")
 
 
@@ -149,18 +160,21 @@ _DIGITS: Final = re.compile(r"[0-9]+")
 def problems(message: Message) -> list[Problem]:
     """Return what WhatsApp can neither send nor degrade."""
     found: list[Problem] = []
-    if message.type is MessageType.TEMPLATE:
-        detail = "type template is not there yet on WhatsApp; send a text within 24 hours after the person wrote"
-        found.append(Problem("/type", "unsupported_type", detail))
-    if message.fallback is not None:
-        detail = "fallback needs templates, which are not there yet on WhatsApp; leave it out"
-        found.append(Problem("/fallback", "unsupported_type", detail))
+    for template, at in _templates(message):
+        found += whatsapp_templates.problems(template, at)
+        found += _file_problems(*whatsapp_templates.header_file(template, at))
     if message.media is not None:
         kind = "audio" if message.type is MessageType.VOICE else message.type.value
         found += _file_problems(kind, message.media.url, "/body/media/url")
     if message.header is not None and message.header.media_url:
         found += _file_problems(message.header.type.value, message.header.media_url, "/header/media_url")
     return found
+
+
+def _templates(message: Message) -> list[tuple[Template, str]]:
+    """Return the templates of *message*, each with its place in the request."""
+    both = ((message.template, "/body/template"), (message.fallback, "/fallback/template"))
+    return [(template, at) for template, at in both if template is not None]
 
 
 def _file_problems(kind: str, url: str, at: str) -> list[Problem]:
@@ -183,19 +197,66 @@ def needs(message: Message, account: Account) -> Needs:
     return Needs()
 
 
+def refusal(message: Message, account: Account, facts: Facts) -> Rejected | None:
+    """Return why WhatsApp is known to refuse *message* now: more than 24 hours have passed; None when it is to be tried.
+
+    A template is taken at any time, and so is a message with a fallback, which goes as one then.
+    """
+    del account  # the same for every account
+    if message.type is MessageType.TEMPLATE or message.fallback is not None or not _window_closed(facts):
+        return None
+    reason = (
+        f"the person last wrote {ago(facts.last_inbound_seconds or 0.0)}, and WhatsApp takes only templates after 24 hours: "
+        "send one (type template, or a fallback beside the message), or wait until the person writes"
+    )
+    return Rejected(Status.UNDELIVERED, "window_closed", reason)
+
+
+def _window_closed(facts: Facts) -> bool:
+    """Return whether the person is known to have last written too long ago; what is not known is tried."""
+    return facts.last_inbound_seconds is not None and facts.last_inbound_seconds > WINDOW_SECONDS
+
+
 # --- Rendering --------------------------------------------------------------------------------------------------------
 
 
 def render(message: Message, account: Account, facts: Facts) -> Rendering:
     """Return *message* as calls to ``/messages``, one a part. Pure; never raises for a message without problems."""
-    draft = Draft(message, account.client_id, facts)
-    WRITERS[message.type](draft)
+    draft = _written(message, account, facts)
     quoted = _quoted(draft)
     calls = tuple(
         _call(_settings(account), account.api_base, facts, number, len(draft.contents), content, quoted)
         for number, content in enumerate(draft.contents, 1)
     )
+    if message.fallback is not None:
+        calls = tuple(replace(each, cures=(Again.TEMPLATE,)) if _is_free(each) else each for each in calls)
     return Rendering(calls, tuple(draft.losses), tuple(draft.tokens))
+
+
+def _written(message: Message, account: Account, facts: Facts) -> Draft:
+    """Return the draft of *message*, or of its fallback from the part on that finds the window closed.
+
+    That is the first part where it is known before, else the one that WhatsApp refused for it. What was sent stays.
+    """
+    draft = Draft(message, account.client_id, facts)
+    fallback = message.fallback if message.type is not MessageType.TEMPLATE else None
+    closed = [number for number in sorted(facts.again) if facts.takes(number, Again.TEMPLATE)]
+    first_closed = 1 if _window_closed(facts) else next(iter(closed), 0)
+    if message.template is not None and message.type is MessageType.TEMPLATE:
+        whatsapp_templates.write(draft, message.template, "/body/template")
+    elif fallback is None or first_closed != 1:
+        WRITERS[message.type](draft)
+    if fallback is not None and first_closed:
+        del draft.contents[first_closed - 1 :]
+        detail = "the person has not written for more than 24 hours, so that WhatsApp takes templates only"
+        draft.lose("/fallback", "sent_as_template", f"{detail}: the fallback is sent")
+        whatsapp_templates.write(draft, fallback, "/fallback/template")
+    return draft
+
+
+def _is_free(call: Call) -> bool:
+    """Return whether *call* is a message that WhatsApp takes within the window only."""
+    return string(call.json, "type") != "template"
 
 
 def _quoted(draft: Draft) -> str:
@@ -203,6 +264,11 @@ def _quoted(draft: Draft) -> str:
     message, reply = draft.message, draft.facts.reply
     if message.reply_token:
         draft.lose("/reply_token", "reply_token_not_used", "WhatsApp has no reply tokens: it is sent without")
+    if draft.contents and draft.contents[0]["type"] == "template":
+        if message.reply_id:
+            detail = "WhatsApp shows no quote above a template: it is sent without"
+            draft.lose("/reply_id", "reply_not_quotable", detail)
+        return ""
     if reply is not None:
         quoted = reply.platform_id
     elif message.reply_id.startswith("wamid."):
@@ -247,7 +313,7 @@ def _addressed(address: str) -> JsonObject:
     A phone always has its plus: without one Meta may put the business's own country code before it. A business-scoped
     id goes into ``recipient``, since ``to`` would win over it.
     """
-    if _BSUID.fullmatch(address):
+    if BSUID.fullmatch(address):
         return {"recipient": address}
     return {"to": "+" + address.removeprefix("+") if address else ""}
 
@@ -327,6 +393,8 @@ def _outcome_of(row: ErrorRow, error: graph.GraphError, call: Call, named: float
         return Unknown(row.code, reason, code)
     if row.kind is Kind.ACCOUNT:
         return AccountDown(row.code, reason, code)
+    if row.code == "window_closed" and Again.TEMPLATE in call.cures:
+        return Retry(row.code, reason, again=Again.TEMPLATE, provider_code=code)
     if row.kind is Kind.RECIPIENT:
         return Rejected(Status.UNDELIVERED, row.code, reason, code)
     if row.code == "content_refused" and "context" in call.json:
@@ -342,3 +410,8 @@ def verify(account: Account, request: WebhookRequest) -> Handshake | None:
     """Check Meta's signature over the raw bytes, or answer its handshake. Raises WebhookRejected."""
     settings = _settings(account)
     return graph.verify(request, app_secret=settings.app_secret, verify_token=settings.verify_token)
+
+
+def fetch(account: Account, media: InboundMedia, answer: Answer | None = None) -> Call | None:
+    """Return the next call by which a file that came in is fetched: for its address, then for the file; then None."""
+    return whatsapp_media.next_call(_settings(account), account.api_base, media, answer)

@@ -107,9 +107,9 @@ def _write_captioned(draft: Draft) -> None:
     """Write an image, video or document; words that are no caption for their length follow as text."""
     message = draft.message
     kind, url = message.type.value, message.media.url if message.media else ""
-    content: JsonObject = {"link": _link(url)}
+    content: JsonObject = {"link": link(url)}
     if message.type is MessageType.DOCUMENT:
-        content |= _named(_file_name(url, message.media.name if message.media else ""))
+        content |= _named(file_name(url, message.media.name if message.media else ""))
     captioned = bool(message.text) and text.utf16(message.text) <= CAPTION
     if captioned:
         content["caption"] = message.text
@@ -122,7 +122,7 @@ def _write_audio(draft: Draft) -> None:
     """Write audio, or a voice message where the file can be one; audio has no caption, so words follow as text."""
     message = draft.message
     url = message.media.url if message.media else ""
-    content: JsonObject = {"link": _link(url)}
+    content: JsonObject = {"link": link(url)}
     if message.type is MessageType.VOICE:
         if _is_voice(draft.facts, url):
             content["voice"] = True
@@ -146,7 +146,7 @@ def _write_location(draft: Draft) -> None:
     draft.add("location", content)
 
 
-def _link(url: str) -> str:
+def link(url: str) -> str:
     """Return *url* with its scheme in lower case, as clients of the API write it."""
     scheme, separator, rest = url.partition("://")
     return scheme.lower() + separator + rest
@@ -172,7 +172,7 @@ def extension_of(url: str) -> str:
     return found.group(1).lower() if found else ""
 
 
-def _file_name(url: str, name: str) -> str:
+def file_name(url: str, name: str) -> str:
     """Return the name that a document is shown with: the client's, with the URL's extension where it has none."""
     segment = _last_segment(url)
     if not name:
@@ -313,8 +313,8 @@ def _header(draft: Draft, header: Header | None) -> JsonObject:
 
 
 def _header_file(header: Header) -> JsonObject:
-    named = _named(_file_name(header.media_url, "")) if header.type is HeaderType.DOCUMENT else {}
-    return {"link": _link(header.media_url), **named}
+    named = _named(file_name(header.media_url, "")) if header.type is HeaderType.DOCUMENT else {}
+    return {"link": link(header.media_url), **named}
 
 
 def _footer(draft: Draft) -> JsonObject:

@@ -1,28 +1,20 @@
-"""What WhatsApp tells us by webhook: receipts of our messages. Everything else is ignored, with its raw fragment.
+"""What WhatsApp tells us by webhook, event by event.
+
+Receipts are read here, what people say in ``whatsapp_inbound``, news of the account in ``whatsapp_news``.
 
 Source: Meta's pages "Webhooks: messages, status" and "Webhooks: overview" (read 2026-09-11): a body holds several
-entries, changes and statuses, repeats are usual, the order is not kept, and ``delivered`` may be left out before
-``read``.
+entries, changes and statuses, up to 1000 updates in 3 MB, repeats are usual, the order is not kept, and ``delivered``
+may be left out before ``read``. Each event is read on its own, so that an odd one costs its neighbours nothing.
 """
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Final
 
-from kurir.channels import graph
-from kurir.channels.base import (
-    Ignored,
-    Inbound,
-    JsonObject,
-    Receipt,
-    ReceiptError,
-    WebhookRequest,
-    WebhookUnreadable,
-)
-from kurir.channels.text import storable
+from kurir.channels import graph, whatsapp_inbound, whatsapp_news
+from kurir.channels.base import Inbound, JsonObject, Receipt, ReceiptError, WebhookRequest
 from kurir.channels.whatsapp_errors import ERRORS, Kind
+from kurir.channels.whatsapp_fields import first, fragment, ignored, member, moment, name, number, string
 from kurir.domain.account import Account
 from kurir.domain.status import Status
 
@@ -35,42 +27,69 @@ _STATUSES: Final[Mapping[str, Status]] = {
     "failed": Status.UNDELIVERED,
 }
 
+#: What reading an event of any shape may end in. The readers are written to end in none of them; should one still, it is
+#: that event's loss alone.
+_ODD: Final = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
 
 def parse(account: Account, request: WebhookRequest) -> list[Inbound]:
     """Return the events of a verified webhook, in its order. Raises WebhookUnreadable, nothing else.
 
     Each event names its own business number, since a batch may hold several of one app.
     """
-    del account
-    try:
-        return [
-            event
-            for entry in graph.entries_of(request, "whatsapp_business_account")
-            for change in objects(entry.get("changes"))
-            for event in _change(change)
-        ]
-    except RecursionError:
-        raise WebhookUnreadable("the body is nested too deep") from None
+    waba_id = getattr(account.settings, "waba_id", "")
+    return [
+        event
+        for entry in graph.entries_of(request, "whatsapp_business_account")
+        for event in _each(entry.get("changes"), "a change", partial(_change, entry=entry, waba_id=waba_id))
+    ]
 
 
-def _change(change: JsonObject) -> Iterator[Inbound]:
-    """Yield the events of one change.
-
-    {"field": "messages", "value": {"metadata": {"phone_number_id": "1065…"}, "statuses": […], "messages": […]}}
-    """
-    field, value = string(change, "field"), change.get("value")
-    if field != "messages" or not isinstance(value, dict):
-        yield _ignored(f"the webhook field «{field[:60]}» is not used", change)
+def _each(values: object, what: str, read: Callable[[JsonObject], Iterable[Inbound]]) -> Iterator[Inbound]:
+    """Yield the events of each item of *values*; one that cannot be read is ignored, with the reason."""
+    if values is None:
         return
-    metadata = value.get("metadata")
-    owner = string(metadata, "phone_number_id")
-    for status in objects(value.get("statuses")):
-        yield _receipt(status, owner)
-    for message in objects(value.get("messages")):
-        kind = string(message, "type")[:60]
-        yield _ignored(f"an inbound message of type «{kind}»: receiving is not there yet", message, "id")
-    for error in objects(value.get("errors")):
-        yield _ignored(f"an error of the account, code {_number(error.get('code'))}", error)
+    for value in values if isinstance(values, list) else [values]:
+        if not isinstance(value, dict):
+            yield ignored(f"{what} that is no object", value)
+            continue
+        try:
+            yield from list(read(value))
+        except _ODD as error:
+            yield ignored(f"{what} that cannot be read: {type(error).__name__}", value)
+
+
+def _change(change: JsonObject, entry: JsonObject, waba_id: str) -> Iterable[Inbound]:
+    """Return the events of one change.
+
+    {"field": "messages", "value": {"metadata": {"phone_number_id": "1065…"}, "contacts": […], "messages": […],
+     "statuses": […], "errors": […]}}
+    """
+    field, value = string(change, "field"), member(change, "value")
+    owner = string(value.get("metadata"), "phone_number_id")
+    people = whatsapp_inbound.People(value)
+    found: list[Inbound] = []
+    match field:
+        case "messages":
+            found += _each(value.get("statuses"), "a status", lambda one: [_receipt(one, owner)])
+            found += _each(value.get("messages"), "a message", lambda one: whatsapp_inbound.message(one, owner, people))
+            found += _each(value.get("errors"), "an error", lambda one: whatsapp_news.of_error(one, owner, entry))
+        case "smb_message_echoes":
+            found += _each(
+                value.get("message_echoes"), "an echo", lambda one: whatsapp_inbound.echo(one, owner, people)
+            )
+        case "user_id_update":
+            found += _each(
+                value.get("user_id_update"),
+                "a changed id",
+                lambda one: whatsapp_inbound.user_id_update(one, owner, people),
+            )
+        case _:
+            return whatsapp_news.of_field(change, entry, waba_id)
+    return found or [ignored(f"a webhook of the field «{name(change, 'field')}» that tells nothing", change)]
+
+
+# --- Receipts ---------------------------------------------------------------------------------------------------------
 
 
 def _receipt(status: JsonObject, owner: str) -> Inbound:
@@ -80,9 +99,9 @@ def _receipt(status: JsonObject, owner: str) -> Inbound:
      "biz_opaque_callback_data": "…", "errors": [{"code": 131053, "title": "…", "error_data": {"details": "…"}}]}
     """
     word, wamid = string(status, "status"), string(status, "id")
-    known, at = _STATUSES.get(word), _moment(status.get("timestamp"))
+    known, at = _STATUSES.get(word), moment(status.get("timestamp"))
     if known is None or not wamid or at is None:
-        return _ignored(f"a status «{word[:60]}» without use, or without id or time", status)
+        return ignored(f"a status «{name(status, 'status')}» without use, or without id or time", status)
     person = string(status, "recipient_participant_id")
     return Receipt(
         event_id=":".join(part for part in (wamid, word, person) if part),
@@ -93,62 +112,20 @@ def _receipt(status: JsonObject, owner: str) -> Inbound:
         address=string(status, "recipient_id") or string(status, "recipient_user_id"),
         reference=string(status, "biz_opaque_callback_data"),
         error=_receipt_error(status) if known is Status.UNDELIVERED else None,
-        raw=_raw(status),
+        raw=fragment(status),
     )
 
 
 def _receipt_error(status: JsonObject) -> ReceiptError:
     """Return why WhatsApp could not deliver. What would be tried again as an answer is final as a receipt."""
     error = first(status.get("errors"))
-    code = _number(error.get("code"))
+    code = number(error.get("code"))
     row = ERRORS.get(code)
     final = row is not None and row.kind in (Kind.CONTENT, Kind.RECIPIENT, Kind.ACCOUNT)
-    data = error.get("error_data")
-    said = string(data, "details") or string(error, "message") or string(error, "title")
+    said = string(error.get("error_data"), "details") or string(error, "message") or string(error, "title")
     reason = row.meaning if row else "WhatsApp could not deliver the message"
     return ReceiptError(
         code=row.code if row and final else "delivery_failed",
         reason=f"{reason}; WhatsApp says: {said[:500]}" if said else reason,
         provider_code=str(code) if code >= 0 else "",
     )
-
-
-def _ignored(why: str, fragment: JsonObject, key: str = "") -> Ignored:
-    """Return *fragment* as ignored, with its own id where it has one under *key*, else the digest of its bytes."""
-    raw = _raw(fragment)
-    own = string(fragment, key)
-    return Ignored(own or "sha256:" + hashlib.sha256(raw).hexdigest(), why, raw)
-
-
-def _raw(fragment: JsonObject) -> bytes:
-    return json.dumps(fragment, separators=(",", ":"), sort_keys=True).encode()
-
-
-def _moment(value: object) -> datetime | None:
-    """Return a time in seconds, or in milliseconds as Meta has sent at times, as a moment; None when it is none."""
-    number = _number(value)
-    seconds = number / 1000 if number >= 10**12 else number
-    return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < 10**11 else None
-
-
-def _number(value: object) -> int:
-    """Return an integer, or the digits of one, as a number; -1 for anything else."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if 0 <= value < 10**18 else -1
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 18 else -1
-
-
-def objects(value: object) -> list[JsonObject]:
-    """Return the objects in *value*, where it is a list."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def first(value: object) -> JsonObject:
-    """Return the first object in *value*, where it is a list; {} when there is none."""
-    return next(iter(objects(value)), {})
-
-
-def string(owner: object, key: str) -> str:
-    """Return the string under *key*, fit to be stored, where *owner* is an object and has one; else ""."""
-    value = owner.get(key) if isinstance(owner, dict) else None
-    return storable(value) if isinstance(value, str) else ""

@@ -1,8 +1,9 @@
 """The only outgoing HTTP.
 
-Two kinds of request leave the gateway. Calls to a platform go to the operator's ``api_base`` and are not guarded. Media
+Three kinds of request leave the gateway. Calls to a platform go to the operator's ``api_base`` and are not guarded. Media
 that a client names by URL are fetched through the guard: the address that is connected to is checked at connect time,
-after the name was resolved, so there is no gap between check and use; each redirect hop is checked again.
+after the name was resolved, so there is no gap between check and use; each redirect hop is checked again. Callbacks are
+posted to a client's URL through the same guard, and follow no redirect at all.
 
 What matters about a failed call is whether the first byte was handed to the socket: before, nothing was sent; after,
 nobody knows. aiohttp's own retries are off for POST, and idle connections close after 10 s, so that a call on a stale
@@ -18,6 +19,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
@@ -51,6 +53,18 @@ MEDIA_SECONDS: Final = 60.0
 #: A probe only improves a message, so it does not hold it up for long.
 PROBE_SECONDS: Final = 10.0
 MAXIMUM_REDIRECTS: Final = 3
+#: A file that came in is passed on as fast as the client takes it, within this.
+DOWNLOAD_SECONDS: Final = 600.0
+#: Files that came in and are passed on at once, at most, and how long one waits for its turn.
+DOWNLOADS: Final = 20
+DOWNLOADS_OF_ONE: Final = 5
+DOWNLOAD_WAIT_SECONDS: Final = 5.0
+#: A callback: to connect, and in all; and how much of the answer is read.
+CALLBACK_CONNECT_SECONDS: Final = 5.0
+CALLBACK_SECONDS: Final = 15.0
+MAXIMUM_CALLBACK_ANSWER: Final = 64 * 1024
+#: Servers close idle connections after as little as 2 s (gunicorn; Node 5 s), and a callback that meets that is a failure.
+CALLBACK_IDLE_SECONDS: Final = 1.5
 
 MASK: Final = "•••"
 
@@ -87,6 +101,31 @@ class Exchange:
     request: str
 
 
+class Miss(StrEnum):
+    """Why a callback got no answer: no connection, no answer in time, or whatever else."""
+
+    CONNECT = "could_not_connect"
+    TIMEOUT = "request_timeout"
+    OTHER = "unclassified"
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What came of a callback. ``status`` is 0 when no answer came; then ``miss`` and ``detail`` say why.
+
+    The status is known once the head of the answer is: ``cut`` tells that its body, of which at most 64 KiB are here, was
+    longer or did not end in time.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    duration_ms: int
+    miss: Miss | None = None
+    detail: str = ""
+    cut: bool = False
+
+
 @dataclass(slots=True)
 class _Progress:
     """Whether aiohttp has begun to write the request, and the call's deadline, which is counted from then."""
@@ -94,11 +133,14 @@ class _Progress:
     seconds: float
     deadline: asyncio.Timeout
     writing: bool = False
+    fixed: bool = False
 
     def begin(self) -> None:
-        """The first byte is written: what reaching the platform took is not the platform's."""
+        """The first byte is written: what reaching the platform took is not the platform's, unless *fixed*."""
         if not self.writing:
             self.writing = True
+            if self.fixed:
+                return
             self.deadline.reschedule(asyncio.get_running_loop().time() + self.seconds)
 
 
@@ -112,6 +154,16 @@ class EgressSettings:
 
     allow_networks: Sequence[networks.Network] = ()
     reserved: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file on its way in. ``length`` in bytes, None where the far side does not say."""
+
+    status: int
+    headers: Mapping[str, str]
+    length: int | None
+    chunks: AsyncIterator[bytes]
 
 
 class Parcel:
@@ -154,6 +206,7 @@ class Egress:
         self._settings = settings or EgressSettings()
         self._uploads = _Slots(UPLOADS, UPLOADS_OF_ONE)
         self._probes = _Slots(PROBES, PROBES_OF_ONE)
+        self._downloads = _Slots(DOWNLOADS, DOWNLOADS_OF_ONE)
         self._previews = asyncio.Semaphore(PREVIEW_PROBES)
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_note_writing)
@@ -167,7 +220,7 @@ class Egress:
         )
         self._media = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=50,
+                limit=UPLOADS + PROBES + PREVIEW_PROBES + DOWNLOADS,  # nobody waits here for a place
                 resolver=GuardedResolver(self._settings.allow_networks, resolver),
                 socket_factory=self._guarded_socket,
             ),
@@ -175,11 +228,51 @@ class Egress:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "kurir"},
         )
+        # No limit of connections that all endpoints share: a slow one would hold back the others. Each has its own above.
+        self._callbacks = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                keepalive_timeout=CALLBACK_IDLE_SECONDS,
+                resolver=GuardedResolver(self._settings.allow_networks, resolver),
+                socket_factory=self._guarded_socket,
+            ),
+            timeout=aiohttp.ClientTimeout(total=None, connect=CALLBACK_CONNECT_SECONDS),
+            trace_configs=[trace],
+            auto_decompress=False,  # nobody needs the plain text, and a bomb stays what it is
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "kurir", "Accept-Encoding": "identity"},
+        )
 
     async def close(self) -> None:
         """Close every connection."""
         await self._platforms.close()
         await self._media.close()
+        await self._callbacks.close()
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Posted:
+        """Post *body* to a client's *url* through the guard, at most 15 s in all. Never raises; follows no redirect."""
+        started = time.monotonic()
+        deadline = asyncio.timeout(CALLBACK_SECONDS)
+        progress = _Progress(CALLBACK_SECONDS, deadline, fixed=True)
+        status, answered, cut = 0, dict[str, str](), True
+        pieces: list[bytes] = []
+        miss, detail = None, ""
+        try:
+            target = _parsed(url)
+            self._judge(target)
+            async with (
+                deadline,
+                self._callbacks.post(
+                    target, data=body, headers=headers, allow_redirects=False, trace_request_ctx=progress
+                ) as response,
+            ):
+                status, answered = response.status, _headers(response)
+                cut = await _read_into(pieces, response.content, MAXIMUM_CALLBACK_ANSWER)
+        except Exception as error:  # noqa: BLE001 - whatever the far side made of it, it is an outcome
+            if not status:
+                miss, detail = _missed(error, connected=progress.writing)
+        taken = round((time.monotonic() - started) * 1000)
+        return Posted(status, answered, b"".join(pieces), taken, miss, detail, cut=bool(status) and cut)
 
     async def pack(self, call: Call, secrets: Iterable[str] = (), owner: str = "") -> "Parcel":
         """Fetch the file that *call* uploads, once *owner* has a slot for it. Never raises; to be closed by the caller.
@@ -281,6 +374,35 @@ class Egress:
                 raise large
             return content, response.content_type
 
+    @asynccontextmanager
+    async def download(self, call: Call, *, guarded: bool, owner: str = "") -> AsyncIterator[Download]:
+        """Open the file that *call* asks for, without reading it: its bytes come as they are taken, for ten minutes at most.
+
+        *guarded*: the URL came from outside. Otherwise it is the platform's, and follows no redirect, so that the account's
+        secrets in its headers go nowhere else. *owner* is the client whose share of the downloads it counts to. Raises
+        MediaUnavailable or EgressRefused, also while the bytes are taken.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(DOWNLOAD_WAIT_SECONDS):
+                    await stack.enter_async_context(self._downloads.of(owner))
+            except TimeoutError:
+                raise MediaUnavailable("too many files are being fetched at once; try again in a moment") from None
+            try:
+                async with asyncio.timeout(MEDIA_SECONDS):  # for its head: its body may wait for a slow reader
+                    if guarded:
+                        response = await stack.enter_async_context(self._get(call.url, None))
+                    else:
+                        asked = self._platforms.get(call.url, headers=dict(call.headers), allow_redirects=False)
+                        response = await stack.enter_async_context(asked)
+                end = asyncio.get_running_loop().call_later(DOWNLOAD_SECONDS, response.close)
+                stack.callback(end.cancel)
+                yield _download(response)
+            except MediaUnavailable as missing:  # its words name the URL, which is the platform's business
+                raise MediaUnavailable("the platform's file could not be fetched", final=missing.final) from None
+            except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+                raise MediaUnavailable(f"the platform's file could not be fetched: {type(error).__name__}") from None
+
     async def probe(self, url: str, owner: str = "") -> MediaFacts:
         """Return what the first two MiB of the file at *url* tell. Never raises: what is not known stays unknown.
 
@@ -312,7 +434,7 @@ class Egress:
         return MediaFacts(content_type=content_type, size=size, duration_ms=duration)
 
     @asynccontextmanager
-    async def _get(self, url: str, seconds: float) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _get(self, url: str, seconds: float | None) -> AsyncIterator[aiohttp.ClientResponse]:
         """Open *url* through the guard. Raises MediaUnavailable or EgressRefused, also while the body is read."""
         try:
             async with asyncio.timeout(seconds):
@@ -326,7 +448,8 @@ class Egress:
                             return
                         target = target.join(_parsed(_storable(location)))
         except TimeoutError:
-            raise MediaUnavailable(f"{_shown(url)} did not answer within {seconds:.0f} s") from None
+            limit = "in time" if seconds is None else f"within {seconds:.0f} s"
+            raise MediaUnavailable(f"{_shown(url)} did not answer {limit}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             refused = _refusal_in(error)
             if refused is not None:
@@ -339,24 +462,26 @@ class Egress:
 
         The URL is judged as it was parsed by the client that will connect, so that no two readings of it can differ.
         """
-        shown = _shown(str(url))
+        stand_in = self._settings.reserved.get(url.raw_host or "")
+        if stand_in is None:
+            self._judge(url)
+            return self._media, url
+        _check_form(url)
+        steps = url.path.split("/")[1:]
+        if "%2f" in url.raw_path.lower() or not all(steps) or {".", ".."} & set(steps):
+            raise EgressRefused(f"{_shown(str(url))} names no file")
+        return self._platforms, URL(stand_in).joinpath(*steps)
+
+    def _judge(self, url: URL) -> None:
+        """Refuse a URL for what can be seen of it before its name is resolved. Raises EgressRefused."""
+        _check_form(url)
         host = url.raw_host or ""
-        if url.scheme not in ("http", "https") or not host:
-            raise EgressRefused(f"{shown} is neither http nor https")
-        if url.raw_user is not None or url.raw_password is not None:
-            raise EgressRefused(f"{_shown(str(url.with_user(None)))} holds a user name")
-        stand_in = self._settings.reserved.get(host)
-        if stand_in is not None:
-            if "/" in url.name:  # it was written as %2F
-                raise EgressRefused(f"{shown} names no file")
-            return self._platforms, URL(stand_in) / url.name
         if url.port == 0:
-            raise EgressRefused(f"{shown} names port 0")
+            raise EgressRefused(f"{_shown(str(url))} names port 0")
         if ":" in host or host.replace(".", "").isdigit():  # what the client does not resolve
             why = networks.refusal(host, self._settings.allow_networks)
             if why is not None:
                 raise EgressRefused(why)
-        return self._media, url
 
     def _guarded_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         """Return a socket for the very address that is about to be connected to, once more checked."""
@@ -439,17 +564,41 @@ async def _note_writing(session: aiohttp.ClientSession, context: object, paramet
         progress.begin()
 
 
+def _missed(error: BaseException, *, connected: bool) -> tuple[Miss, str]:
+    """Return why a callback got no answer, and the words for it."""
+    refused = error if isinstance(error, EgressRefused) else _refusal_in(error)
+    if refused is not None:
+        return Miss.CONNECT, str(refused)[:500]
+    said = _storable(str(error)) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        if connected:
+            return Miss.TIMEOUT, f"connected, and no answer within {CALLBACK_SECONDS:g} s"
+        return Miss.CONNECT, "the connection took too long"
+    miss = Miss.OTHER if connected else Miss.CONNECT
+    return miss, f"{type(error).__name__}: {said}"[:500]
+
+
 async def _read(stream: aiohttp.StreamReader, maximum: int) -> bytes:
     """Return at most *maximum* bytes of *stream*; the rest is left unread and the connection is closed with it."""
     pieces: list[bytes] = []
+    await _read_into(pieces, stream, maximum)
+    return b"".join(pieces)
+
+
+async def _read_into(pieces: list[bytes], stream: aiohttp.StreamReader, maximum: int) -> bool:
+    """Add at most *maximum* bytes of *stream* to *pieces* as they come; return whether it goes on after them, perhaps."""
     size = 0
     while size < maximum:
         piece = await stream.read(min(65_536, maximum - size))
         if not piece:
-            break
+            return False
         pieces.append(piece)
         size += len(piece)
-    return b"".join(pieces)
+    return not stream.at_eof()
+
+
+def _download(response: aiohttp.ClientResponse) -> Download:
+    return Download(response.status, _headers(response), response.content_length, response.content.iter_chunked(65_536))
 
 
 def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
@@ -471,6 +620,14 @@ def _filename(name: str) -> str:
 def _tells_at_its_head(head: bytes) -> bool:
     """Return whether the beginning of a longer file is enough to tell its duration: MP4 with its index in front."""
     return head[4:8] == b"ftyp" and b"moov" in head
+
+
+def _check_form(url: URL) -> None:
+    """Refuse what is no plain http or https URL. Raises EgressRefused."""
+    if url.scheme not in ("http", "https") or not url.raw_host:
+        raise EgressRefused(f"{_shown(str(url))} is neither http nor https")
+    if url.raw_user is not None or url.raw_password is not None:
+        raise EgressRefused(f"{_shown(str(url.with_user(None)))} holds a user name")
 
 
 def _parsed(url: str) -> URL:

@@ -23,6 +23,8 @@ from typing import Final, Protocol, TypeAlias
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 KEY_BYTES: Final = 32
 #: Said wherever a key is expected and something else was found.
@@ -84,6 +86,7 @@ class SecretBox:
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys or any(len(key) != KEY_BYTES for key in keys):
             raise EncryptionKeyError(f"The encryption key must be {KEY_FORM}.")
+        self._keys = tuple(keys)
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
         self._first = _key_id(keys[0])
 
@@ -109,6 +112,13 @@ class SecretBox:
             )
         except (InvalidTag, ValueError):
             raise SealError(f"{about} cannot be opened: the value is damaged, or it is another row's.") from None
+
+    def derive(self, purpose: str) -> tuple[bytes, ...]:
+        """Return a key of 32 bytes for *purpose* from each key of the box, the newest first (HKDF, RFC 5869)."""
+        return tuple(
+            HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose.encode()).derive(key)
+            for key in self._keys
+        )
 
     def is_current(self, sealed: bytes) -> bool:
         """Return whether *sealed* was sealed with the first key; otherwise it is due to be sealed anew."""

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kurir.domain.problem import Problem
-from kurir.domain.recipient import PREFIX_OF, PREFIXES, Form, Recipient, read
+from kurir.domain.recipient import PREFIX_OF, PREFIXES, Form, Recipient, read, variants
 
 USER = "U" + "0a" * 16
 PSID = "24312345678907001"
@@ -58,6 +58,11 @@ def test_an_explicit_or_unmistakable_form_is_an_address(channel, text, address):
         ("1234567", "1234567"),
         ("123456789012345", "123456789012345"),
         ("+1 (555) 078-3881", "15550783881"),
+        ("\u202a+62 812-3456-7890\u202c", "6281234567890"),
+        ("\ufeff6281\u200b234567890", "6281234567890"),
+        ("+44 (0)20 7946 0958", "442079460958"),
+        ("+62 (0)812 3456 7890", "6281234567890"),
+        ("+39 (0)6 1234 5678", "390612345678"),
     ],
 )
 def test_anything_else_is_a_phone_with_its_separators_dropped(channel, text, digits):
@@ -123,6 +128,9 @@ def test_a_leading_zero_is_read_with_the_clients_region(text, region, digits):
         ("telegram", "a\nb", ""),
         ("telegram", "x" * 100_000, ""),
         ("whatsapp", "0" * 100_000, "ID"),
+        ("whatsapp", "+(0)1", ""),
+        ("whatsapp", "+" + "(0)1" * 50_000, ""),
+        ("whatsapp", "(0)20 7946 0958", ""),
     ],
 )
 def test_what_is_neither_is_a_problem_of_the_recipient(channel, text, region):
@@ -153,3 +161,42 @@ def test_every_text_is_read_or_refused_and_an_address_reads_as_itself(channel, t
         assert read(channel, f"{PREFIX_OF[channel]}:{found.value}") == found
     elif isinstance(found, Recipient):
         assert read(channel, found.value) == found
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("5531987654321", "553187654321"),  # Belo Horizonte
+        ("5511912345678", None),  # 1234… after the 9: no mobile number had 8 digits like these
+        ("5511998765432", "551198765432"),
+        ("551132654321", None),  # a landline of São Paulo
+        ("5500987654321", None),
+        ("525512345678", "5215512345678"),
+        ("520012345678", None),
+        ("5491123456789", "541123456789"),
+        ("5492944123456", "542944123456"),
+        ("549112345678", None),
+        ("6281234567890", None),
+        ("628xxxxxxxx", None),
+        ("55319876543xx", None),
+        ("15550783881", None),
+    ],
+)
+def test_the_two_spellings_of_a_mobile_number_lead_to_each_other(one, other):
+    if other is None:
+        assert variants(one) == (one,)
+    else:
+        assert variants(one) == (one, other)
+        assert variants(other) == (other, one)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.from_regex(r"(55|52|521|54|549|[1-9])[0-9]{6,12}", fullmatch=True))
+def test_every_spelling_has_the_same_spellings_and_is_a_phone(digits):
+    found = variants(digits)
+    assert found[0] == digits
+    assert len(found) <= 2
+    for spelling in found:
+        assert set(variants(spelling)) == set(found)
+        if len(found) == 2:
+            assert read("whatsapp", spelling) == Recipient(Form.PHONE, spelling)

@@ -466,6 +466,21 @@ def test_a_fallback_names_when_and_a_whole_template():
     }
 
 
+def test_empty_parameters_of_a_template_are_absent_and_others_are_kept_as_they_are():
+    given_parameters = {"header": " ", "body": ["", {"x": None}], "buttons": [], "other": 0, "none": None}
+    message = decoded(
+        body("template", body={"template": {"name": "a", "language": "en", "parameters": given_parameters}}), "whatsapp"
+    )
+    assert json.loads(message.template.parameters) == {"body": ["", {"x": None}], "other": 0}
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_an_unknown_type_is_told_the_types_that_the_channel_has(channel):
+    found = wire.decode(body() | {"type": "sticker"}, channel)
+    (detail,) = (problem.detail for problem in found if problem.pointer == "/type")
+    assert ("template" in detail) is (channel == "whatsapp")
+
+
 @pytest.mark.parametrize(
     "name", ["account", "expires_in", "send_at", "priority", "fallback", "reply_id", "reply_token"]
 )

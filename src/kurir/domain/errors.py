@@ -163,6 +163,14 @@ ERRORS: Final = _registry(
         409,
     ),
     ErrorEntry(
+        "templates_not_synced",
+        "The templates could not be read",
+        "The platform did not answer, or refused to tell the account's templates. What was known before still holds.",
+        "Follow the detail: often waba_id is missing, or the token lacks whatsapp_business_management. Then sync again.",
+        502,
+        True,
+    ),
+    ErrorEntry(
         "rate_limited_here",
         "Too many requests",
         "Too many requests, or failed logins, from this client in a short time.",
@@ -427,6 +435,21 @@ ERRORS: Final = _registry(
         "See the reason, which has the platform's own words.",
     ),
     ErrorEntry(
+        "media_gone",
+        "The file that came in cannot be had any more",
+        "The platform does not give the file: it keeps files for days at most, its sender may have taken it back, or the "
+        "account's credentials are not good any more.",
+        "Fetch files when their callback comes, and keep what you need.",
+        410,
+    ),
+    ErrorEntry(
+        "media_unavailable",
+        "The file that came in cannot be fetched now",
+        "The platform did not answer, or answered that it is in trouble.",
+        "Try the same link again later; it says when it ends.",
+        502,
+    ),
+    ErrorEntry(
         "media_refused",
         "The platform refused the file",
         "The platform could not fetch the file, or does not take its type or size.",
@@ -434,9 +457,9 @@ ERRORS: Final = _registry(
     ),
     ErrorEntry(
         "template_refused",
-        "The platform refused the template",
-        "The template does not exist in this language, is paused, or its parameters do not match.",
-        "Compare the name, language and parameters with the platform's console.",
+        "The template cannot be sent",
+        "It does not exist in this language, is not approved or paused, or its parameters do not match.",
+        "Compare with what the detail says the template wants, and sync the templates when they have changed.",
     ),
     ErrorEntry(
         "attempts_exhausted",

@@ -121,7 +121,11 @@ class Footer:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """An approved WhatsApp template: its name, language code and parameters as the client gave them, as JSON text."""
+    """An approved WhatsApp template: its name, its language's code, and what goes into it.
+
+    ``parameters`` is a JSON object as text: what the client gave, without members that are null, blank or empty. The
+    channel reads it.
+    """
 
     name: str
     language: str

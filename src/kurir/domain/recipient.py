@@ -64,9 +64,26 @@ _WANTED: Final = {
     channel.MESSENGER: "a page-scoped id of 16 to 20 digits",
     channel.WHATSAPP: "a phone number or a business-scoped id such as US.1349…",
 }
-_SEPARATORS: Final = re.compile(r"[\s().\-/\u2010-\u2015\u00a0]+")
+#: What stands between digits, and the invisible marks of direction and width that are copied along with a number.
+_SEPARATORS: Final = re.compile(
+    r"[\s().\-/\u2010-\u2015\u00a0\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]+"
+)
+#: «+44 (0)20 7946 0958»: a 0 that is dialled at home only, written into the international form.
+_TRUNK_ZERO: Final = re.compile(r"\(0\)")
+#: More signs than a number has that phonenumbers should look at.
+_LONGEST_SPELLING: Final = 40
 _PHONE: Final = re.compile(r"[1-9][0-9]{6,14}")
 _MASKED: Final = re.compile(r"[1-9][0-9x]{6,14}")
+
+#: The other spelling of a phone (:func:`variants`). Each pattern has its inverse.
+_VARIANTS: Final = (
+    (re.compile(r"(55[1-9][1-9])9([6-9][0-9]{7})"), r"\1\2"),
+    (re.compile(r"(55[1-9][1-9])([6-9][0-9]{7})"), r"\g<1>9\2"),
+    (re.compile(r"521([2-9][0-9]{9})"), r"52\1"),
+    (re.compile(r"52([2-9][0-9]{9})"), r"521\1"),
+    (re.compile(r"549([1-3][0-9]{9})"), r"54\1"),
+    (re.compile(r"54([1-3][0-9]{9})"), r"549\1"),
+)
 
 
 def read(channel_name: str, text: str, default_region: str = "") -> Recipient | Problem:
@@ -96,6 +113,8 @@ def read(channel_name: str, text: str, default_region: str = "") -> Recipient | 
 def _phone(channel_name: str, given: str, default_region: str) -> Recipient | Problem:
     digits = _SEPARATORS.sub("", given)
     plus = digits.startswith("+")
+    if plus and _TRUNK_ZERO.search(given) and len(digits) < _LONGEST_SPELLING:
+        return _with_trunk_zero(given, digits)
     digits = digits.removeprefix("+")
     if digits.startswith("0") and not plus:
         if not default_region:
@@ -117,6 +136,34 @@ def _phone(channel_name: str, given: str, default_region: str) -> Recipient | Pr
     return _problem(
         f"a phone has 7 to 15 digits with its country code (628…, + optional); or give {_WANTED.get(channel_name, '')}"
     )
+
+
+def _with_trunk_zero(given: str, digits: str) -> Recipient | Problem:
+    """Read an international number with «(0)» in it: most countries drop this 0, Italy dials it from abroad too."""
+    national = with_country_code(digits, "")
+    if national is None:
+        return _problem(f"«{given[:40]}» is no phone number; leave the «(0)» out (+44 20 …)")
+    return Recipient(Form.PHONE, national)
+
+
+def variants(digits: str) -> tuple[str, ...]:
+    """Return every spelling of the phone *digits* that WhatsApp is known to take for the same person, *digits* first.
+
+    Three countries have two spellings of a mobile number, and WhatsApp knows a person by the one of their registration,
+    which may be the other than the one that was dialled. All are written with the country code and without plus.
+
+    - Brazil: ``55``, two digits of the area, and 8 or 9 digits: mobile numbers got a 9 in front from 2012 to 2016, which
+      WhatsApp leaves out in many areas. What begins with 2 to 5 after the area is a landline and has one spelling.
+    - Mexico: ``52`` or ``521`` and 10 digits: the 1 of mobile numbers was abolished in August 2019.
+    - Argentina: ``54`` or ``549`` and 10 digits: a mobile number is called from abroad with the 9.
+
+    Sources: Meta's Cloud API page on sending messages, on ``input`` and ``wa_id`` (Brazil and Mexico are rewritten, which it
+    calls normal); WhatsApp's help page "About international phone number format" (Argentina's 9, Mexico's 1); users' reports
+    (chatwoot, issue 11053, pull requests 14174 and 14277). Which of two spellings WhatsApp uses cannot be computed: it is
+    learned from the ``wa_id`` of answers and from what comes in.
+    """
+    found = ((pattern.fullmatch(digits), written) for pattern, written in _VARIANTS)
+    return (digits, *(match.expand(written) for match, written in found if match is not None))
 
 
 def with_country_code(digits: str, region: str) -> str | None:

@@ -18,8 +18,9 @@ from kurir.domain.message import Message
 from kurir.domain.problem import Loss, Problem
 from kurir.domain.recipient import Recipient
 from kurir.domain.status import Status
-from kurir.intake import identity, wire
-from kurir.store.base import Conflict, ErrorRecord, NewMessage, Store
+from kurir.intake import identity, templates, wire
+from kurir.store import GatewayStore
+from kurir.store.base import Conflict, ErrorRecord, NewMessage
 
 #: A tid in a rendering that only looks for losses or is only shown.
 PREVIEW_TID: Final = "00000000-0000-7000-8000-000000000000"
@@ -80,7 +81,7 @@ class Acceptor:
 
     def __init__(
         self,
-        store: Store,
+        store: GatewayStore,
         directory: Directory,
         channels: Mapping[str, Channel],
         clock: Clock,
@@ -156,6 +157,9 @@ class Acceptor:
             return Refused((*problems, entry))
         if message is None or problems:
             return Refused(tuple(problems))
+        mismatches = await templates.problems(self._store, entry.account.id, message)
+        if mismatches:
+            return Refused(tuple(mismatches))
         read = recipients.read(channel_name, message.recipient, region)
         assert isinstance(read, Recipient), "decoding has checked the recipient"  # noqa: S101 - narrows the type
         return _Checked(message, entry, read, await self._reply(client_id, entry, message))

@@ -18,7 +18,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from kurir.channels import whatsapp_templates
 from kurir.domain import recipient as recipients
+from kurir.domain.channel import WHATSAPP
 from kurir.domain.message import (
     CHOICE_TYPES,
     MEDIA_TYPES,
@@ -326,7 +328,7 @@ class _Decoder:
         try:
             return MessageType(value)
         except ValueError:
-            names = ", ".join(one for one in MessageType if one is not MessageType.TEMPLATE)
+            names = ", ".join(one for one in MessageType if one is not MessageType.TEMPLATE or self.channel == WHATSAPP)
             self.problem("/type", "unsupported_value", f"type «{value[:40]}» is unknown; use one of {names}")
             return None
 
@@ -436,7 +438,8 @@ class _Decoder:
                 at + "/parameters", "wrong_type", f"parameters must be an object, not {_json_name(parameters)}"
             )
             parameters = None
-        return Template(name, language, _dump(parameters or {}))
+        given = {key: one for key, one in (parameters or {}).items() if not whatsapp_templates.absent(one)}
+        return Template(name, language, _dump(given))
 
     # --- header and footer ------------------------------------------------------------------------------------------------
 

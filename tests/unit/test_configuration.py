@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from kurir.auth import Hasher
-from kurir.channels import BUILT_IN, installed
+from kurir.callbacks import keys
+from kurir.channels import BUILT_IN
 from kurir.cli.config import app, summary
 from kurir.configuration.accounts import EVERY_CHANNELS_RATES, channel_keys, documented
 from kurir.configuration.declared import (
@@ -34,7 +35,6 @@ from kurir.configuration.declared import (
 from kurir.configuration.file import load, parse
 from kurir.configuration.keys import ACCOUNT_KEYS, CALLBACK_KEYS, CHANNEL_MEANINGS, CLIENT_KEYS, EVENTS, Key
 from kurir.configuration.model import Configuration
-from kurir.configuration.pending import without_effect
 from kurir.configuration.problems import ConfigError, dotted, kind, shown
 from kurir.configuration.template import TEMPLATE, new_secrets
 from kurir.configuration.values import rate, show_duration, show_rate
@@ -47,6 +47,7 @@ from kurir.store.sqlite import SqliteStore
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
 WHSEC = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 CHEAP = Hasher(memory_kib=8, passes=1)
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 CLIENT = """
 [clients.acme]
@@ -952,7 +953,7 @@ def test_values_are_shown_shortly():
 
 
 def declare(config: Configuration, box: SecretBox, existing: Declared | None = None) -> Declared:
-    return declared(config, box, existing or Declared(), hasher=CHEAP)
+    return declared(config, box, existing or Declared(), now=NOW, hasher=CHEAP)
 
 
 def test_what_is_declared_opens_to_what_was_configured():
@@ -1200,34 +1201,27 @@ def test_every_key_of_a_built_in_channel_has_a_meaning():
         assert set(known) == set(CHANNEL_MEANINGS[name])
 
 
-def test_what_has_no_effect_yet_is_said():
-    """A setting that is read and does nothing would be a promise that nobody keeps."""
-    document = {
-        "admin_token": "a token of sixteen",
-        "clients": {
-            "acme": {
-                "username": "acme",
-                "password": "secret",
-                "callbacks": [{"url": "https://crm.example.com/hook", "secret": "whsec_" + "QUFB" * 11}],
-                "accounts": [
-                    {
-                        "id": "acme-tg",
-                        "channel": "telegram",
-                        "token": "1:" + "a" * 35,
-                        "receive": "poll",
-                        "rate": {"account": "1/s"},
-                    },
-                    {"id": "acme-two", "channel": "telegram", "token": "2:" + "a" * 35, "secret_token": "s"},
-                ],
+def test_a_new_secret_of_a_callback_leaves_the_old_one_signing_for_a_day():
+    box = SecretBox([new_key()])
+    secrets = ["whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in range(3)]
+
+    def stored(secret, existing, now):
+        document = {
+            "clients": {
+                "acme": {
+                    "username": "acme",
+                    "password": "secret",
+                    "callbacks": [{"url": "https://crm.example.com/hook", "secret": secret}],
+                }
             }
-        },
-    }
-    channels = installed()
-    said = without_effect(parse(document, {}, channels=channels))
-    assert [sentence.partition(":")[0] for sentence in said] == [
-        "clients.acme.callbacks",
-        "clients.acme.accounts[0].receive",
-    ]
-    document["clients"]["acme"]["callbacks"] = []
-    document["clients"]["acme"]["accounts"].pop(0)
-    assert without_effect(parse(document, {}, channels=channels)) == []
+        }
+        config = parse(document, {}, channels=BUILT_IN)
+        return declared(config, box, existing, now=now, hasher=CHEAP)
+
+    first = stored(secrets[0], Declared(), NOW)
+    assert keys.unseal(first.endpoints[0], box).signing(NOW) == (secrets[0],)
+    second = stored(secrets[1], first, NOW)
+    assert keys.unseal(second.endpoints[0], box).signing(NOW + timedelta(hours=23)) == (secrets[1], secrets[0])
+    assert keys.unseal(second.endpoints[0], box).signing(NOW + timedelta(hours=24)) == (secrets[1],)
+    again = stored(secrets[1], second, NOW + timedelta(hours=3))
+    assert again.endpoints == second.endpoints, "a restart changes nothing of it"

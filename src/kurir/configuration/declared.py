@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timedelta
 from typing import Final
 
 from kurir.auth import Hasher
@@ -20,6 +21,8 @@ from kurir.secretbox import SealError, SecretBox
 from kurir.store.base import AccountRecord, ClientRecord, Declared, EndpointRecord, Store
 
 _NOTHING: Final = Declared()
+#: How long a callback's old secret signs beside the new one, unless it is said otherwise.
+ROTATION_OVERLAP: Final = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,17 @@ class EndpointSecrets:
 
 
 def declared(
-    config: Configuration, box: SecretBox, existing: Declared = _NOTHING, *, hasher: Hasher | None = None
+    config: Configuration,
+    box: SecretBox,
+    existing: Declared = _NOTHING,
+    *,
+    now: datetime,
+    hasher: Hasher | None = None,
 ) -> Declared:
     """Return what *config* declares, ready for :meth:`Store.declare`.
 
     *existing* is what the store holds (:func:`existing_records`). Verifying or hashing a chosen password takes some
-    26 ms of a core; they are spread over all cores.
+    26 ms of a core; they are spread over all cores. *now* (UTC) is when a callback's secret changes that is new.
     """
     used = hasher or Hasher()
     stored_clients = {record.id: record for record in existing.clients}
@@ -54,7 +62,7 @@ def declared(
             for position, account in enumerate(client.accounts)
         ),
         tuple(
-            endpoint_record(client.id, callback, box, stored_endpoints.get((client.id, callback.url)))
+            endpoint_record(client.id, callback, box, now, stored_endpoints.get((client.id, callback.url)))
             for client in config.clients
             for callback in client.callbacks
         ),
@@ -105,17 +113,42 @@ def account_record(
 
 
 def endpoint_record(
-    client_id: str, callback: CallbackConfig, box: SecretBox, stored: EndpointRecord | None = None
+    client_id: str, callback: CallbackConfig, box: SecretBox, now: datetime, stored: EndpointRecord | None = None
 ) -> EndpointRecord:
-    """Return *callback* as it is stored, with the sealed bytes of *stored* if they say the same."""
-    plain = _json({"secret": callback.secret, "headers": dict(callback.headers)})
+    """Return *callback* as it is stored, with the sealed bytes of *stored* if they say the same.
+
+    A secret that it replaces signs beside it for another day, so that receivers can follow.
+    """
+    about = endpoint_about(client_id, callback.url)
+    known = _opened(stored.sealed, about, box) if stored is not None else {}
+    plain = _json(
+        {"secret": callback.secret, "headers": dict(callback.headers)} | _overlap(known, callback.secret, now)
+    )
     return EndpointRecord(
         client_id=client_id,
         url=callback.url,
         dialect=callback.dialect,
         events=callback.events,
-        sealed=_sealed(plain, endpoint_about(client_id, callback.url), box, stored.sealed if stored else None),
+        sealed=_sealed(plain, about, box, stored.sealed if stored else None),
     )
+
+
+def _overlap(known: Mapping[str, str], secret: str, now: datetime) -> dict[str, str]:
+    """Return which secret signs beside *secret*, and until when, as :class:`kurir.callbacks.keys.Keys` reads it."""
+    if not known:
+        return {}
+    if known["secret"] != secret:
+        return {"previous": known["secret"], "previous_until": (now + ROTATION_OVERLAP).isoformat()}
+    return {name: known[name] for name in ("previous", "previous_until") if name in known}
+
+
+def _opened(sealed: bytes, about: str, box: SecretBox) -> dict[str, str]:
+    """Return what is sealed of an endpoint, {} where it cannot be opened any more."""
+    try:
+        found: dict[str, str] = json.loads(box.open(sealed, about=about))
+    except SealError:
+        return {}
+    return found
 
 
 def account_about(client_id: str, account_id: str) -> str:

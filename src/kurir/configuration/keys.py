@@ -8,6 +8,8 @@ settings dataclass; for the built-in channels this module says what they mean.
 from dataclasses import dataclass
 from typing import Final
 
+from kurir.store.feed import COMPAT_KINDS, KINDS
+
 #: Stands in place of a default where a key must be given.
 REQUIRED: Final = "required"
 
@@ -122,18 +124,8 @@ CHANNEL_MEANINGS: Final[dict[str, dict[str, str]]] = {
 }
 
 #: The kinds of events that a callback can ask for, and those of them that the compat dialect has.
-EVENTS: Final = (
-    "message.status",
-    "message.received",
-    "postback.received",
-    "contact.blocked",
-    "contact.unblocked",
-    "contact.linked",
-    "message.reaction",
-    "message.edited",
-    "message.deleted",
-)
-COMPAT_EVENTS: Final = frozenset(EVENTS[:3])
+EVENTS: Final = KINDS
+COMPAT_EVENTS: Final = COMPAT_KINDS
 DIALECTS: Final = ("compat", "standard")
 
 

@@ -19,6 +19,7 @@ from kurir.delivery.lanes import LANE_MESSAGES, WINDOW_MESSAGES
 from kurir.domain.status import Status
 from kurir.store import sqlite_accept
 from kurir.store.base import ErrorRecord, StoreUnavailable
+from kurir.store.inbound import Arrival, Heard, Webhook
 from kurir.store.sqlite import SqliteStore
 from support.delivering import (
     CLIENT,
@@ -245,9 +246,25 @@ async def test_a_refusal_ends_the_message_by_whose_fault_it_is(tmp_path):
         ):
             number = 403 if description.startswith("Forbidden") else 400
             world.platform.answers = lambda _, n=number, d=description: refused(n, d)
-            message = await world.ended(await world.accept("tg:1001"))
+            message = await world.ended(await world.accept(f"tg:{number}"))
             assert (message.status, message.error.code, message.error.provider_code) == (status, code, str(number))
             assert [event.status for event in message.history] == [status]
+
+
+async def test_who_blocked_us_is_not_called_again_until_they_write(tmp_path):
+    async with delivering(tmp_path) as world:
+        world.platform.answers = lambda _: refused(403, "Forbidden: bot was blocked by the user")
+        await world.ended(await world.accept("tg:1001"))
+        world.platform.answers = lambda _: None
+        calls = len(world.platform.calls)
+        message = await world.ended(await world.accept("tg:1001"))
+        assert (message.status, message.error.code, message.attempts) == (Status.UNDELIVERED, "recipient_blocked", ())
+        assert len(world.platform.calls) == calls
+        now = world.clock.now()
+        heard = Heard(message.account_id, CLIENT, "telegram", "1001", now, heard=True, blocked=False)
+        await world.store.take_in(Webhook(now, (), (Arrival(message.account_id, CLIENT, "u-1", now, heard=heard),)))
+        message = await world.ended(await world.accept("tg:1001"))
+        assert message.status is Status.SENT
 
 
 async def test_a_transient_fault_is_tried_again_until_it_is_taken(tmp_path):

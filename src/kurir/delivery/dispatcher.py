@@ -6,6 +6,7 @@ never loses.
 """
 
 import asyncio
+from collections.abc import Callable
 from random import Random
 
 from kurir.clock import Clock
@@ -15,26 +16,31 @@ from kurir.delivery.state import AccountState, Standing, Why
 from kurir.delivery.worker import AccountWorker
 from kurir.directory import Directory
 from kurir.egress import Egress
-from kurir.store.base import Store
+from kurir.store import GatewayStore
+from kurir.store.base import ErrorRecord
 
 
 class Dispatcher:
-    """Runs one worker for each enabled account. *backoff* goes before the accounts' own."""
+    """Runs one worker for each enabled account. *backoff* goes before the accounts' own.
+
+    *fed* is told a client whose feed may have grown.
+    """
 
     def __init__(
         self,
-        store: Store,
+        store: GatewayStore,
         directory: Directory,
         egress: Egress,
         clock: Clock,
         rng: Random | None = None,
         backoff: Backoff | None = None,
+        fed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._directory = directory
         self._clock = clock
         self._rng = rng or Random()  # noqa: S311 - jitter, not secrets
-        self._sender = Sender(store, egress, clock, self._rng, self._region_of, backoff)
+        self._sender = Sender(store, egress, clock, self._rng, self._region_of, backoff, fed)
         self._workers: dict[str, AccountWorker] = {}
 
     async def start(self) -> None:
@@ -61,6 +67,12 @@ class Dispatcher:
         worker = self._workers.get(account_id)
         if worker is not None:
             worker.settled(address)
+
+    def stopped(self, account_id: str, error: ErrorRecord) -> None:
+        """Tell the account's worker that the platform stopped the account, as its webhook said."""
+        worker = self._workers.get(account_id)
+        if worker is not None:
+            worker.stopped(error)
 
     async def pause(self, account_id: str) -> None:
         """Let the account begin no call until it is resumed. Durable on return. Raises KeyError, StoreError."""

@@ -7,7 +7,8 @@ sees the very same facts, so that its parts are the same parts.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from kurir.channels.base import Again, Channel, Facts, MediaFacts, ReplyTarget, ReplyToken
 from kurir.clock import Clock
@@ -15,7 +16,11 @@ from kurir.domain.account import Account
 from kurir.domain.message import Message
 from kurir.egress import Egress
 from kurir.intake.identity import Resolved
-from kurir.store.base import PartRecord, Store
+from kurir.store import GatewayStore
+from kurir.store.base import PartRecord
+
+#: A reply token is used so soon after it was given. LINE says about a minute, and the call takes its time too.
+FRESH: Final = timedelta(seconds=45)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ class Question:
     to: Resolved
 
 
-async def gather(store: Store, egress: Egress, clock: Clock, asked: Question) -> Facts:
+async def gather(store: GatewayStore, egress: Egress, clock: Clock, asked: Question) -> Facts:
     """Return the facts of a message, asking the store and, where the channel needs it, the file's host."""
     account, contact = asked.account, asked.to.contact
     reply = None
@@ -40,9 +45,29 @@ async def gather(store: Store, egress: Egress, clock: Clock, asked: Question) ->
     age = None
     if contact is not None and contact.last_inbound_at is not None:
         age = max(0.0, (clock.now() - contact.last_inbound_at).total_seconds())
-    urls = asked.channel.needs(asked.message, account).probe
-    media = {url: await egress.probe(url, account.client_id) for url in urls}
-    return Facts(tid=asked.tid, address=asked.to.address, last_inbound_seconds=age, reply=reply, media=media)
+    needs = asked.channel.needs(asked.message, account)
+    media = {url: await egress.probe(url, account.client_id) for url in needs.probe}
+    token = await _reply_token(store, clock, asked) if needs.reply_token else None
+    return Facts(
+        tid=asked.tid,
+        address=asked.to.address,
+        last_inbound_seconds=age,
+        reply=reply,
+        reply_token=token,
+        media=media,
+    )
+
+
+async def _reply_token(store: GatewayStore, clock: Clock, asked: Question) -> ReplyToken | None:
+    """Return a token by which the chat can be answered for free: the one that is asked for, else the newest unused one."""
+    now, account, wanted = clock.now(), asked.account, asked.message.reply_token
+    if not wanted:
+        found = await store.fresh_reply_token(account.id, asked.to.address, now - FRESH)
+        return None if found is None else ReplyToken(found[0], max(0.0, (now - found[1]).total_seconds()))
+    known = await store.reply_token(account.id, wanted)
+    if known is None or known.used or known.address != asked.to.address or now - known.received_at >= FRESH:
+        return None
+    return ReplyToken(wanted, max(0.0, (now - known.received_at).total_seconds()))
 
 
 def freeze(facts: Facts) -> bytes:

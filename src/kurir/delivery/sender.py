@@ -32,6 +32,7 @@ from kurir.channels.base import (
     Answer,
     Call,
     Facts,
+    Learned,
     NoAnswer,
     Rejected,
     Rendering,
@@ -59,10 +60,12 @@ from kurir.domain.recipient import Recipient
 from kurir.domain.status import Status
 from kurir.egress import Egress, Exchange, Parcel
 from kurir.intake import identity, wire
+from kurir.store import GatewayStore
 from kurir.store.base import (
     AttemptRecord,
     ErrorRecord,
     Mark,
+    Marked,
     PartAnswered,
     PartFailed,
     PartRecord,
@@ -71,7 +74,6 @@ from kurir.store.base import (
     QueuedMessage,
     Recorded,
     Result,
-    Store,
     StoreError,
     StoreUnavailable,
     Verdict,
@@ -91,6 +93,7 @@ RECHECK_SECONDS: Final = 60.0
 _REFUSALS: Final = frozenset({"content_refused", "media_refused"})
 #: A look that has not ended so long after it was due is said to be under way.
 _LATE_SECONDS: Final = 1.0
+_NOTHING_LEARNED: Final = Learned()
 _CRASHED: Final = "the process stopped in the middle of the call"
 
 
@@ -108,6 +111,7 @@ class _Run:
     stored: bool
     gate: Gate
     recorded: bool = True
+    learned: Learned = _NOTHING_LEARNED
     parcel: Parcel | None = None
 
     @property
@@ -127,17 +131,22 @@ class _Run:
 
 
 class Sender:
-    """Sends messages. *region_of* gives a client's default region; *backoff* goes before every other but for throttling."""
+    """Sends messages. *region_of* gives a client's default region; *backoff* goes before every other but for throttling.
+
+    *fed* is told a client whose feed may have grown.
+    """
 
     def __init__(
         self,
-        store: Store,
+        store: GatewayStore,
         egress: Egress,
         clock: Clock,
         rng: Random,
         region_of: Callable[[str], str],
         backoff: Backoff | None = None,
+        fed: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._fed = fed
         self._store = store
         self._egress = egress
         self._clock = clock
@@ -181,11 +190,13 @@ class Sender:
             message = wire.restore(queued.body)
             to = None if queued.facts is not None else await self._resolve(queued, message, entry)
         if isinstance(to, ErrorRecord):
-            await self._store.finish(queued.tid, queued.run, Status.UNSENT, to, self._clock.now())
-            return Finished()
+            return await self._end(queued, Status.UNSENT, to)
         if to is not None:
             asked = gathering.Question(entry.channel, entry.account, message, queued.tid, to)
             facts = await gathering.gather(self._store, self._egress, self._clock, asked)
+            refused = _known_refusal(message, entry, facts, to) if not queued.parts else None
+            if refused is not None:
+                return await self._end(queued, refused.status, ErrorRecord(refused.code, refused.reason))
         else:
             facts = gathering.thaw(queued.facts or b"", queued.tid)
         parts = {part.number: part for part in queued.parts}
@@ -197,6 +208,12 @@ class Sender:
             return await self._parts(run)
         finally:
             await run.unpack()
+
+    async def _end(self, queued: QueuedMessage, status: Status, error: ErrorRecord) -> Progress:
+        """End a message of which nothing was called."""
+        await self._store.finish(queued.tid, queued.run, status, error, self._clock.now())
+        self._fed(queued.client_id)
+        return Finished()
 
     async def _resolve(self, queued: QueuedMessage, message: Message, entry: Entry) -> identity.Resolved | ErrorRecord:
         read = recipients.read(queued.channel, message.recipient, self._region_of(queued.client_id))
@@ -223,8 +240,7 @@ class Sender:
         expired = f"it expired at {queued.expires_at.isoformat(timespec='seconds')}, before it could be sent"
         error = ErrorRecord("expired", expired)
         if not queued.parts:
-            await self._store.finish(queued.tid, queued.run, Status.UNSENT, error, now)
-            return Finished()
+            return await self._end(queued, Status.UNSENT, error)
         open_part = next((part for part in queued.parts if part.phase is not Phase.ANSWERED), None)
         answered = {part.number for part in queued.parts}
         number = open_part.number if open_part else next(each for each in count(1) if each not in answered)
@@ -234,7 +250,9 @@ class Sender:
         verdict = PartFailed(Status.FAILED, error)
         outcome = "unknown" if error.code == "outcome_unknown" else "expired"  # a later run has to know
         result = Result(queued.tid, queued.run, number, now, no_call(number, now, outcome, error), verdict)
-        return _after_end(await self._store.record(result))
+        recorded = await self._store.record(result)
+        self._fed(queued.client_id)
+        return _after_end(recorded)
 
     async def _parts(self, run: _Run) -> Progress:
         number = 1
@@ -281,6 +299,10 @@ class Sender:
         except BaseException:
             run.gate.close()
             raise
+        if marked is Marked.TOKEN_USED:  # by another message to the chat: this one does without
+            run.gate.close()
+            self._render(run, replace(run.facts, reply_token=None))
+            return await self._begin(run, number)
         if not marked:
             run.gate.close()
             return Waiting(0.0, run.begun)  # it moved under us: to be read anew
@@ -369,12 +391,15 @@ class Sender:
             total=len(run.rendering.calls),
             address=run.facts.address,
             again=part.again if part else (),
+            reply_token=run.rendering.calls[number - 1].reply_token,
         )
         if run.stored:
             return mark
         run.stored = True
         tokens = tuple((token.token, token.key) for token in run.rendering.tokens)
-        return replace(mark, facts=gathering.freeze(run.facts), losses=run.rendering.losses, tokens=tokens)
+        choices = tuple((choice.title, choice.key) for choice in run.rendering.choices)
+        facts = gathering.freeze(run.facts)
+        return replace(mark, facts=facts, losses=run.rendering.losses, tokens=tokens, choices=choices)
 
     async def _call(self, run: _Run, number: int) -> tuple[Progress | None, bool]:
         """Make the call of a marked part. Returns (how the message goes on, None to go on now; next part is marked)."""
@@ -435,6 +460,7 @@ class Sender:
         outcome = masked(outcome_of(run.entry, call, exchange), secrets)
         attempt = attempt_of(made, exchange, outcome, secrets)
         run.gate.told(outcome, made.began, answered=isinstance(exchange.answer, Answer))
+        run.learned = outcome.learned
         match outcome:
             case Sent():
                 return await self._taken(run, number, attempt, outcome)
@@ -518,8 +544,13 @@ class Sender:
         run.parts[number] = replace(part, again=(*part.again, cure.value))
         if cure is Again.NEW_ADDRESS and moved_to:
             run.facts = replace(run.facts, address=moved_to)
-        run.facts = gathering.with_cures(run.facts, run.parts)
-        run.rendering = run.entry.channel.render(run.message, run.entry.account, run.facts)
+        Sender._render(run, gathering.with_cures(run.facts, run.parts))
+
+    @staticmethod
+    def _render(run: _Run, facts: Facts) -> None:
+        """Render anew from other *facts*, which the next mark stores."""
+        run.facts = facts
+        run.rendering = run.entry.channel.render(run.message, run.entry.account, facts)
         run.stored = False
 
     async def _unknown(
@@ -567,8 +598,20 @@ class Sender:
         self, run: _Run, number: int, attempt: AttemptRecord, verdict: Verdict, next_mark: Mark | None = None
     ) -> Recorded:
         """Record what became of a part. A store that cannot write is waited for: the outcome is known only here."""
-        queued = run.queued
-        result = Result(queued.tid, queued.run, number, self._clock.now(), attempt, verdict, next_mark)
+        queued, learned = run.queued, run.learned
+        run.learned = _NOTHING_LEARNED
+        result = Result(
+            queued.tid,
+            queued.run,
+            number,
+            self._clock.now(),
+            attempt,
+            verdict,
+            next_mark,
+            learned_blocked=learned.blocked,
+            moved_to=learned.moved_to,
+            alias=learned.alias,
+        )
         while True:
             try:
                 recorded = await self._store.record(result)
@@ -579,7 +622,19 @@ class Sender:
                 run.recorded = True
                 if isinstance(verdict, PartWaiting):
                     self._remember(run, number)
+                if recorded.taught or not isinstance(verdict, PartWaiting):
+                    self._fed(queued.client_id)
                 return recorded
+
+
+def _known_refusal(message: Message, entry: Entry, facts: Facts, to: identity.Resolved) -> Rejected | None:
+    """Return why the platform is known to refuse *message*, from what it told before; None when it is to be tried."""
+    contact = to.contact
+    if contact is not None and contact.blocked and entry.channel.CAPABILITIES.tells_blocking:
+        since = "" if contact.blocked_at is None else f" at {contact.blocked_at.isoformat(timespec='seconds')}"
+        reason = f"the person blocked the account{since}, or it was removed from the chat; only they can undo that"
+        return Rejected(Status.UNDELIVERED, "recipient_blocked", reason)
+    return entry.channel.refusal(message, entry.account, facts)
 
 
 def _waits(recorded: Recorded, seconds: float) -> Progress:

@@ -413,10 +413,7 @@ class AccountWorker:
                     self.rates.worked(now, address, began)
                     self._works(now, began)
             case AccountDown():
-                if self.breaker.trip(now, _error(outcome)):
-                    self._opened()
-                    log.error("account_parked", account=self._account_id, code=outcome.code, why=outcome.reason)
-                self._tell_directory()
+                self._park(now, _error(outcome))
             case Unknown():
                 self._failed(now, began, address, _error(outcome), unreadable=True)
             case Retry():
@@ -440,6 +437,17 @@ class AccountWorker:
             if outcome.scope is Scope.ACCOUNT:
                 self.rates.hold(now + (outcome.after or outcome.base), outcome.reason)
             self._failed(now, began, address, _error(outcome))
+
+    def stopped(self, error: ErrorRecord) -> None:
+        """The platform stopped the account, and said so by itself."""
+        self._park(self._clock.monotonic(), error)
+        self._event.set()
+
+    def _park(self, now: float, error: ErrorRecord) -> None:
+        if self.breaker.trip(now, error):
+            self._opened()
+            log.error("account_parked", account=self._account_id, code=error.code, why=error.detail)
+        self._tell_directory()
 
     def _failed(self, now: float, began: float, address: str, error: ErrorRecord, *, unreadable: bool = False) -> None:
         self.window.went_badly(now, began)

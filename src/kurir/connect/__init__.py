@@ -1,0 +1,1 @@
+"""Connecting accounts to their platforms: setting webhooks, looking what is wrong, reading quotas and templates."""

@@ -5,7 +5,22 @@ from typing import Annotated
 import typer
 
 from kurir import __version__
-from kurir.cli import account, bench, config, message, sandbox, send, serve, up
+from kurir.cli import (
+    account,
+    bench,
+    callback,
+    config,
+    connect,
+    contact,
+    listen,
+    message,
+    sandbox,
+    send,
+    serve,
+    template,
+    trigger,
+    up,
+)
 
 app = typer.Typer(
     name="kurir",
@@ -18,8 +33,16 @@ app.command("up")(up.up)
 app.command("serve")(serve.serve)
 app.add_typer(sandbox.app)
 app.command("send")(send.send)
+app.command("trigger")(trigger.trigger)
 app.add_typer(message.app)
+app.add_typer(contact.app)
+account.app.add_typer(connect.app)
+account.app.command("reconnect")(connect.reconnect)
+account.app.command("check")(connect.check)
 app.add_typer(account.app)
+app.add_typer(template.app)
+app.command("listen")(listen.listen)
+app.add_typer(callback.app)
 app.command("bench")(bench.bench)
 app.add_typer(config.app, name="config")
 

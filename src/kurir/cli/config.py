@@ -9,7 +9,6 @@ import typer
 from kurir.channels import installed
 from kurir.configuration.file import DEFAULT_FILE, load
 from kurir.configuration.model import Configuration
-from kurir.configuration.pending import without_effect
 from kurir.configuration.problems import ConfigError
 from kurir.configuration.template import TEMPLATE, new_secrets
 from kurir.settings import CONFIG_VARIABLE
@@ -51,8 +50,6 @@ def check(
     except ConfigError as error:
         _fail(str(error))
     typer.echo(summary(configuration))
-    for sentence in without_effect(configuration):
-        typer.echo(f"  not yet: {sentence}", err=True)
 
 
 def summary(configuration: Configuration) -> str:

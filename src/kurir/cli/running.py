@@ -106,17 +106,17 @@ class Reply:
     body: dict[str, Any]
 
 
-def call(place: Place, method: str, path: str, query: Mapping[str, str] | None = None) -> Reply:
-    """Call the gateway once. Ends with a sentence where it is not reached, or is none."""
-    return asyncio.run(_call(place, method, path, query or {}))
+def call(place: Place, method: str, path: str, query: Mapping[str, str] | None = None, *, body: object = None) -> Reply:
+    """Call the gateway once, with *body* as JSON where it is given. Ends with a sentence where it is not reached."""
+    return asyncio.run(_call(place, method, path, query or {}, body))
 
 
-async def _call(place: Place, method: str, path: str, query: Mapping[str, str]) -> Reply:
+async def _call(place: Place, method: str, path: str, query: Mapping[str, str], body: object) -> Reply:
     try:
         timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
         async with (
             aiohttp.ClientSession(headers=place.headers, timeout=timeout) as session,
-            session.request(method, f"{place.url}{path}", params=query) as response,
+            session.request(method, f"{place.url}{path}", params=query, json=body) as response,
         ):
             return Reply(response.status, await read_answer(response, place.url))
     except (aiohttp.ClientError, TimeoutError) as error:

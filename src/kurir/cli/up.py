@@ -48,7 +48,10 @@ def up(
         # What platforms call is what the sandbox calls: this machine, whatever address the servers listen on.
         where = demo.Addresses(f"http://127.0.0.1:{port or 1}", sandbox.url)
         listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        document = demo.document(sandbox.sandbox.config, where, listen, data.resolve(), word, admin=token)
+        here = ("127.0.0.0/8", "::1/128")
+        document = demo.document(
+            sandbox.sandbox.config, where, listen, data.resolve(), word, admin=token, networks=here
+        )
         configuration = parse(document, {}, channels=channels.installed())
         options = Options({demo.MEDIA_HOST: f"{sandbox.url}/sandbox/media"}, demo.contacts(sandbox.sandbox.config))
         gateway = Gateway(configuration, options)

@@ -6,7 +6,7 @@ exist in no production configuration: the sandbox's reserved media host, and peo
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,9 +34,19 @@ class Addresses:
 
 
 def document(
-    sandbox: SandboxConfig, where: Addresses, listen: str, folder: Path, password: str, *, admin: str | None = None
+    sandbox: SandboxConfig,
+    where: Addresses,
+    listen: str,
+    folder: Path,
+    password: str,
+    *,
+    admin: str | None = None,
+    networks: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the demo's configuration, as a configuration file would hold it. *admin* is the administrator's token."""
+    """Return the demo's configuration, as a configuration file would hold it. *admin* is the administrator's token.
+
+    *networks* may be reached although they are private: callbacks of somebody who tries it go to their own machine.
+    """
     graph = f"{where.sandbox}/graph"
     whatsapp, telegram, line, page = sandbox.whatsapp, sandbox.telegram, sandbox.line, sandbox.messenger
     accounts: list[dict[str, Any]] = [
@@ -80,6 +90,7 @@ def document(
         "database": str(folder / "kurir.db"),
         "public_url": where.gateway,
         **({"admin_token": admin} if admin else {}),
+        **({"allow_networks": list(networks)} if networks else {}),
         "clients": {CLIENT: {"username": CLIENT, "password": password, "accounts": accounts}},
     }
 

@@ -51,7 +51,9 @@ async def test_the_pinned_requests_are_taken(channel):
         for name, request in requests_of(channel):
             path = address_of(channel, request["path"])
             status, answer = await world.call("POST", path, json=body_of(request["json"]), headers=headers)
-            if name in ELSEWHERE:
+            if path.endswith("answerCallbackQuery"):
+                assert "query is too old" in answer["description"], name  # nobody pressed here
+            elif name in ELSEWHERE:
                 assert ELSEWHERE[name] in json.dumps(answer), name
             else:
                 assert status == 200, (name, answer)

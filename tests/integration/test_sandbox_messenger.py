@@ -273,7 +273,9 @@ async def test_typing_profiles_and_subscriptions():
         assert await world.graph("me/messages", typing, TOKEN) == (200, {"recipient_id": BUDI.psid})
         _, profile = await world.call("GET", f"/graph/v26.0/{BUDI.psid}?fields=first_name", headers=headers)
         assert profile["first_name"] == "Budi"
-        assert await world.graph("me/subscribed_apps", {}, TOKEN) == (200, {"success": True})
+        fields = {"subscribed_fields": "messages,message_echoes"}
+        assert await world.graph("me/subscribed_apps", fields, TOKEN) == (200, {"success": True})
+        assert (await world.graph("me/subscribed_apps", {}, TOKEN))[0] == 400
         _, apps = await world.call("GET", f"/graph/v26.0/{DEMO_MESSENGER.page_id}/subscribed_apps", headers=headers)
         assert "message_echoes" in apps["data"][0]["subscribed_fields"]
         _, page = await world.call("GET", "/graph/v26.0/me", headers=headers)

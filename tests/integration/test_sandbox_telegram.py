@@ -295,7 +295,7 @@ async def test_what_frameworks_ask_at_their_start():
         assert (await world.telegram("getUpdates"))[0] == 409
         await world.telegram("deleteWebhook")
         assert (await world.telegram("getWebhookInfo"))[1]["result"]["url"] == ""
-        assert (await world.telegram("answerCallbackQuery", callback_query_id="1"))[1]["result"] is True
+        assert (await world.telegram("answerCallbackQuery", callback_query_id="1"))[0] == 400
         assert (await world.telegram("answerCallbackQuery"))[0] == 400
         assert (await world.telegram("sendChatAction", action="typing"))[1]["result"] is True
         assert (await world.telegram("getChat"))[1]["result"]["first_name"] == "Budi"

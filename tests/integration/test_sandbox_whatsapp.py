@@ -143,7 +143,10 @@ TAKEN = {
         "template": {
             "name": "order_update",
             "language": {"code": "en_US"},
-            "components": [{"type": "body", "parameters": [{"type": "text", "text": "Ann"}]}],
+            "components": [
+                {"type": "header", "parameters": [{"type": "text", "text": "77"}]},
+                {"type": "body", "parameters": [{"type": "text", "text": each} for each in ("Ann", "77", "here")]},
+            ],
         },
     },
     "reaction": {"type": "reaction", "reaction": {"message_id": "wamid.x", "emoji": "😀"}},

@@ -1,10 +1,11 @@
 """A running sandbox, a client for its four platforms and a receiver of its webhooks, for tests."""
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +28,8 @@ ANI, BUDI = DEMO_PEOPLE
 FAST = Delays(sent=0.01, delivered=0.02, read=0.03)
 PATIENCE = 10.0
 SECRETS = {"whatsapp": DEMO_WHATSAPP.app_secret, "messenger": DEMO_MESSENGER.app_secret}
+RECEIPTS = ("whatsapp", "messenger")
+ALL = ("whatsapp", "telegram", "line", "messenger")
 
 
 @dataclass
@@ -35,18 +38,32 @@ class Receiver:
 
     bodies: list[dict[str, Any]] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    telegram_secret: str = DEMO_TELEGRAM.secret_token
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def take(self, request: web.Request) -> web.Response:
         raw = await request.read()
-        expected = hmac.new(SECRETS[request.match_info["channel"]].encode(), raw, hashlib.sha256).hexdigest()
-        assert request.headers["X-Hub-Signature-256"] == f"sha256={expected}"
+        channel = request.match_info["channel"]
+        self.check(channel, raw, request.headers)
         async with self.changed:
             self.raw.append(raw)
             self.bodies.append(json.loads(raw))
+            self.headers.append(dict(request.headers))
             self.changed.notify_all()
         return web.Response(status=self.answers.pop(0) if self.answers else 200)
+
+    def check(self, channel: str, raw: bytes, headers: Mapping[str, str]) -> None:
+        """Check that the platform itself sent *raw*, as its page says how."""
+        if channel == "telegram":
+            assert headers["X-Telegram-Bot-Api-Secret-Token"] == self.telegram_secret
+        elif channel == "line":
+            digest = hmac.new(DEMO_LINE.channel_secret.encode(), raw, hashlib.sha256).digest()
+            assert headers["x-line-signature"] == base64.b64encode(digest).decode()
+        else:
+            expected = hmac.new(SECRETS[channel].encode(), raw, hashlib.sha256).hexdigest()
+            assert headers["X-Hub-Signature-256"] == f"sha256={expected}"
 
     async def wait(self, count: int) -> list[dict[str, Any]]:
         """Return the bodies as soon as there are *count* of them."""
@@ -116,14 +133,31 @@ class World:
                         return bubbles[-1]
                     await listener.changes(PATIENCE)
 
+    async def act(self, channel: str, do: str, person: str = "Budi", **more: Any) -> dict[str, Any]:
+        """Let a person do something; return the bubble that it is about."""
+        status, body = await self.call("POST", f"/sandbox/phones/{channel}/{person}/acts", json={"do": do} | more)
+        assert status == 200, body
+        return body["data"]
+
+    async def refused(self, channel: str, do: str, person: str = "Budi", **more: Any) -> tuple[int, str]:
+        """Let a person try what is not possible; return the status and the sentence."""
+        status, body = await self.call("POST", f"/sandbox/phones/{channel}/{person}/acts", json={"do": do} | more)
+        return status, body["detail"]
+
+    async def phone(self, channel: str, person: str = "Budi") -> dict[str, Any]:
+        _, body = await self.call("GET", "/sandbox/phones")
+        return next(one for one in body["data"] if (one["channel"], one["person"]) == (channel, person))
+
     async def switch(self, channel: str, address: str, **states: bool) -> None:
         status, _ = await self.call("POST", f"/sandbox/phones/{channel}/{address}", json=states)
         assert status == 200
 
 
 @asynccontextmanager
-async def running(*, delays: Delays = FAST, retries: tuple[float, ...] = (0.01, 0.02)) -> AsyncIterator[World]:
-    """Run a sandbox whose receipts go to a receiver."""
+async def running(
+    *, delays: Delays = FAST, retries: tuple[float, ...] = (0.01, 0.02), channels: tuple[str, ...] = RECEIPTS
+) -> AsyncIterator[World]:
+    """Run a sandbox whose webhooks of *channels* go to a receiver."""
     receiver = Receiver()
     app = web.Application()
     app.router.add_post("/{channel}", receiver.take)
@@ -131,7 +165,7 @@ async def running(*, delays: Delays = FAST, retries: tuple[float, ...] = (0.01, 
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
-    webhooks = {channel: f"http://127.0.0.1:{port}/{channel}" for channel in SECRETS}
+    webhooks = {channel: f"http://127.0.0.1:{port}/{channel}" for channel in channels}
     config = replace(demo_config(webhooks=webhooks, delays=delays, seed=1), retries=retries)
     try:
         async with SandboxServer(config) as server, aiohttp.ClientSession() as http:

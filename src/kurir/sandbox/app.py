@@ -31,6 +31,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kurir.sandbox import media
+from kurir.sandbox.acts import ACTS, ActError, read_act
 from kurir.sandbox.config import SandboxConfig
 from kurir.sandbox.effects import Effects
 from kurir.sandbox.faults_http import FaultRoutes, fault_state, problem
@@ -40,8 +41,8 @@ from kurir.sandbox.messenger import Messenger
 from kurir.sandbox.state import Sandbox
 from kurir.sandbox.telegram import Telegram
 from kurir.sandbox.view import Phone
-from kurir.sandbox.whatsapp import WhatsApp
-from kurir.sandbox.wire import RefusedError, TooLargeError, UnreadableError, parse_json, read_body
+from kurir.sandbox.whatsapp import MEDIA_PATH, WhatsApp
+from kurir.sandbox.wire import File, RefusedError, TooLargeError, UnreadableError, parse_json, read_body
 
 PAGE = Path(__file__).with_name("page")
 CONTENT_SECURITY_POLICY = (
@@ -51,6 +52,10 @@ CONTENT_SECURITY_POLICY = (
 )
 MAX_WAIT = 60.0
 MAX_SWITCH_BODY = 4096
+MAX_ACT_BODY = 128 * 1024
+MAX_FILE = 25 * 1024 * 1024
+#: Thirty days: the longest that anything on the four platforms lives.
+MAX_MOVE = 30 * 24 * 3600
 HEARTBEAT_SECONDS = 15.0
 #: Changes within this time travel as one event: a burst of receipts must not send a phone's JSON a hundred times.
 COALESCE_SECONDS = 0.03
@@ -140,7 +145,8 @@ class _Graph:
     def routes(self) -> list[Route]:
         """Return the routes inside /graph."""
         return [
-            Route("/{version}/{node}/{edge}", self._edge, methods=["GET", "POST"]),
+            Route(MEDIA_PATH, self._whatsapp.download, methods=["GET"]),
+            Route("/{version}/{node}/{edge}", self._edge, methods=["GET", "POST", "DELETE"]),
             Route("/{version}/{node}", self._node, methods=["GET", "DELETE"]),
             Route("/{path:path}", self._nowhere, methods=["GET", "POST", "DELETE", "PUT"]),
         ]
@@ -150,6 +156,8 @@ class _Graph:
         edges: dict[tuple[str, str], Callable[[Request], Awaitable[Response]]] = {}
         if self._whatsapp.owns(node):
             edges = {("POST", "messages"): self._whatsapp.messages, ("POST", "media"): self._whatsapp.upload}
+        elif self._whatsapp.owns_account(node):
+            edges = self._whatsapp.account_edges()
         elif self._messenger.owns(node):
             edges = self._messenger.edges()
         answer = edges.get((request.method, edge))
@@ -189,6 +197,10 @@ class _Control:
             Route("/sandbox/phones", self._phones),
             Route("/sandbox/phones/{channel}/messages", self._messages),
             Route("/sandbox/phones/{channel}/{address}", self._switch, methods=["POST"]),
+            Route("/sandbox/phones/{channel}/{address}/acts", self._act, methods=["POST"]),
+            Route("/sandbox/acts", self._acts),
+            Route("/sandbox/files", self._upload, methods=["POST"]),
+            Route("/sandbox/clock", self._clock, methods=["GET", "POST"]),
             Route("/sandbox/events", self._events),
             Route("/sandbox/hint", self._hint),
             Route("/sandbox/reset", self._reset, methods=["POST"]),
@@ -215,7 +227,7 @@ class _Control:
         return JSONResponse({"data": [asdict(bubble) for bubble in bubbles]})
 
     async def _switch(self, request: Request) -> Response:
-        phone = self._sandbox.phones.get(request.path_params["channel"], request.path_params["address"])
+        phone = self._phone(request)
         if phone is None:
             return problem(404, "There is no such phone. GET /sandbox/phones lists them.")
         try:
@@ -227,6 +239,54 @@ class _Control:
             return problem(400, "online and chat_open are true or false.")
         self._sandbox.switch(phone, online=wanted.get("online"), chat_open=wanted.get("chat_open"))
         return JSONResponse({"data": phone.as_json()})
+
+    async def _acts(self, _: Request) -> Response:
+        return JSONResponse({"data": ACTS})
+
+    async def _act(self, request: Request) -> Response:
+        phone = self._phone(request)
+        if phone is None:
+            return problem(404, "There is no such phone. GET /sandbox/phones lists them.")
+        try:
+            act = read_act(parse_json(await read_body(request, MAX_ACT_BODY)))
+            bubble = self._sandbox.people.act(phone, act)
+        except (TooLargeError, UnreadableError):
+            return problem(400, 'A JSON object is expected, such as {"do": "text", "text": "Hi"}.')
+        except ActError as error:
+            return problem(error.status, error.detail)
+        return JSONResponse({"data": asdict(bubble) if bubble else None})
+
+    async def _upload(self, request: Request) -> Response:
+        """Keep the body as a file that a person can send; its name is the parameter ``name``."""
+        try:
+            content = await read_body(request, MAX_FILE)
+        except TooLargeError:
+            return problem(413, f"A file has at most {MAX_FILE // 1024 // 1024} MB.")
+        if not content:
+            return problem(400, "The body is the file, and it is empty.")
+        name = request.query_params.get("name", "")[:200].rpartition("/")[2] or "file"
+        kind = request.headers.get("content-type", "").partition(";")[0].strip()
+        upload_id, media = self._sandbox.uploads.put(File(name, kind, content))
+        return JSONResponse({"data": {"file": upload_id} | asdict(media)})
+
+    async def _clock(self, request: Request) -> Response:
+        if request.method == "POST":
+            try:
+                wanted = parse_json(await read_body(request, MAX_SWITCH_BODY))
+            except (TooLargeError, UnreadableError):
+                wanted = None
+            seconds = wanted.get("move") if isinstance(wanted, dict) else None
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_MOVE:
+                return problem(
+                    400, f"move: Seconds from 0 to {MAX_MOVE} are expected. POST /sandbox/reset sets the clock back."
+                )
+            self._sandbox.move_clock(seconds)
+        return JSONResponse({"data": {"ahead": self._sandbox.clock.ahead}})
+
+    def _phone(self, request: Request) -> Phone | None:
+        """Return the phone in the path, whose owner may be named instead of the address."""
+        channel, who = request.path_params["channel"], request.path_params["address"]
+        return self._sandbox.phones.get(channel, who) or self._sandbox.phones.of_person(channel, who)
 
     async def _reset(self, _: Request) -> Response:
         self._sandbox.reset()

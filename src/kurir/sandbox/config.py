@@ -5,6 +5,7 @@ let a configuration, a tutorial and a test agree on them without passing them ar
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,12 +42,13 @@ class TelegramBot:
 
 @dataclass(frozen=True, slots=True)
 class LineChannel:
-    """A LINE Messaging API channel and its official account."""
+    """A LINE Messaging API channel and its official account. *quota* is its messages a month, None for no limit."""
 
     channel_access_token: str
     channel_secret: str
     bot_user_id: str
     basic_id: str
+    quota: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,16 @@ class Person:
     line_user_id: str
     psid: str
 
+    @property
+    def username(self) -> str:
+        """This person's name on Telegram, without the @."""
+        return re.sub(r"[^a-z0-9]+", "_", f"{self.name.lower()}_demo")
+
+    @property
+    def bsuid(self) -> str:
+        """This person's business-scoped user id on WhatsApp."""
+        return f"ID.{int(hashlib.sha256(self.phone.encode()).hexdigest()[:13], 16) + 10**16}"
+
     def address(self, channel: str) -> str:
         """Return this person's address on *channel*."""
         addresses = (self.phone, str(self.telegram_chat_id), self.line_user_id, self.psid)
@@ -83,6 +95,11 @@ class Delays:
     sent: float = 0.05
     delivered: float = 0.2
     read: float = 0.4
+
+
+#: The platforms repeat a webhook that is not taken for an hour (Messenger), a day (Telegram), a week (WhatsApp), ever
+#: more rarely. The sandbox does the same within ten minutes, so that a gateway that was down for a while misses nothing.
+REDELIVERY: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, *(30.0,) * 19)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +120,7 @@ class SandboxConfig:
     business: str = "Demo Shop"
     webhooks: Mapping[str, str] = field(default_factory=dict)
     delays: Delays = Delays()
-    retries: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
+    retries: tuple[float, ...] = REDELIVERY
     seed: int | None = None
     ledger: Path | None = None
 

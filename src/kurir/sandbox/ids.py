@@ -9,6 +9,7 @@ import os
 import time
 
 #: LINE's message ids are decimal strings of 18 digits.
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LINE_ID_BASE = 400_000_000_000_000_000
 
 
@@ -60,6 +61,15 @@ class Ids:
         """Return a LINE message id; they rise."""
         self._count += 1
         return str(_LINE_ID_BASE + (self._start << 24) + self._count)
+
+    def ulid(self, milliseconds: int) -> str:
+        """Return a ULID of that moment, as LINE's webhook events have (https://github.com/ulid/spec)."""
+        number = (milliseconds << 80) | int.from_bytes(self._bytes("ulid")[:10], "big")
+        return "".join(_CROCKFORD[number >> (5 * place) & 31] for place in reversed(range(26)))
+
+    def first_update(self) -> int:
+        """Return the number before the first update of a Telegram bot; an unseeded one begins after an earlier start's."""
+        return 900_000_000 + self._start
 
     def in_chat(self, chat: str) -> int:
         """Return the next Telegram message id of *chat*: small integers that count within one chat."""

@@ -16,9 +16,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kurir.sandbox.line_messages import Reader, entry, with_facts
+from kurir.sandbox.media import is_web_url
 from kurir.sandbox.phones import rfc3339
 from kurir.sandbox.state import Sandbox
 from kurir.sandbox.view import Block, Bubble, LedgerEvent, Phone
+from kurir.sandbox.webhooks import encode
 from kurir.sandbox.wire import (
     UNSEEN,
     JsonObject,
@@ -31,9 +33,9 @@ from kurir.sandbox.wire import (
 
 MAX_BODY = 2 * 1024 * 1024
 MULTICAST = 500
+WEBHOOK_URL = 500
 RETRY_KEY_SECONDS = 24 * 3600.0
 MAX_RETRY_KEYS = 100_000
-MAX_QUOTES = 10_000
 FINAL = "answered 200: final on this channel"
 #: Of these kinds the answer holds a quote token.
 QUOTABLE = ("text", "textV2", "sticker", "image", "video", "template", "flex")
@@ -68,9 +70,8 @@ class Line:
         self._sandbox = sandbox
         self._channel = sandbox.config.line
         self._accepted: OrderedDict[str, _Accepted] = OrderedDict()
-        self._quotes: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._usage = 0
-        self._webhook = ""
+        self._active = True
 
     def routes(self) -> list[Route]:
         """Return the routes inside /line."""
@@ -80,6 +81,8 @@ class Line:
             "/v2/bot/message/multicast": self._multicast,
             "/v2/bot/chat/loading/start": self._loading,
             "/v2/bot/chat/markAsRead": self._nothing,
+            "/v2/bot/channel/webhook/test": self._test_webhook,
+            "/v2/bot/user/{user_id}/linkToken": self._link_token,
         }
         posts |= {f"/v2/bot/message/validate/{kind}": self._validate for kind in VALIDATED}
         gets: dict[str, Handler] = {
@@ -88,6 +91,9 @@ class Line:
             "/v2/bot/message/quota/consumption": self._consumption,
             "/v2/bot/profile/{user_id}": self._profile,
             "/v2/bot/channel/webhook/endpoint": self._get_webhook,
+            "/v2/bot/message/{message_id}/content": self._content,
+            "/v2/bot/message/{message_id}/content/preview": self._content,
+            "/v2/bot/message/{message_id}/content/transcoding": self._transcoding,
         }
         return [
             *(Route(path, self._answered(handler), methods=["POST"]) for path, handler in posts.items()),
@@ -131,8 +137,8 @@ class Line:
         if phone is None:
             raise refusal(400, "Failed to send messages")
         self._check_quotes(body, address)
+        self._spend(1)
         sent = self._show(request, phone, body, shown)
-        self._usage += 1
         self._remember(request, key, sent)
         return JSONResponse({"sentMessages": sent})
 
@@ -156,13 +162,20 @@ class Line:
             detail = {"message": f"Size must be between 1 and {MULTICAST}", "property": "to"}
             raise refusal(400, "The request body has 1 error(s)", {"details": [detail]})
         shown = self._read(body)
+        self._spend(len(addresses))
         for address in dict.fromkeys(str(address) for address in addresses):
             phone = self._sandbox.phones.get("line", address)
             if phone is not None:
                 self._show(request, phone, body, shown)
-        self._usage += len(addresses)
         self._remember(request, key, [])
         return JSONResponse({})
+
+    def _spend(self, messages: int) -> None:
+        """Count what a call costs of the month's quota; refuse it when too little is left."""
+        quota = self._channel.quota
+        if quota is not None and self._usage + messages > quota:
+            raise refusal(429, "You have reached your monthly limit.")
+        self._usage += messages
 
     async def _validate(self, request: Request) -> Response:
         self._read(await self._body(request))
@@ -216,7 +229,7 @@ class Line:
             token = message.get("quoteToken")
             if token is None:
                 continue
-            chat, _ = self._quotes.get(str(token), ("", ""))
+            chat, _ = self._sandbox.quote_tokens.look(str(token))
             if chat != address or message["type"] not in QUOTING:
                 detail = {"message": "Invalid quote token", "property": f"messages[{index}].quoteToken"}
                 raise refusal(400, "The request body has 1 error(s)", {"details": [detail]})
@@ -226,10 +239,10 @@ class Line:
     ) -> list[JsonObject]:
         """Put each message of a call on *phone*, unless its owner blocked us; return what the answer says of them."""
         sandbox, sent = self._sandbox, []
-        at = rfc3339(sandbox.clock.now())
+        at, known = sandbox.phone_time(phone), rfc3339(sandbox.clock.now())
         for message, blocks in zip(body["messages"], shown, strict=True):
             number = sandbox.ids.line_id()
-            _, quoted = self._quotes.get(str(message.get("quoteToken")), ("", ""))
+            _, quoted = sandbox.quote_tokens.look(str(message.get("quoteToken")))
             head = {name: body[name] for name in ("to", "replyToken", "notificationDisabled") if name in body}
             bubble = Bubble(
                 id=number,
@@ -237,23 +250,16 @@ class Line:
                 blocks=blocks,
                 quoted=quoted,
                 final=True,
-                events=[LedgerEvent(at, 1, FINAL)],
+                events=[LedgerEvent(known, 1, FINAL)],
                 payload=head | {"messages": [message]},
             )
-            if not request.scope.get(UNSEEN):
+            if not (request.scope.get(UNSEEN) or phone.blocked):
                 sandbox.phones.add(phone, bubble)
             answer = {"id": number}
             if message["type"] in QUOTABLE:
-                answer["quoteToken"] = self._quote_token(phone, number)
+                answer["quoteToken"] = sandbox.quote_tokens.issue(phone.address, number)
             sent.append(answer)
         return sent
-
-    def _quote_token(self, phone: Phone, number: str) -> str:
-        token = self._sandbox.ids.text("quote", 86)
-        self._quotes[token] = (phone.address, number)
-        while len(self._quotes) > MAX_QUOTES:
-            self._quotes.popitem(last=False)
-        return token
 
     # --- What else a client asks --------------------------------------------------------------------------------------
 
@@ -263,14 +269,15 @@ class Line:
         return JSONResponse(bot | {"chatMode": "bot", "markAsReadMode": "auto"})
 
     async def _quota(self, _: Request) -> Response:
-        return JSONResponse({"type": "none"})
+        quota = self._channel.quota
+        return JSONResponse({"type": "none"} if quota is None else {"type": "limited", "value": quota})
 
     async def _consumption(self, _: Request) -> Response:
         return JSONResponse({"totalUsage": self._usage})
 
     async def _profile(self, request: Request) -> Response:
         phone = self._sandbox.phones.get("line", request.path_params["user_id"])
-        if phone is None:
+        if phone is None or phone.blocked:
             raise refusal(404, "Not found")
         return JSONResponse({"displayName": phone.person, "userId": phone.address, "language": "id"})
 
@@ -285,12 +292,54 @@ class Line:
         await self._body(request)
         return JSONResponse({})
 
+    async def _content(self, request: Request) -> Response:
+        """Answer with the file that a person sent: https://developers.line.biz/en/reference/messaging-api/#get-content."""
+        upload_id = self._sandbox.line_contents.get(request.path_params["message_id"])
+        if upload_id is None:
+            raise refusal(404, "Not found")
+        media, content = self._sandbox.uploads.get(upload_id), self._sandbox.uploads.content(upload_id)
+        if media is None or content is None:
+            raise refusal(410, "Gone")
+        return Response(content, media_type=media.mime_type)
+
+    async def _transcoding(self, request: Request) -> Response:
+        if request.path_params["message_id"] not in self._sandbox.line_contents:
+            raise refusal(404, "Not found")
+        return JSONResponse({"status": "succeeded"})
+
+    async def _link_token(self, request: Request) -> Response:
+        if self._sandbox.phones.get("line", request.path_params["user_id"]) is None:
+            raise refusal(404, "Not found")
+        return JSONResponse({"linkToken": self._sandbox.ids.text("link", 32)})
+
     async def _get_webhook(self, _: Request) -> Response:
-        return JSONResponse({"endpoint": self._webhook, "active": bool(self._webhook)})
+        url = self._sandbox.webhooks.url("line")
+        if not url:
+            raise refusal(404, "Webhook endpoint not found")
+        return JSONResponse({"endpoint": url, "active": self._active})
 
     async def _set_webhook(self, request: Request) -> Response:
-        self._webhook = str((await self._body(request)).get("endpoint") or "")
+        url = (await self._body(request)).get("endpoint")
+        # LINE takes https alone; beside a sandbox a gateway on this machine has no certificate.
+        if not is_web_url(url) or len(str(url)) > WEBHOOK_URL:
+            raise refusal(400, "Invalid webhook endpoint URL")
+        self._sandbox.connect("line", str(url))
         return JSONResponse({})
+
+    async def _test_webhook(self, request: Request) -> Response:
+        """Post a body without events, signed as any other, and tell what came back."""
+        url = (await self._body(request)).get("endpoint") or self._sandbox.webhooks.url("line")
+        if not is_web_url(url):
+            raise refusal(400 if url else 404, "Invalid webhook endpoint URL" if url else "Webhook endpoint not found")
+        raw = encode({"destination": self._channel.bot_user_id, "events": []}, ascii_only=False)
+        status, words = await self._sandbox.webhooks.status("line", raw, str(url))
+        good = 200 <= status < 300
+        timed_out = words.endswith(" s")
+        reason = (
+            "OK" if good else "ERROR_STATUS_CODE" if status else "REQUEST_TIMEOUT" if timed_out else "COULD_NOT_CONNECT"
+        )
+        facts = {"statusCode": status, "reason": reason, "detail": words}
+        return JSONResponse({"success": good, "timestamp": rfc3339(self._sandbox.clock.now())} | facts)
 
 
 async def _nowhere(_: Request) -> Response:

@@ -64,6 +64,7 @@ DEMO_FILES: dict[str, Media] = {
         _demo("demo.mp4", "video/mp4", 2000),
         _demo("demo.m4a", "audio/mp4", 3000),
         _demo("demo.ogg", "audio/ogg", 3000),
+        _demo("demo.webp", "image/webp"),
         _demo("demo.pdf", "application/pdf"),
         _demo("demo.docx", _DOCX),
     )

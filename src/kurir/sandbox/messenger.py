@@ -18,13 +18,16 @@ from kurir.sandbox.media import MAX_UPLOAD
 from kurir.sandbox.messenger_messages import MEDIA, Reader
 from kurir.sandbox.phones import rfc3339
 from kurir.sandbox.receipts import Step
-from kurir.sandbox.state import Sandbox
+from kurir.sandbox.refusals import blocked
+from kurir.sandbox.state import MESSENGER_FIELDS, Sandbox
 from kurir.sandbox.view import Block, Bubble, LedgerEvent, Phone
 from kurir.sandbox.wire import File, Form, JsonObject, TooLargeError, UnreadableError, parse_json, read_form
 
 MAX_FIELDS = 1024 * 1024
 #: Attachments that are kept to be sent by their id.
 MAX_ASSETS = 1000
+#: How long after the person's last message a human agent may answer.
+HUMAN_AGENT_SECONDS = 7 * 24 * 3600.0
 
 TOP_KEYS = (
     "recipient",
@@ -43,7 +46,6 @@ MESSAGING_TYPES = ("RESPONSE", "UPDATE", "MESSAGE_TAG", "UTILITY")
 #: All that is left of the tags since April 2026: https://developers.facebook.com/docs/messenger-platform/changelog
 TAGS = ("HUMAN_AGENT", "CUSTOMER_FEEDBACK")
 ACTIONS = ("typing_on", "typing_off", "mark_seen", "react", "unreact")
-SUBSCRIBED = ["messages", "messaging_postbacks", "message_deliveries", "message_reads", "message_echoes"]
 
 
 class Messenger:
@@ -70,6 +72,7 @@ class Messenger:
             ("POST", "message_attachments"): self._attachments,
             ("POST", "subscribed_apps"): self._subscribe,
             ("GET", "subscribed_apps"): self._subscribed,
+            ("DELETE", "subscribed_apps"): self._unsubscribe,
         }
 
     async def node(self, request: Request) -> Response:
@@ -80,16 +83,33 @@ class Messenger:
             page = {"id": self._page.page_id, "name": self._sandbox.config.business}
             return JSONResponse(selected(request, self._errors, page))
         phone = self._sandbox.phones.get("messenger", node)
-        return JSONResponse({"id": node, "first_name": phone.person if phone else "", "last_name": "Sandbox"})
+        person = {"first_name": phone.person if phone else "", "last_name": "Sandbox", "profile_pic": ""}
+        return JSONResponse({"id": node} | {name: value for name, value in person.items() if value})
 
     async def _subscribe(self, request: Request) -> Response:
+        form = await self._form(request)
+        given = form.fields.get("subscribed_fields", "")
+        names = given if isinstance(given, list) else str(given).split(",")
+        fields = {str(name).strip() for name in names if str(name).strip()}
+        unknown = sorted(fields - set(MESSENGER_FIELDS))
+        if not fields or unknown:
+            got = f' - got "{unknown[0]}"' if unknown else ""
+            raise self._errors.parameter(
+                f"Param subscribed_fields must be one of {{{', '.join(MESSENGER_FIELDS)}}}{got}"
+            )
+        self._sandbox.subscriptions.messenger = fields
+        return JSONResponse({"success": True})
+
+    async def _unsubscribe(self, request: Request) -> Response:
         self._authenticate(request)
+        self._sandbox.subscriptions.messenger = set()
         return JSONResponse({"success": True})
 
     async def _subscribed(self, request: Request) -> Response:
         self._authenticate(request)
-        app = {"id": str(self._page.app_id), "name": self._sandbox.config.business, "subscribed_fields": SUBSCRIBED}
-        return JSONResponse({"data": [app]})
+        fields = [name for name in MESSENGER_FIELDS if name in self._sandbox.subscriptions.messenger]
+        app = {"id": str(self._page.app_id), "name": self._sandbox.config.business, "subscribed_fields": fields}
+        return JSONResponse({"data": [app] if fields else []})
 
     async def _attachments(self, request: Request) -> Response:
         form = await self._form(request)
@@ -116,6 +136,7 @@ class Messenger:
             self._check_action(body)
             return JSONResponse({"recipient_id": psid})
         self._check_type(body)
+        self._check_window(body, phone)
         message = body.get("message")
         if not isinstance(message, dict):
             raise self._errors.parameter("The parameter message is required")
@@ -166,7 +187,20 @@ class Messenger:
         phone = self._sandbox.phones.get("messenger", psid) if given == ["id"] else None
         if phone is None:
             raise self._errors.parameter("No matching user found", 2018001)
+        if phone.blocked:
+            raise blocked("messenger", self._errors, self._sandbox.clock.now())
         return psid, phone
+
+    def _check_window(self, body: JsonObject, phone: Phone) -> None:
+        """Refuse what comes later than 24 hours after the person's last message, but for the two ways that Meta leaves."""
+        kind, tag = body.get("messaging_type"), body.get("tag")
+        if not self._sandbox.window_closed(phone) or kind == "UTILITY":
+            return
+        if kind == "MESSAGE_TAG" and tag == "HUMAN_AGENT" and self._sandbox.silence(phone) <= HUMAN_AGENT_SECONDS:
+            return
+        text = "(#10) This message is sent outside of allowed window. Learn more about the new policy here: "
+        link = "https://developers.facebook.com/docs/messenger-platform/policy-overview"
+        raise self._errors.refusal(10, text + link, subcode=2018278)
 
     def _check_action(self, body: JsonObject) -> None:
         if body["sender_action"] not in ACTIONS:
@@ -187,7 +221,7 @@ class Messenger:
         mid, quoted = sandbox.ids.mid(), str(member(body, "reply_to").get("mid", ""))
         bubble = Bubble(
             id=mid,
-            at=rfc3339(now),
+            at=sandbox.phone_time(phone),
             blocks=blocks,
             quoted=quoted if sandbox.phones.shows(phone, quoted) else "",
             events=[LedgerEvent(rfc3339(now), 1, "answered 200: sent")],
@@ -196,12 +230,13 @@ class Messenger:
         sandbox.phones.add(phone, bubble)
         told = _Told(self._page.page_id, self._page.app_id, phone.address, mid, int(now.timestamp() * 1000))
         delays = sandbox.config.delays
-        steps = [
-            told.echo(message, delays.sent),
-            told.watermark("delivery", "delivered", 2, delays.delivered, "online"),
-            told.watermark("read", "read", 3, delays.read, "open"),
-        ]
-        sandbox.receipts.begin(phone, bubble, steps)
+        steps = {
+            "message_echoes": told.echo(message, delays.sent),
+            "message_deliveries": told.watermark("delivery", "delivered", 2, delays.delivered, "online"),
+            "message_reads": told.watermark("read", "read", 3, delays.read, "open"),
+        }
+        subscribed = [step for name, step in steps.items() if name in sandbox.subscriptions.messenger]
+        sandbox.receipts.begin(phone, bubble, subscribed)
         return mid
 
 

@@ -131,6 +131,10 @@ class Phones:
         for listener in self._listeners:
             listener.notice_faults()
 
+    def find(self, phone: Phone, bubble_id: str) -> Bubble | None:
+        """Return the bubble with this id on *phone*; None when there is none."""
+        return next((bubble for bubble in reversed(phone.bubbles) if bubble.id == bubble_id), None)
+
     def shows(self, phone: Phone, bubble_id: str) -> bool:
         """Return whether *phone* has the bubble with this id."""
         return any(bubble.id == bubble_id for bubble in phone.bubbles)
@@ -154,6 +158,8 @@ class Phones:
             phone.bubbles.clear()
             phone.refused.clear()
             phone.online = phone.chat_open = True
+            phone.blocked = phone.closed = False
+            phone.heard, phone.ahead, phone.notice = None, 0.0, ""
             self.touch(phone)
 
     @contextmanager

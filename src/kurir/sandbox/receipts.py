@@ -1,34 +1,34 @@
-"""The receipts that Meta's two platforms post: signed webhooks, in each phone's order, held back while a phone is off.
+"""What the platforms post: receipts and what people do, in each phone's order, held back while a phone is off.
 
-Each phone has an outbox. A message that was accepted enters it as a journey of steps (sent, delivered, read); a step
-is posted when it is due and the phone allows it, and waits for the phone otherwise. Steps of one phone are posted one
-after the other; a step that is not answered 2xx is tried again beside the queue, as Meta's own redelivery lets later
-webhooks pass (https://developers.facebook.com/docs/graph-api/webhooks/getting-started).
+Each phone has an outbox. A message that was accepted enters it as a journey of steps (sent, delivered, read), something
+that a person does as a journey of one step; a step is posted when it is due and the phone allows it, and waits for the
+phone otherwise. Steps of one phone are posted one after the other; a step that is not answered 2xx is tried again beside
+the queue, as Meta's own redelivery lets later webhooks pass
+(https://developers.facebook.com/docs/graph-api/webhooks/getting-started). LINE's is the same when it is switched on, and
+marks what it repeats; Telegram's updates have a queue of their own, see ``telegram_updates.py``.
 """
 
 import asyncio
-import hashlib
-import hmac
-import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from heapq import heappop, heappush
 from typing import Any
 
-import aiohttp
-
 from kurir.clock import Clock
 from kurir.sandbox.faults import POSTED, Faults, WebhookFate
 from kurir.sandbox.phones import Phones, rfc3339
+from kurir.sandbox.telegram_updates import Updates
 from kurir.sandbox.view import Bubble, LedgerEvent, Phone
+from kurir.sandbox.webhooks import NOBODY, Webhooks, encode, sign
 
-#: Messenger gives a webhook five seconds; WhatsApp's page names no number.
-ANSWER_SECONDS = 5.0
+__all__ = ["NOBODY", "Receipts", "Step", "encode", "sign"]
+
 #: Journeys that one phone may hold back, and webhooks that may wait for another try; beyond, receipts are dropped.
 MAX_JOURNEYS = 20_000
 MAX_RETRIES = 1_000
-NOBODY = "no webhook is set"
+#: The characters that are kept of the receiver's answers to all tries of one webhook.
+MAX_ANSWERS = 120
 #: A webhook that a fault keeps back goes out after the phone's next one, or so long after its time when none follows.
 LATE_SECONDS = 2.0
 
@@ -37,7 +37,10 @@ LATE_SECONDS = 2.0
 class Step:
     """One thing to tell: what it makes of the bubble's tick and status, when it is due, and the webhook's body.
 
-    *needs* is what the phone must be: "" nothing, "online", or "open" (online, with the chat on the screen).
+    Without a *tick* the bubble keeps the ones that it has.
+
+    *needs* is what the phone must be: "" nothing, "online", or "open" (online, with the chat on the screen). *again* makes
+    the body that is posted when the first one was not taken, where that is another.
     """
 
     tick: str
@@ -47,6 +50,7 @@ class Step:
     body: Callable[[datetime], dict[str, Any]]
     needs: str = ""
     final: bool = False
+    again: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
 
 @dataclass(slots=True)
@@ -69,7 +73,7 @@ class _Late:
     phone: Phone
     bubble: Bubble | None
     step: Step
-    raw: bytes
+    body: dict[str, Any]
     copies: int
     timer: asyncio.TimerHandle | None = None
 
@@ -97,16 +101,6 @@ class _Outbox:
             late.timer.cancel()
 
 
-def sign(secret: str, body: bytes) -> str:
-    """Return the value of ``X-Hub-Signature-256`` for these very bytes."""
-    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-
-
-def encode(body: Mapping[str, Any]) -> bytes:
-    """Return *body* as Meta writes it: JSON with everything beyond ASCII escaped, which the signature then covers."""
-    return json.dumps(body, ensure_ascii=True, separators=(",", ":")).encode()
-
-
 class Receipts:
     """The outboxes of all phones, and the HTTP client that empties them."""
 
@@ -115,30 +109,27 @@ class Receipts:
         *,
         phones: Phones,
         clock: Clock,
-        webhooks: Mapping[str, str],
-        secrets: Mapping[str, str],
+        webhooks: Webhooks,
+        updates: Updates,
         retries: tuple[float, ...],
         faults: Faults,
     ) -> None:
         self._phones = phones
         self._clock = clock
-        self._webhooks = dict(webhooks)
-        self._secrets = secrets
+        self._webhooks = webhooks
+        self._updates = updates
         self._retries = retries
         self._faults = faults
         self._outboxes: dict[tuple[str, str], _Outbox] = {}
         self._workers: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._repeats: set[asyncio.Task[None]] = set()
-        self._session: aiohttp.ClientSession | None = None
         self._count = 0
         self._epoch = 0
 
-    def connect(self, channel: str, url: str) -> None:
-        """Post the receipts of *channel* to *url* from now on; "" posts none."""
-        self._webhooks[channel] = url
-
     def begin(self, phone: Phone, bubble: Bubble | None, steps: list[Step]) -> None:
         """Start the journey of a message that was just accepted."""
+        if not steps:
+            return
         outbox = self._outbox(phone)
         if len(outbox.due) + len(outbox.held) >= MAX_JOURNEYS:
             return
@@ -176,9 +167,6 @@ class Receipts:
             outbox.drop_late()
         self._workers.clear()
         self._outboxes.clear()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     def _outbox(self, phone: Phone) -> _Outbox:
         key = (phone.channel, phone.address)
@@ -221,20 +209,23 @@ class Receipts:
 
     def _fate(self, channel: str) -> WebhookFate:
         """Return what happens to the next webhook of *channel*. One that goes nowhere is none of those counted."""
-        if not self._faults or not self._webhooks.get(channel):
+        if not self._faults or not self._webhooks.url(channel):
             return POSTED
         return self._faults.webhook(channel, self._clock.monotonic())
 
     async def _tell(self, outbox: _Outbox, bubble: Bubble | None, step: Step, fate: WebhookFate) -> None:
         now = self._clock.now()
-        raw = encode(step.body(now))
+        body = step.body(now)
         if bubble is not None:
-            bubble.tick, bubble.status, bubble.final = step.tick, step.status, step.final
-            bubble.events.append(LedgerEvent(rfc3339(now), step.status, step.what))
+            if step.tick:
+                bubble.tick, bubble.status, bubble.final = step.tick, step.status, step.final
+            if bubble.mine:
+                bubble.payload = body
+            bubble.events.append(LedgerEvent(rfc3339(now), bubble.status, step.what))
         if not fate.copies:
             self._note(outbox.phone, bubble, step, "dropped by a fault")
             return
-        webhook = _Late(outbox.phone, bubble, step, raw, fate.copies)
+        webhook = _Late(outbox.phone, bubble, step, body, fate.copies)
         if fate.late and outbox.late is None:
             self._keep_back(outbox, webhook)
             return
@@ -257,17 +248,28 @@ class Receipts:
 
     async def _deliver(self, webhook: _Late) -> None:
         """Post a webhook, as often as its fault wants, and again later what was not taken."""
-        for _ in range(webhook.copies):
-            accepted, answer = await self._post(webhook.phone.channel, webhook.raw)
-            self._note(webhook.phone, webhook.bubble, webhook.step, answer)
-            if not accepted:
-                self._spawn(self._repeat(webhook.phone, webhook.bubble, webhook.step, webhook.raw))
+        channel = webhook.phone.channel
 
-    async def _repeat(self, phone: Phone, bubble: Bubble | None, step: Step, raw: bytes) -> None:
+        def noted(answer: str) -> None:
+            self._note(webhook.phone, webhook.bubble, webhook.step, answer)
+
+        if channel == "telegram":
+            self._updates.put(webhook.phone.address, webhook.body, webhook.copies, noted)
+            return
+        raw = encode(webhook.body, ascii_only=channel != "line")
+        for _ in range(webhook.copies):
+            accepted, answer = await self._webhooks.post(channel, raw)
+            noted(answer)
+            if not accepted:
+                self._spawn(self._repeat(webhook, noted))
+
+    async def _repeat(self, webhook: _Late, noted: Callable[[str], None]) -> None:
+        channel, again = webhook.phone.channel, webhook.step.again
+        raw = encode(again(webhook.body) if again else webhook.body, ascii_only=channel != "line")
         for wait in self._retries:
             await asyncio.sleep(wait)
-            accepted, answer = await self._post(phone.channel, raw)
-            self._note(phone, bubble, step, answer)
+            accepted, answer = await self._webhooks.post(channel, raw)
+            noted(answer)
             if accepted:
                 return
 
@@ -286,26 +288,6 @@ class Receipts:
         for index, event in enumerate(bubble.events):
             if event.what == step.what:
                 told = f"{event.answer}, {answer}" if event.answer else answer
+                told = told if len(told) <= MAX_ANSWERS else f"… {told[-MAX_ANSWERS:]}"
                 bubble.events[index] = replace(event, answer=told)
         self._phones.touch(phone)
-
-    async def _post(self, channel: str, raw: bytes) -> tuple[bool, str]:
-        """Post one webhook; return whether it was taken, and the answer in words."""
-        url = self._webhooks.get(channel, "")
-        if not url:
-            return True, NOBODY
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "facebookexternalua",
-            "X-Hub-Signature-256": sign(self._secrets[channel], raw),
-        }
-        try:
-            async with self._session.post(url, data=raw, headers=headers, allow_redirects=False) as response:
-                return 200 <= response.status < 300, str(response.status)
-        except TimeoutError:
-            return False, f"no answer in {ANSWER_SECONDS:g} s"
-        except (aiohttp.ClientError, ValueError) as error:
-            return False, f"no answer: {type(error).__name__}"

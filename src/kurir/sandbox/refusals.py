@@ -111,6 +111,11 @@ def refusal(channel: str, decision: Decision, errors: GraphErrors, moment: datet
     return _with_wait(_graph(channel, decision, errors), decision)
 
 
+def blocked(channel: str, errors: GraphErrors, moment: datetime) -> RefusedError:
+    """Return the refusal of a message to somebody who blocks the account."""
+    return refusal(channel, Decision(fault=Fault.BLOCKED), errors, moment)
+
+
 def _graph(channel: str, decision: Decision, errors: GraphErrors) -> RefusedError:
     rows = WHATSAPP if channel == "whatsapp" else MESSENGER
     status, message, details, subcode = rows["blocked" if decision.fault is Fault.BLOCKED else decision.code]

@@ -1,4 +1,6 @@
-"""LINE's reply tokens: each answers one event of one chat, once, and not for long."""
+"""LINE's tokens: reply tokens, each of which answers one event of one chat, once, and not for long; and quote tokens."""
+
+from collections import OrderedDict
 
 from kurir.clock import Clock
 from kurir.sandbox.ids import Ids
@@ -7,6 +9,7 @@ from kurir.sandbox.ids import Ids
 LIFE_SECONDS = 60.0
 #: Unused tokens that are remembered; older ones are as good as expired.
 MAX_TOKENS = 1000
+MAX_QUOTES = 10_000
 
 
 class ReplyTokens:
@@ -37,3 +40,27 @@ class ReplyTokens:
     def clear(self) -> None:
         """Forget all tokens."""
         self._open.clear()
+
+
+class QuoteTokens:
+    """The tokens by which a message can be quoted, by whoever wrote it."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+        self._known: OrderedDict[str, tuple[str, str]] = OrderedDict()
+
+    def issue(self, address: str, number: str) -> str:
+        """Return a token for the message *number* in the chat with *address*."""
+        token = self._ids.text("quote", 86)
+        self._known[token] = (address, number)
+        while len(self._known) > MAX_QUOTES:
+            self._known.popitem(last=False)
+        return token
+
+    def look(self, token: str) -> tuple[str, str]:
+        """Return the chat and the message of *token*, empty when it is unknown."""
+        return self._known.get(token, ("", ""))
+
+    def clear(self) -> None:
+        """Forget all tokens."""
+        self._known.clear()

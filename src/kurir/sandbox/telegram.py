@@ -6,7 +6,8 @@ entity offsets in UTF-16 code units, callback data in bytes. There are no receip
 bot hears.
 """
 
-import asyncio
+import hashlib
+import mimetypes
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,8 @@ CAPTION = 1024
 RAW_TEXT_BYTES = 32768
 CALLBACK_ANSWER = 200
 MAX_POLL_SECONDS = 50
+MAX_UPDATES = 100
+MAX_DOWNLOAD = 20 * 1024 * 1024
 PHOTO_BYTES = 10 * 1024 * 1024
 ALBUM = (2, 10)
 FINAL = "answered with a message id: final on this channel"
@@ -74,7 +77,8 @@ class Telegram:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._bot = sandbox.config.telegram
-        self._webhook: JsonObject = {"url": "", "has_custom_certificate": False, "pending_update_count": 0}
+        self._updates = sandbox.updates
+        self._connections = 40
         senders: dict[str, Callable[[Parameters], Draft]] = {
             "sendmessage": self._message,
             "sendlocation": self._location,
@@ -88,8 +92,8 @@ class Telegram:
             "getchat": self._get_chat,
             "setwebhook": self._set_webhook,
             "deletewebhook": self._delete_webhook,
-            "getwebhookinfo": lambda _: self._webhook,
-            "getupdates": self._get_updates,
+            "getwebhookinfo": self._webhook_info,
+            "getfile": self._get_file,
             "answercallbackquery": self._answer_callback_query,
             "sendchataction": lambda parameters: bool(self._phone(parameters)),
             "sendmediagroup": self._album,
@@ -102,6 +106,7 @@ class Telegram:
         """Return the routes inside /telegram."""
         return [
             Route("/bot{token}/{method}", self._call, methods=["GET", "POST"]),
+            Route("/file/bot{token}/{path:path}", self._download, methods=["GET"]),
             Route("/{path:path}", _nowhere, methods=["GET", "POST"]),
         ]
 
@@ -123,7 +128,7 @@ class Telegram:
         if method in self._senders:
             return _answer(self._send(parameters, self._senders[method]))
         if method == "getupdates":
-            await self._wait(parameters)
+            return _answer(await self._get_updates(parameters))
         if method in self._methods:
             return _answer(self._methods[method](parameters))
         raise refusal(404, "Not Found: method not found")
@@ -139,7 +144,10 @@ class Telegram:
         return {"id": self._bot.id, "is_bot": True, "first_name": name, "username": self._bot.username}
 
     def _get_chat(self, parameters: Parameters) -> Result:
-        chat = _chat(self._phone(parameters))
+        phone = self._sandbox.phones.get("telegram", parameters.text("chat_id"))
+        if phone is None:
+            raise bad("chat not found" if parameters.text("chat_id") else "chat_id is empty")
+        chat = _chat(phone)
         gifts = {"unlimited_gifts": True, "limited_gifts": True, "unique_gifts": True, "premium_subscription": True}
         return chat | {
             "accent_color_id": 0,
@@ -153,36 +161,71 @@ class Telegram:
             raise bad("bad webhook: An HTTPS URL must be provided for webhook")
         if secret and not _SECRET.fullmatch(secret):
             raise bad("secret token contains unallowed characters")
-        connections = int(parameters.number("max_connections") or 40)
-        allowed = parameters.json("allowed_updates", "allowed updates") or []
-        self._webhook = {"url": url, "has_custom_certificate": False, "pending_update_count": 0}
+        self._connections = int(parameters.number("max_connections") or 40)
+        self._allow(parameters)
+        self._sandbox.webhooks.telegram_secret = secret
+        self._sandbox.connect("telegram", url)
+        if parameters.truth("drop_pending_updates"):
+            self._updates.changed(drop=True)
+        return True
+
+    def _allow(self, parameters: Parameters) -> None:
+        """Take over which kinds of updates are wanted; without the parameter the last setting stays."""
+        allowed = parameters.json("allowed_updates", "allowed updates")
+        if isinstance(allowed, list):
+            self._updates.allowed = tuple(str(kind) for kind in allowed)
+
+    def _delete_webhook(self, parameters: Parameters) -> Result:
+        self._sandbox.connect("telegram", "")
+        self._updates.changed(drop=parameters.truth("drop_pending_updates"))
+        return True
+
+    def _webhook_info(self, _: Parameters) -> Result:
+        url = self._sandbox.webhooks.url("telegram")
+        info: JsonObject = {"url": url, "has_custom_certificate": False, "pending_update_count": len(self._updates)}
         if url:
-            self._webhook |= {"max_connections": connections, "allowed_updates": allowed, "ip_address": "127.0.0.1"}
-        return True
+            allowed = {"allowed_updates": list(self._updates.allowed)} if self._updates.allowed else {}
+            info |= {"max_connections": self._connections, "ip_address": "127.0.0.1"} | allowed
+            info |= self._updates.last_error
+        return info
 
-    def _delete_webhook(self, _: Parameters) -> Result:
-        self._webhook = {"url": "", "has_custom_certificate": False, "pending_update_count": 0}
-        return True
+    async def _get_updates(self, parameters: Parameters) -> list[JsonObject]:
+        self._allow(parameters)
+        limit = int(parameters.number("limit") or MAX_UPDATES)
+        seconds = min(max(parameters.number("timeout") or 0, 0), MAX_POLL_SECONDS)
+        offset = int(parameters.number("offset") or 0)
+        return await self._updates.poll(offset, min(max(limit, 1), MAX_UPDATES), seconds)
 
-    def _get_updates(self, _: Parameters) -> Result:
-        if self._webhook["url"]:
-            text = "Conflict: can't use getUpdates method while webhook is active"
-            raise refusal(409, f"{text}; use deleteWebhook to delete the webhook first")
-        return []
+    def _get_file(self, parameters: Parameters) -> Result:
+        """https://core.telegram.org/bots/api#getfile: the path is good for an hour, files have at most 20 MB."""
+        file_id = parameters.text("file_id")
+        media = self._sandbox.uploads.get(file_id)
+        if media is None:
+            raise bad("wrong file_id or the file is temporarily unavailable" if file_id else "file_id is empty")
+        if media.size > MAX_DOWNLOAD:
+            raise bad("file is too big")
+        folder = media.mime_type.partition("/")[0]
+        folder = {"image": "photos", "video": "videos", "audio": "voice"}.get(folder, "documents")
+        path = f"{folder}/{file_id}{mimetypes.guess_extension(media.mime_type) or ''}"
+        unique = hashlib.sha256(file_id.encode()).hexdigest()[:16]
+        return {"file_id": file_id, "file_unique_id": unique, "file_size": media.size, "file_path": path}
 
-    async def _wait(self, parameters: Parameters) -> None:
-        """Hold a long poll open for as long as it asks, since nothing ever comes; end it when the server stops."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + min(parameters.number("timeout") or 0, MAX_POLL_SECONDS)
-        with self._sandbox.phones.listen() as listener:
-            while not self._webhook["url"] and not listener.closed and loop.time() < deadline:
-                await listener.changes(deadline - loop.time())
+    async def _download(self, request: Request) -> Response:
+        """Answer GET /file/bot<token>/<file_path>."""
+        if request.path_params["token"] != self._bot.token:
+            raise refusal(401, "Unauthorized")
+        file_id = request.path_params["path"].rpartition("/")[2].partition(".")[0]
+        content = self._sandbox.uploads.content(file_id)
+        if content is None:
+            raise refusal(404, "Not Found")
+        return Response(content, media_type="application/octet-stream")
 
     def _answer_callback_query(self, parameters: Parameters) -> Result:
-        if not parameters.text("callback_query_id"):
-            raise bad("query is too old and response timeout expired or query ID is invalid")
-        if len(parameters.text("text")) > CALLBACK_ANSWER:
+        text = parameters.text("text")
+        if len(text) > CALLBACK_ANSWER:
             raise bad("MESSAGE_TOO_LONG")
+        phone = self._sandbox.presses.answer(parameters.text("callback_query_id"), text)
+        self._sandbox.phones.touch(phone)
         return True
 
     # --- Sending ------------------------------------------------------------------------------------------------------
@@ -204,6 +247,8 @@ class Telegram:
         phone = self._sandbox.phones.get("telegram", chat_id)
         if phone is None:
             raise bad("chat not found")
+        if phone.blocked:
+            raise refusal(403, "Forbidden: bot was blocked by the user")
         return phone
 
     def _quoted(self, parameters: Parameters, phone: Phone) -> str:
@@ -233,7 +278,7 @@ class Telegram:
             message["reply_to_message"] = {"message_id": int(quoted), "chat": chat, "date": int(now.timestamp())}
         bubble = Bubble(
             id=str(number),
-            at=rfc3339(now),
+            at=sandbox.phone_time(phone),
             blocks=draft.blocks,
             quoted=quoted,
             final=True,

@@ -4,6 +4,7 @@ An emulator turns each platform payload that it accepted into a :class:`Bubble`.
 nothing of platforms beyond their look. ``as_json`` is what ``GET /sandbox/phones`` and the event stream carry.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -82,8 +83,13 @@ class Bubble:
     """One message on a phone, from the business, and what the sender knows of it.
 
     *tick* is clock, sent, delivered, read or failed; *final* is true when this platform will never tell more. *payload*
-    is the request as it arrived, secrets left out. *at* is RFC 3339. *quoted* is the id of the bubble that is answered and
+    is the request as it arrived, secrets left out; of a person's own message it is the webhook. *at* is RFC 3339, by the
+    phone's clock. *quoted* is the id of the bubble that is answered and
     *quoted_words* how that one begins; *held* is true while it waits at the platform for a phone that is offline.
+
+    *mine* is true for what the phone's owner wrote. *reaction* is the owner's emoji on it; *edited* and *gone* say that its
+    writer changed or took it back; *spent* that its quick replies are used up; *waiting* is the title of the pressed
+    button whose press the bot has not answered yet (Telegram).
     """
 
     id: str
@@ -97,6 +103,25 @@ class Bubble:
     final: bool = False
     events: list[LedgerEvent] = field(default_factory=list)
     payload: dict[str, Any] = field(default_factory=dict)
+    mine: bool = False
+    reaction: str = ""
+    edited: bool = False
+    gone: bool = False
+    spent: bool = False
+    waiting: str = ""
+
+    def choices(self) -> tuple[Choice, ...]:
+        """Return everything on this bubble that can be pressed: buttons, rows of lists, quick replies, cards."""
+        return _choices(self.blocks)
+
+
+def _choices(blocks: Iterable[Block]) -> tuple[Choice, ...]:
+    found: tuple[Choice, ...] = ()
+    for block in blocks:
+        found += block.choices + tuple(row for section in block.sections for row in section.rows)
+        for card in block.cards:
+            found += _choices(card)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +145,9 @@ class Phone:
     """One person's phone with one platform's app open on the chat with the business.
 
     *refused* are the newest calls that the platform refused, oldest first: what the sender learned of messages that are on
-    no phone.
+    no phone. *blocked* is true while the owner blocks the account (on LINE: does not follow it). *heard* is when the owner
+    last wrote, in seconds of the sandbox's clock, None for never; *closed* whether Meta's 24 hours are over. *ahead* is how
+    far the phone's clock is ahead, in seconds. *notice* is what the bot last said to a press (Telegram), *notices* counts.
     """
 
     channel: str
@@ -131,7 +158,39 @@ class Phone:
     chat_open: bool = True
     bubbles: list[Bubble] = field(default_factory=list)
     refused: list[RefusedCall] = field(default_factory=list)
+    blocked: bool = False
+    heard: float | None = None
+    closed: bool = False
+    ahead: float = 0.0
+    notice: str = ""
+    notices: int = 0
+
+    def quick_replies(self) -> tuple[Bubble, tuple[Choice, ...]] | None:
+        """Return the quick replies that the phone shows above its keyboard and the bubble that brought them.
+
+        On LINE and Messenger they are the last message's and vanish with the next one; Telegram's keyboard stays until
+        another message brings a new one or takes it away (https://core.telegram.org/bots/api#replykeyboardmarkup).
+        """
+        for bubble in reversed(self.bubbles):
+            if self.channel != "telegram":
+                found = () if bubble.mine or bubble.spent or bubble.gone or bubble.tick == "failed" else _chips(bubble)
+                return (bubble, found) if found else None
+            found = _chips(bubble)
+            if found or "remove_keyboard" in str(bubble.payload.get("reply_markup", "")):
+                return (bubble, found) if found and not bubble.spent else None
+        return None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the phone as JSON."""
-        return asdict(self)
+        """Return the phone as JSON, with the quick replies that it shows as ``chips`` and their bubble as ``chips_of``."""
+        replies = self.quick_replies()
+        shown = {"chips": [asdict(choice) for choice in replies[1]], "chips_of": replies[0].id} if replies else {}
+        return asdict(self) | {"chips": [], "chips_of": ""} | shown
+
+
+def _chips(bubble: Bubble) -> tuple[Choice, ...]:
+    return tuple(
+        choice
+        for block in bubble.blocks
+        if block.kind == "buttons" and block.style == "chips"
+        for choice in block.choices
+    )

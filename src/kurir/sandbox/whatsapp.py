@@ -5,23 +5,33 @@ September 2026). A 200 only means "accepted": a number that is not on WhatsApp a
 fail later, by webhook, as does everything else that Meta only learns when it delivers.
 """
 
+import hashlib
+import hmac
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from kurir.sandbox.graph import GraphErrors, authenticate, fits, member, only_keys, read_object, selected, token_of
+from kurir.sandbox.graph import GraphErrors, authenticate, fits, member, only_keys, read_object, token_of
 from kurir.sandbox.media import mime_type_of
 from kurir.sandbox.phones import rfc3339
 from kurir.sandbox.receipts import Step
+from kurir.sandbox.refusals import blocked
 from kurir.sandbox.state import Sandbox
 from kurir.sandbox.view import Block, Bubble, LedgerEvent, Phone
 from kurir.sandbox.whatsapp_messages import Reader
+from kurir.sandbox.whatsapp_templates import TEMPLATES
 from kurir.sandbox.wire import JsonObject, TooLargeError, UnreadableError, read_form
 
 OPAQUE_DATA = 512
+CLOSED = "Message failed to send because more than 24 hours have passed since the customer last replied to this number."
+#: Where files are fetched: the path of Meta's own host for them, under the root of the emulated Graph API.
+MEDIA_PATH = "/whatsapp_business/attachments/"
+MEDIA_URL_SECONDS = 300
 ENVELOPE = (
     "messaging_product",
     "recipient_type",
@@ -65,6 +75,10 @@ class WhatsApp:
         """Return whether *node* is this business phone number."""
         return node == self._number.phone_number_id
 
+    def owns_account(self, node: str) -> bool:
+        """Return whether *node* is the business account that has the number."""
+        return node == self._number.waba_id
+
     async def messages(self, request: Request) -> Response:
         """Answer POST /{phone_number_id}/messages."""
         message = await read_object(request, self._errors)
@@ -76,7 +90,9 @@ class WhatsApp:
             return self._mark_read(message, reader)
         address = self._check_envelope(message, reader)
         blocks = reader.blocks(message)
-        phone = self._sandbox.phones.get("whatsapp", address)
+        phone = self._sandbox.phones.get("whatsapp", address) or self._by_user_id(address)
+        if phone is not None:
+            self._check_person(phone, message)
         wamid = self._sandbox.ids.wamid(address)
         self._accept(message, phone, address, wamid, blocks, reader.failure)
         contact = {"input": str(message.get("to") or message.get("recipient"))}
@@ -104,23 +120,101 @@ class WhatsApp:
         """Answer GET and DELETE /{media_id} and GET /{phone_number_id}, which SDKs read at their start."""
         self._authenticate(request)
         node = request.path_params["node"]
+        if node == self._number.waba_id:
+            return JSONResponse({"id": node, "name": self._sandbox.config.business, "currency": "IDR"})
         if self.owns(node):
-            shown = self._number.display_phone_number
-            number: JsonObject = {
-                "id": node,
-                "display_phone_number": shown,
-                "verified_name": self._sandbox.config.business,
-            }
-            number |= {"quality_rating": "GREEN", "platform_type": "CLOUD_API"}
-            return JSONResponse(selected(request, self._errors, number))
+            fields = request.query_params.get("fields", "")
+            names = [name.strip() for name in fields.split(",") if name.strip()]
+            number = self._facts()
+            for name in names:
+                if name not in number:
+                    raise self._errors.parameter(f"Tried accessing nonexisting field ({name})")
+            return JSONResponse({name: value for name, value in number.items() if not names or name in (*names, "id")})
         media = self._sandbox.uploads.get(node)
         if media is None:
             raise self._errors.unknown_object(request.method, node)
         if request.method == "DELETE":
             return JSONResponse({"success": True})
-        url = str(request.base_url).rstrip("/") + media.url
-        facts: JsonObject = {"url": url, "mime_type": media.mime_type, "file_size": media.size, "id": node}
+        content = self._sandbox.uploads.content(node) or b""
+        expires = int(self._sandbox.clock.monotonic() + MEDIA_URL_SECONDS)
+        query = urlencode({"mid": node, "ext": expires, "hash": self._proof(node, expires)})
+        host = f"{request.url.scheme}://{request.url.netloc}"
+        facts: JsonObject = {
+            "url": f"{host}/graph{MEDIA_PATH}?{query}",
+            "mime_type": media.mime_type,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "file_size": media.size,
+            "id": node,
+        }
         return JSONResponse({"messaging_product": "whatsapp"} | facts)
+
+    async def download(self, request: Request) -> Response:
+        """Answer the address of a file, which lives five minutes and wants the token as well."""
+        self._authenticate(request)
+        node, expires = request.query_params.get("mid", ""), request.query_params.get("ext", "")
+        good = expires.isdigit() and hmac.compare_digest(
+            request.query_params.get("hash", "").encode(), self._proof(node, int(expires)).encode()
+        )
+        content = self._sandbox.uploads.content(node)
+        media = self._sandbox.uploads.get(node)
+        if not good or content is None or media is None or int(expires) < self._sandbox.clock.monotonic():
+            return PlainTextResponse("URL signature expired", 403 if media else 404)
+        return Response(content, media_type=media.mime_type)
+
+    def _proof(self, node: str, expires: int) -> str:
+        words = f"{node}:{expires}".encode()
+        return hmac.new(self._number.app_secret.encode(), words, hashlib.sha256).hexdigest()[:32]
+
+    def account_edges(self) -> dict[tuple[str, str], Callable[[Request], Awaitable[Response]]]:
+        """Return the edges of the business account that has the number."""
+        return {
+            ("GET", "message_templates"): self._templates,
+            ("GET", "phone_numbers"): self._numbers,
+            ("GET", "subscribed_apps"): self._subscribed,
+            ("POST", "subscribed_apps"): self._subscribe,
+            ("DELETE", "subscribed_apps"): self._subscribe,
+        }
+
+    async def _templates(self, request: Request) -> Response:
+        """https://developers.facebook.com/docs/graph-api/reference/whats-app-business-account/message_templates/."""
+        self._authenticate(request)
+        query = request.query_params
+        found = [
+            one
+            for one in TEMPLATES
+            if all(query.get(key, one[key]) == one[key] for key in ("name", "language", "status"))
+        ]
+        limit = int(query["limit"]) if query.get("limit", "").isdigit() else len(found)
+        start = int(query["after"]) if query.get("after", "").isdigit() else 0
+        page = found[start : start + max(limit, 1)]
+        paging: JsonObject = {"cursors": {"before": str(start), "after": str(start + len(page))}}
+        if start + len(page) < len(found):
+            again = urlencode({**query, "after": start + len(page)})
+            paging["next"] = f"{request.url.scheme}://{request.url.netloc}{request.url.path}?{again}"
+        return JSONResponse({"data": page, "paging": paging})
+
+    async def _numbers(self, request: Request) -> Response:
+        self._authenticate(request)
+        return JSONResponse({"data": [self._facts()]})
+
+    async def _subscribed(self, request: Request) -> Response:
+        self._authenticate(request)
+        app = {"whatsapp_business_api_data": {"id": "1517776481860112", "name": self._sandbox.config.business}}
+        return JSONResponse({"data": [app] if self._sandbox.subscriptions.whatsapp else []})
+
+    async def _subscribe(self, request: Request) -> Response:
+        self._authenticate(request)
+        self._sandbox.subscriptions.whatsapp = request.method == "POST"
+        return JSONResponse({"success": True})
+
+    def _facts(self) -> JsonObject:
+        number: JsonObject = {
+            "id": self._number.phone_number_id,
+            "display_phone_number": self._number.display_phone_number,
+        }
+        number |= {"verified_name": self._sandbox.config.business, "code_verification_status": "VERIFIED"}
+        number |= {"quality_rating": "GREEN", "platform_type": "CLOUD_API", "status": "CONNECTED"}
+        return number | {"name_status": "APPROVED", "throughput": {"level": "STANDARD"}}
 
     def _authenticate(self, request: Request, fields: JsonObject | None = None) -> None:
         given = token_of(request, fields)
@@ -163,6 +257,22 @@ class WhatsApp:
             return str(user)
         raise self._errors.parameter("The parameter to is required.")
 
+    def _by_user_id(self, user_id: str) -> Phone | None:
+        """Return the phone of the person with this business-scoped user id."""
+        persons = (person for person in self._sandbox.config.people if person.bsuid == user_id)
+        person = next(persons, None) if _BSUID.fullmatch(user_id) else None
+        return self._sandbox.phones.get("whatsapp", person.phone) if person else None
+
+    def _check_person(self, phone: Phone, message: JsonObject) -> None:
+        """Refuse what somebody does not take: anything who blocked the number, all but templates after 24 hours.
+
+        Meta answers 131047 at once or by webhook; here it is at once.
+        """
+        if phone.blocked:
+            raise blocked("whatsapp", self._errors, self._sandbox.clock.now())
+        if message.get("type") not in ("template", "reaction") and self._sandbox.window_closed(phone):
+            raise self._errors.refusal(131047, "(#131047) Re-engagement message", details=CLOSED, product="whatsapp")
+
     def _accept(
         self,
         message: JsonObject,
@@ -178,7 +288,7 @@ class WhatsApp:
             quoted = str(member(message, "context").get("message_id", ""))
             bubble = Bubble(
                 id=wamid,
-                at=moment,
+                at=sandbox.phone_time(phone),
                 blocks=blocks,
                 quoted=quoted if sandbox.phones.shows(phone, quoted) else "",
                 tick="clock",
@@ -208,7 +318,7 @@ class WhatsApp:
                 told.step("delivered", 2, delays.delivered, needs="online"),
                 told.step("read", 3, delays.read, needs="open", final=True),
             ]
-        sandbox.receipts.begin(phone, bubble, steps)
+        sandbox.receipts.begin(phone, bubble, steps if sandbox.subscriptions.whatsapp else [])
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from kurir.sandbox import marks
 from kurir.sandbox.graph import GraphErrors, fits, member, members, only_keys
 from kurir.sandbox.media import Elsewhere, Uploads, is_web_url, local, look_up
 from kurir.sandbox.view import Block, Choice, Section
+from kurir.sandbox.whatsapp_templates import filled, find
 from kurir.sandbox.wire import JsonObject, RefusedError, shown_json, utf16
 
 TEXT = 4096
@@ -49,8 +50,6 @@ MEDIA_TYPES = {
     "sticker": ("image/webp",),
 }
 OTHER_INTERACTIVE = ("flow", "product", "product_list", "catalog_message", "carousel", "address_message")
-
-_TEMPLATE_NAME = re.compile(r"[a-z0-9_]{1,512}")
 
 
 @dataclass(slots=True)
@@ -182,15 +181,40 @@ class Reader:
             raise self.missing(
                 "Parameters 'template.name' and 'template.language.code' are mandatory for type 'template'"
             )
-        if not _TEMPLATE_NAME.fullmatch(name):
+        template = find(name, language)
+        if template is None:
             message = "(#132001) Template name does not exist in the translation"
             details = f"template name ({name}) does not exist in {language}"
             raise self.errors.refusal(132001, message, status=404, details=details, product="whatsapp")
-        blocks: list[Block] = [Block("text", text=f"{name} ({language})", role="title")]
-        for component in members(content, "components"):
-            role = "header" if member({"": component}, "").get("type") == "header" else "body"
-            blocks += [self._template_value(value, role) for value in members(component, "parameters")]
+        given = [member({"": component}, "") for component in members(content, "components")]
+        blocks: list[Block] = []
+        choices: list[Choice] = []
+        for part in template["components"]:
+            kind = str(part["type"]).lower()
+            if kind == "buttons":
+                choices = [_template_button(each, index, given) for index, each in enumerate(part["buttons"])]
+                continue
+            values = [value for one in given if one.get("type") == kind for value in members(one, "parameters")]
+            shown = [self._template_value(value, kind) for value in values]
+            if part.get("format") in ("IMAGE", "VIDEO", "DOCUMENT"):
+                self._check_count(kind, 1, len(shown))
+                blocks += shown
+                continue
+            self._check_count(kind, part["text"].count("{{"), len(shown))
+            text = filled(part["text"], [block.text for block in shown])
+            blocks.append(Block("text", text=text, role=kind))
+        if choices:
+            blocks.append(Block("buttons", style="rows", choices=tuple(choices)))
         return tuple(blocks)
+
+    def _check_count(self, kind: str, expected: int, given: int) -> None:
+        if expected != given:
+            message = "(#132000) Number of parameters does not match the expected number of params"
+            numbers = (
+                f"number of localizable_params ({given}) does not match the expected number of params ({expected})"
+            )
+            details = f"{kind}: {numbers}"
+            raise self.errors.refusal(132000, message, details=details, product="whatsapp")
 
     def _template_value(self, value: Any, role: str) -> Block:
         kind = value.get("type") if isinstance(value, dict) else None
@@ -342,3 +366,18 @@ def _number(value: object) -> float | None:
         return float(value)
     except ValueError:
         return None
+
+
+def _template_button(button: JsonObject, index: int, given: list[JsonObject]) -> Choice:
+    """Return a template's button with what the message fills in: a payload, else the title, or the end of a URL."""
+    values = [
+        value
+        for one in given
+        if one.get("type") == "button" and str(one.get("index")) == str(index)
+        for value in members(one, "parameters")
+        if isinstance(value, dict)
+    ]
+    said = str(values[0].get("payload") or values[0].get("text") or "") if values else ""
+    if button["type"] == "URL":
+        return Choice(button["text"], url=filled(button["url"], [said]))
+    return Choice(button["text"], payload=said or button["text"])

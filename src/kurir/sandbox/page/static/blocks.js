@@ -4,7 +4,7 @@ import { audioBlock } from "./audio.js";
 import { mediaUrl } from "./data.js";
 import { clock, el, icon, safeUrl } from "./dom.js";
 import { locationBlock } from "./map.js";
-import { openSheet, say } from "./sheet.js";
+import { openSheet, press } from "./sheet.js";
 import { languageOf, textNodes } from "./text.js";
 
 /** @typedef {import("./data.js").Block} Block */
@@ -28,12 +28,13 @@ const skinOf = (channel) => SKINS[channel] ?? SKINS.messenger;
 
 /**
  * The pieces of a message: its bubble with all that stands in it, then what the app hangs under it.
- * Chips are left out: they stand above the keyboard, see {@link chips}.
+ * Chips are left out: they stand above the keyboard, see ``Phone.chips``.
  * @param {Bubble} bubble
  * @param {string} channel
  * @returns {HTMLElement[]}
  */
 export function messageParts(bubble, channel) {
+  if (bubble.gone) return [el("div", { class: "bubble gone" }, el("div", { class: "text" }, bubble.mine ? "Taken back" : "Deleted"))];
   const skin = skinOf(channel);
   const inside = bubble.blocks.filter((block) => !hangsUnder(block));
   const under = bubble.blocks.filter((block) => hangsUnder(block) && block.style !== "chips");
@@ -45,16 +46,13 @@ export function messageParts(bubble, channel) {
   return parts;
 }
 
-/** The choices that stand above the keyboard while this message is the last. @param {Bubble} bubble */
-export const chips = (bubble) => bubble.blocks.filter((block) => block.kind === "buttons" && block.style === "chips").flatMap((block) => block.choices);
-
 /** One press of a choice: an address opens, anything else would be an answer. @param {Choice} choice @param {string} className */
 export function choiceControl(choice, className) {
   const href = choice.payload ? "" : safeUrl(choice.url, ["http:", "https:", "tel:", "mailto:"]);
   const words = [el("span", { class: "choice-title", dir: "auto", lang: languageOf(choice.title) || null }, choice.title)];
   if (choice.description) words.push(el("span", { class: "choice-description", dir: "auto" }, choice.description));
   if (href) return el("a", { class: `choice ${className}`, href, target: "_blank", rel: "noopener noreferrer" }, ...words, icon("out"));
-  return el("button", { type: "button", class: `choice ${className}`, onclick: (/** @type {Event} */ event) => say(/** @type {Element} */ (event.currentTarget)) },
+  return el("button", { type: "button", class: `choice ${className}`, "data-title": choice.title, onclick: (/** @type {Event} */ event) => press(/** @type {Element} */ (event.currentTarget), choice) },
     className === "row" ? icon("reply") : null, ...words);
 }
 
@@ -104,6 +102,7 @@ const KINDS = {
   buttons: buttonsBlock,
   list: listBlock,
   carousel: carouselBlock,
+  note: (block) => el("div", { class: "text" }, block.text),
 };
 
 /** @param {Block} block @param {string} channel @returns {HTMLElement} */
@@ -116,7 +115,7 @@ function textBlock(block) {
 
 /** @param {Block} block */
 function imageBlock(block) {
-  const box = el("div", { class: "media image" });
+  const box = el("div", { class: block.style === "sticker" ? "media image sticker" : "media image" });
   const source = mediaUrl(block.url);
   const image = el("img", { src: source || null, alt: block.name || block.title || "Image without a description", loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" });
   image.addEventListener("error", () => box.replaceChild(missing("photo", "This image could not be loaded", block.url), image));

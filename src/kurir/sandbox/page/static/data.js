@@ -10,10 +10,13 @@
  *   cards: Block[][]}} Block
  * @typedef {{at: string, status: number, what: string, answer: string}} LedgerEvent
  * @typedef {{id: string, at: string, blocks: Block[], quoted: string, quoted_words?: string, held?: boolean, tick: string, status: number, final: boolean,
- *   events: LedgerEvent[], payload: Record<string, unknown>}} Bubble
+ *   events: LedgerEvent[], payload: Record<string, unknown>, mine?: boolean, reaction?: string, edited?: boolean,
+ *   gone?: boolean, waiting?: string}} Bubble
+ * @typedef {Record<string, unknown>} Act what a person does: POST /sandbox/phones/{channel}/{address}/acts
  * @typedef {{at: string, method: string, status: number, words: string, to: string, fault: string}} RefusedCall
  * @typedef {{channel: string, person: string, address: string, business: string, online: boolean,
- *   chat_open: boolean, bubbles: Bubble[], refused?: RefusedCall[]}} Phone
+ *   chat_open: boolean, bubbles: Bubble[], refused?: RefusedCall[], blocked?: boolean, closed?: boolean, ahead?: number,
+ *   notice?: string, notices?: number, chips?: Choice[], chips_of?: string}} Phone
  * @typedef {{data: Record<string, Record<string, unknown>|null>, words: Record<string, string>, left_seconds: Record<string, number>}} Faults by channel
  */
 
@@ -70,6 +73,27 @@ export async function changePhone(phone, change) {
   await post(`/sandbox/phones/${path}`, change);
 }
 
+/**
+ * Let the phone's owner do something; *file* is sent first.
+ * @param {Phone} phone @param {Act} act @param {File} [file]
+ */
+export async function doAct(phone, act, file) {
+  const path = [phone.channel, phone.address].map(encodeURIComponent).join("/");
+  const more = file ? { file: await upload(file) } : {};
+  await post(`/sandbox/phones/${path}/acts`, { ...act, ...more });
+}
+
+/** @param {File} file @returns {Promise<string>} its id */
+async function upload(file) {
+  const headers = file.type ? { "content-type": file.type } : {};
+  const answer = await fetch(`/sandbox/files?name=${encodeURIComponent(file.name)}`, { method: "POST", headers, body: file });
+  if (!answer.ok) throw new Error(await detail(answer));
+  return (await answer.json()).data.file;
+}
+
+/** Let so many seconds pass on the platforms. @param {number} seconds */
+export const moveClock = (seconds) => post("/sandbox/clock", { move: seconds });
+
 /** @returns {Promise<Faults>} */
 export async function fetchFaults() {
   const answer = await fetch("/sandbox/faults", { headers: { accept: "application/json" } });
@@ -95,7 +119,16 @@ async function post(path, body) {
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
   });
-  if (!answer.ok) throw new Error(`The sandbox answered ${answer.status}.`);
+  if (!answer.ok) throw new Error(await detail(answer));
+}
+
+/** What the sandbox says of a refusal. @param {Response} answer */
+async function detail(answer) {
+  try {
+    return String((await answer.json()).detail);
+  } catch {
+    return `The sandbox answered ${answer.status}.`;
+  }
 }
 
 /**

@@ -4,8 +4,6 @@ import { channelName, el, icon, uniqueId } from "./dom.js";
 
 /** @typedef {Record<string, unknown>} Profile what the sandbox takes at PUT /sandbox/faults/{channel} */
 
-const RECEIPTS = ["whatsapp", "messenger"];
-
 /** @type {{name: string, words: string, profile: Profile, channels?: string[]}[]} */
 export const READY = [
   { name: "Slow", words: "every answer takes 2 to 4 s", profile: { latency: 2, jitter: 2 } },
@@ -17,9 +15,9 @@ export const READY = [
   { name: "Expired token", words: "every request is refused: the token is not valid", profile: { expired_token: true } },
   { name: "Blocked", words: "everybody has blocked the sender", profile: { blocked: 1 } },
   { name: "Monthly limit", words: "the month's messages are used up", profile: { quota: true }, channels: ["line"] },
-  { name: "Webhooks doubled", words: "every webhook comes twice", profile: { webhooks: { duplicate: 1 } }, channels: RECEIPTS },
-  { name: "Webhooks mixed up", words: "webhooks come late and in the wrong order", profile: { webhooks: { delay: 3, reorder: 0.5 } }, channels: RECEIPTS },
-  { name: "Webhooks lost", words: "no webhook comes", profile: { webhooks: { drop: 1 } }, channels: RECEIPTS },
+  { name: "Webhooks doubled", words: "every webhook comes twice", profile: { webhooks: { duplicate: 1 } } },
+  { name: "Webhooks mixed up", words: "webhooks come late and in the wrong order", profile: { webhooks: { delay: 3, reorder: 0.5 } } },
+  { name: "Webhooks lost", words: "no webhook comes", profile: { webhooks: { drop: 1 } } },
 ];
 
 const WORKS = "";

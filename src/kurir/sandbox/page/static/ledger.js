@@ -27,29 +27,29 @@ const number = (status) => String(status).replace("-", "−");
  * @param {Phone} phone
  */
 export function entry(bubble, phone) {
-  const word = statusWord(bubble.status);
+  const word = bubble.mine ? `From ${phone.person}` : statusWord(bubble.status);
   const open = el("button", {
     type: "button",
     class: "entry-open",
     "aria-haspopup": "dialog",
-    "aria-label": `${word}, status ${number(bubble.status)}: steps and request of the message of ${clock(bubble.at)}`,
+    "aria-label": bubble.mine ? `${word}: the webhook of ${clock(bubble.at)}` : `${word}, status ${number(bubble.status)}: steps and request of the message of ${clock(bubble.at)}`,
     onclick: () => inspect(bubble, phone),
-  }, icon(`tick-${bubble.tick}`), el("span", { class: "entry-word" }, word), el("span", { class: "entry-number" }, number(bubble.status)));
-  return el("li", { class: "entry", "data-tick": bubble.tick, "data-id": bubble.id },
+  }, icon(bubble.mine ? "reply" : `tick-${bubble.tick}`), el("span", { class: "entry-word" }, word), bubble.mine ? null : el("span", { class: "entry-number" }, number(bubble.status)));
+  return el("li", { class: bubble.mine ? "entry heard" : "entry", "data-tick": bubble.tick, "data-id": bubble.id },
     open,
-    el("ol", { class: "steps" }, ...bubble.events.map((event) => step(event, isFinal(bubble)))),
+    el("ol", { class: "steps" }, ...bubble.events.map((event) => step(event, isFinal(bubble), bubble.mine))),
     isFinal(bubble) ? el("p", { class: "final" }, "final on this channel") : null);
 }
 
 /** @param {Bubble} bubble */
 const isFinal = (bubble) => bubble.final && bubble.status > 0 && bubble.status < 3;
 
-/** One step; what the badge says already is not said twice. @param {LedgerEvent} event @param {boolean} badge */
-function step(event, badge) {
+/** One step; what the badge says already is not said twice. @param {LedgerEvent} event @param {boolean} badge @param {boolean} [heard] */
+function step(event, badge, heard = false) {
   const what = badge ? event.what.replace(/[\s:;,]*final on this channel\.?$/, "") : event.what;
   return el("li", { class: "step", "data-tick": tickOf(event.status) },
-    el("span", { class: "step-head" }, icon(`tick-${tickOf(event.status)}`, statusWord(event.status)),
-      el("span", { class: "step-number" }, number(event.status)), el("time", { datetime: event.at }, clock(event.at, true))),
+    el("span", { class: "step-head" }, heard ? null : icon(`tick-${tickOf(event.status)}`, statusWord(event.status)),
+      heard ? null : el("span", { class: "step-number" }, number(event.status)), el("time", { datetime: event.at }, clock(event.at, true))),
     el("span", { class: "step-what", dir: "auto" }, ...breakable(what)),
     event.answer ? el("span", { class: "step-answer" }, el("span", { "aria-hidden": "true" }, "→ "), el("span", { class: "sr" }, "answered "), event.answer) : null);
 }
@@ -63,12 +63,12 @@ function inspect(bubble, phone) {
   const dialog = el("dialog", { class: "inspector", "aria-labelledby": "inspector-title" },
     el("div", { class: "inspector-head" },
       el("div", {}, el("h2", { id: "inspector-title" }, `Message of ${clock(bubble.at, true)}`),
-        el("p", {}, `${channelName(phone.channel)}-style, to ${phone.person} · `, el("code", {}, bubble.id))), close),
+        el("p", {}, `${channelName(phone.channel)}-style, ${bubble.mine ? "from" : "to"} ${phone.person} · `, el("code", {}, bubble.id))), close),
     el("h3", {}, "What the sender learned"),
-    bubble.events.length ? el("ol", { class: "steps full" }, ...bubble.events.map((event) => step(event, isFinal(bubble)))) : el("p", { class: "none" }, "Nothing yet."),
+    bubble.events.length ? el("ol", { class: "steps full" }, ...bubble.events.map((event) => step(event, isFinal(bubble), bubble.mine))) : el("p", { class: "none" }, "Nothing yet."),
     isFinal(bubble) ? el("p", { class: "final" }, "final on this channel: this platform never tells more") : null,
-    el("h3", {}, "The request as the platform got it"),
-    el("pre", { tabindex: 0, "aria-label": "The request" }, el("code", {}, JSON.stringify(bubble.payload, null, 2))));
+    el("h3", {}, bubble.mine ? "The webhook as the platform posts it" : "The request as the platform got it"),
+    el("pre", { tabindex: 0, "aria-label": bubble.mine ? "The webhook" : "The request" }, el("code", {}, JSON.stringify(bubble.payload, null, 2))));
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (/** @type {Event} */ event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => dialog.remove());

@@ -1,6 +1,7 @@
 // One phone with its ledger: built once, then brought up to date bubble by bubble.
 
-import { chips, choiceControl, messageParts } from "./blocks.js";
+import { choiceControl, messageParts } from "./blocks.js";
+import { Composer, openMessage } from "./composer.js";
 import { channelName, clock, el, icon, uniqueId } from "./dom.js";
 import { FaultControl } from "./faults.js";
 import { align, entry, ledgerToEnd, scrollTogether } from "./ledger.js";
@@ -22,14 +23,19 @@ export class PhoneView {
    * @param {Phone} phone
    * @param {(phone: Phone, change: {online?: boolean, chat_open?: boolean}) => Promise<void>} onSwitch
    * @param {(channel: string, profile: Record<string, unknown>|null) => Promise<void>} onFault
+   * @param {(phone: Phone, act: import("./data.js").Act, file?: File) => Promise<void>} onAct
    */
-  constructor(phone, onSwitch, onFault) {
+  constructor(phone, onSwitch, onFault, onAct) {
     this.phone = phone;
     /** @type {Map<string, Kept>} */
     this.kept = new Map();
     this.atEnd = true;
     this.started = false;
     this.onSwitch = onSwitch;
+    /** @param {import("./data.js").Act} act @param {File} [file] */
+    this.act = (act, file) => onAct(this.phone, act, file);
+    this.notices = phone.notices ?? 0;
+    this.composer = new Composer(phone, this.act);
     this.faults = new FaultControl(phone.channel, onFault);
     this.refused = new RefusedCalls(phone.channel, phone.address);
     this.build();
@@ -62,6 +68,7 @@ export class PhoneView {
         el("div", { class: "switches" }, this.online.label, this.open.label, this.faults.label), this.faults.bar, this.refused.element),
       el("div", { class: "stage-body" }, el("div", { class: "frame" }, el("div", { class: "phone" }, this.screen())), this.ledger));
 
+    this.element.addEventListener("press", (/** @type {CustomEvent} */ event) => this.press(event));
     this.chat.addEventListener("scroll", () => this.noteScroll(), { passive: true });
     scrollTogether(this.chat, this.ledger);
     this.watcher = new ResizeObserver(() => this.settle());
@@ -77,9 +84,20 @@ export class PhoneView {
       el("div", { class: "app-bar" }, icon("back"), el("span", { class: "avatar", "aria-hidden": "true" }, initial),
         el("div", { class: "who" }, el("strong", { dir: "auto" }, phone.business), this.presence), icon("more")),
       this.banner, this.chat, this.jump, this.chips,
-      el("button", { type: "button", class: "composer", onclick: (/** @type {Event} */ event) => say(/** @type {Element} */ (event.currentTarget)) },
-        icon("plus"), el("span", { class: "field" }, el("span", {}, "Message"), icon("smile")), icon("mic")),
+      this.composer.element,
       el("div", { class: "toast", role: "status" }));
+  }
+
+  /** A choice was tapped: on a bubble, or among the quick replies. @param {CustomEvent} event */
+  async press(event) {
+    const target = /** @type {HTMLElement} */ (event.target);
+    const message = target.closest("article")?.dataset.id ?? this.phone.chips_of ?? "";
+    const choice = event.detail;
+    try {
+      await this.act({ do: "press", message, choice: choice.title, payload: choice.payload });
+    } catch (error) {
+      say(this.chat, error instanceof Error ? error.message : String(error));
+    }
   }
 
   /** @param {string} words @param {"online"|"chat_open"} field */
@@ -107,7 +125,10 @@ export class PhoneView {
     this.element.classList.toggle("is-closed", !phone.chat_open);
     this.network.replaceChildren(icon(phone.online ? "signal" : "offline"), icon("battery"));
     this.presence.textContent = HINTS[phone.channel] ?? "";
-    const banner = !phone.online ? "Phone offline: messages wait at the platform" : !phone.chat_open ? "Chat closed: messages stay unread" : "";
+    const banner = bannerOf(phone);
+    this.composer.phone = phone;
+    if ((phone.notices ?? 0) > this.notices && phone.notice) say(this.chat, phone.notice);
+    this.notices = phone.notices ?? 0;
     if (this.banner.textContent !== banner) this.banner.textContent = banner;
     this.refused.show(phone.refused ?? []);
     this.updateBubbles();
@@ -142,13 +163,17 @@ export class PhoneView {
   /** @param {string} key @param {Bubble} bubble @returns {Kept} */
   keep(key, bubble) {
     const before = this.kept.get(key);
-    const drawn = JSON.stringify([bubble.blocks, bubble.quoted, bubble.at]);
+    const drawn = JSON.stringify([bubble.blocks, bubble.quoted, bubble.at, bubble.reaction, bubble.edited, bubble.gone]);
     const known = JSON.stringify([bubble.tick, bubble.status, bubble.final, bubble.events]);
     const row = before?.drawn === drawn ? before.row : this.row(bubble);
     if (before && before.row !== row) before.row.remove();
     if (!before && this.started) row.classList.add("arrive");
-    row.setAttribute("aria-label", `From ${this.phone.business}, ${clock(bubble.at)}, ${TICK_WORDS[bubble.tick] ?? bubble.tick}`);
+    const from = bubble.mine ? this.phone.person : `${this.phone.business}`;
+    row.setAttribute("aria-label", `From ${from}, ${clock(bubble.at)}, ${TICK_WORDS[bubble.tick] ?? bubble.tick}`);
     this.fate(row, bubble);
+    for (const key of /** @type {NodeListOf<HTMLElement>} */ (row.querySelectorAll("button.choice"))) {
+      key.classList.toggle("waiting", Boolean(bubble.waiting) && key.dataset.title === bubble.waiting);
+    }
     if (before?.known === known) return { row, entry: before.entry, drawn, known };
     const made = entry(bubble, this.phone);
     const focused = before?.entry.contains(document.activeElement);
@@ -162,11 +187,32 @@ export class PhoneView {
 
   /** @param {Bubble} bubble */
   row(bubble) {
+    if (bubble.blocks[0]?.kind === "note") {
+      return el("article", { class: "msg noted", "data-id": bubble.id }, el("p", { class: "day" }, el("span", {}, bubble.blocks[0].text)), el("p", { class: "fate", hidden: true }));
+    }
+    const more = bubble.gone ? null : el("button", {
+      type: "button",
+      class: "msg-more",
+      "aria-haspopup": "dialog",
+      "aria-label": `What to do with the message of ${clock(bubble.at)}`,
+      onclick: (/** @type {Event} */ event) => openMessage(/** @type {HTMLElement} */ (event.currentTarget), this.now(bubble), this.phone, this.act, (one) => this.composer.answer(one)),
+    }, icon("more"));
+    const marks = [bubble.edited ? "edited" : "", bubble.reaction ?? ""].filter(Boolean).join(" ");
+    const marked = marks ? el("span", { class: "reaction", "aria-label": `Marked: ${marks}` }, marks) : null;
+    if (bubble.mine) {
+      return el("article", { class: "msg mine", "data-id": bubble.id }, el("div", { class: "line" },
+        el("div", { class: "stack" }, ...messageParts(bubble, this.phone.channel), marked, el("p", { class: "fate", hidden: true })), more));
+    }
     const initial = [...this.phone.business][0]?.toUpperCase() ?? "?";
-    return el("article", { class: "msg" }, el("div", { class: "line" },
+    return el("article", { class: "msg", "data-id": bubble.id }, el("div", { class: "line" },
       el("span", { class: "avatar", "aria-hidden": "true" }, initial),
-      el("div", { class: "stack" }, el("span", { class: "sender", "aria-hidden": "true" }, this.phone.business), ...messageParts(bubble, this.phone.channel),
-        el("p", { class: "fate", hidden: true }))));
+      el("div", { class: "stack" }, el("span", { class: "sender", "aria-hidden": "true" }, this.phone.business), ...messageParts(bubble, this.phone.channel), marked,
+        el("p", { class: "fate", hidden: true })), more));
+  }
+
+  /** The newest state of a bubble. @param {Bubble} bubble */
+  now(bubble) {
+    return this.phone.bubbles.find((one) => one.id === bubble.id) ?? bubble;
   }
 
   /** What did not reach the phone is drawn as such. @param {HTMLElement} row @param {Bubble} bubble */
@@ -180,6 +226,7 @@ export class PhoneView {
 
   /** @param {Bubble} bubble */
   fateWords(bubble) {
+    if (bubble.mine) return bubble.tick === "clock" ? "Not sent yet: the phone is offline" : "";
     if (bubble.tick === "failed") return "Not on this phone: it failed";
     if (bubble.tick === "clock") return "Not on this phone yet: on its way";
     if (bubble.held) return "Not on this phone yet: it is offline";
@@ -194,12 +241,13 @@ export class PhoneView {
     const wanted = [];
     const at = bubbles.map((bubble) => new Date(bubble.at));
     rows.forEach((row, index) => {
+      const side = (/** @type {number} */ place) => Boolean(bubbles[place]?.mine) === Boolean(bubbles[index].mine);
       const newDay = index === 0 || at[index].toDateString() !== at[index - 1].toDateString();
-      const begins = newDay || +at[index] - +at[index - 1] > RUN_MS;
-      const ends = index === rows.length - 1 || +at[index + 1] - +at[index] > RUN_MS || at[index + 1].toDateString() !== at[index].toDateString();
+      const begins = newDay || !side(index - 1) || +at[index] - +at[index - 1] > RUN_MS;
+      const ends = index === rows.length - 1 || !side(index + 1) || +at[index + 1] - +at[index] > RUN_MS || at[index + 1].toDateString() !== at[index].toDateString();
       row.classList.toggle("first", begins);
       row.classList.toggle("last", ends);
-      const words = channel === "messenger" ? begins && `${newDay ? `${day(at[index])}, ` : ""}${clock(bubbles[index].at)}` : newDay && day(at[index]);
+      const words = channel === "messenger" ? (newDay || (begins && side(index - 1)) || index === 0) && `${newDay ? `${day(at[index], this.phone.ahead)}, ` : ""}${clock(bubbles[index].at)}` : newDay && day(at[index], this.phone.ahead);
       if (words) wanted.push(el("p", { class: "day" }, el("span", {}, words)));
       wanted.push(row);
     });
@@ -209,8 +257,7 @@ export class PhoneView {
   }
 
   updateChips() {
-    const last = this.phone.bubbles.at(-1);
-    const shown = last && last.tick !== "failed" ? chips(last) : [];
+    const shown = this.phone.chips ?? [];
     const drawn = JSON.stringify(shown);
     if (this.drawnChips === drawn) return;
     this.drawnChips = drawn;
@@ -240,7 +287,7 @@ export class PhoneView {
   }
 
   tellTime() {
-    this.clock.textContent = clock(new Date().toISOString());
+    this.clock.textContent = clock(new Date(Date.now() + (this.phone.ahead ?? 0) * 1000).toISOString());
   }
 
   remove() {
@@ -257,9 +304,17 @@ function inPlace(parent, wanted) {
   });
 }
 
-/** @param {Date} date */
-function day(date) {
-  const today = new Date();
+/** @param {Phone} phone */
+function bannerOf(phone) {
+  if (phone.blocked) return `${phone.person} ${phone.channel === "line" ? "does not follow" : "blocked"} ${phone.business}`;
+  if (!phone.online) return "Phone offline: messages wait at the platform";
+  if (!phone.chat_open) return "Chat closed: messages stay unread";
+  return phone.closed ? `24 hours since ${phone.person} wrote: the window is closed` : "";
+}
+
+/** @param {Date} date @param {number} [ahead] seconds that the phone's clock is ahead */
+function day(date, ahead = 0) {
+  const today = new Date(Date.now() + ahead * 1000);
   if (date.toDateString() === today.toDateString()) return "Today";
   today.setDate(today.getDate() - 1);
   if (date.toDateString() === today.toDateString()) return "Yesterday";

@@ -1,6 +1,6 @@
 // The page: which person's phones are shown, the live state, reset and the empty state.
 
-import { changeFault, changePhone, fetchFaults, fetchHint, fetchPhones, follow, inOrder, keyOf, people, resetSandbox } from "./data.js";
+import { changeFault, changePhone, doAct, fetchFaults, fetchHint, fetchPhones, follow, inOrder, keyOf, moveClock, people, resetSandbox } from "./data.js";
 import { channelName, el } from "./dom.js";
 import { PhoneView } from "./phone.js";
 import { flash } from "./sheet.js";
@@ -45,13 +45,30 @@ function render() {
       if (view.phone !== phone) view.update(phone);
       return;
     }
-    const made = new PhoneView(phone, switchPhone, breakPlatform);
+    const made = new PhoneView(phone, switchPhone, breakPlatform, doAct);
     showFaults(made);
     views.set(keys[index], made);
     strip.insertBefore(made.element, strip.children[index] ?? null);
   });
   renderNav(shown);
+  renderClock(shown[0]?.ahead ?? 0);
   renderEmpty(shown.every((phone) => phone.bubbles.length === 0));
+}
+
+/** @param {number} ahead seconds */
+function renderClock(ahead) {
+  const days = Math.round(ahead / 8640) / 10;
+  byId("ahead").textContent = ahead ? `+${days} ${days === 1 ? "day" : "days"}` : "";
+  byId("ahead").hidden = !ahead;
+}
+
+async function passDay() {
+  try {
+    await moveClock(24 * 3600 + 60);
+    flash(byId("page-toast"), "A day passed on the platforms: Meta's windows are closed, reply tokens are over. Reset sets the clock back.");
+  } catch (error) {
+    flash(byId("page-toast"), `The clock was not moved. ${message(error)}`);
+  }
 }
 
 /** @param {string[]} names */
@@ -222,6 +239,7 @@ byId("elsewhere-show").addEventListener("click", () => {
   select.focus();
 });
 byId("reset").addEventListener("click", reset);
+byId("day").addEventListener("click", passDay);
 byId("first-copy").addEventListener("click", copyHint);
 strip.addEventListener("scroll", markNav, { passive: true });
 setInterval(() => views.forEach((view) => view.tellTime()), 20_000);

@@ -1,13 +1,14 @@
-// What opens or flashes inside a phone: the list's sheet, and the note that answers are not connected.
+// What opens or flashes inside a phone: the list's sheet, the presses of choices, and a note at the foot.
 
 import { el, icon, uniqueId } from "./dom.js";
 
 /** @typedef {import("./data.js").Block} Block */
 
-export const NOT_CONNECTED = "Answers are not connected yet: this sandbox shows what was sent.";
+/** Tell the phone that holds *inside* that a choice was tapped. @param {Element} inside @param {import("./data.js").Choice} choice */
+export const press = (inside, choice) => inside.dispatchEvent(new CustomEvent("press", { bubbles: true, detail: choice }));
 
-/** Say *words* in the phone that holds *inside*. @param {Element} inside @param {string} [words] */
-export function say(inside, words = NOT_CONNECTED) {
+/** Say *words* in the phone that holds *inside*. @param {Element} inside @param {string} words */
+export function say(inside, words) {
   const toast = inside.closest(".screen")?.querySelector(".toast");
   if (toast instanceof HTMLElement) flash(toast, words);
 }
@@ -28,10 +29,12 @@ export function openSheet(opener, block) {
   const screen = /** @type {HTMLElement} */ (opener.closest(".screen"));
   const title = uniqueId("sheet");
   const group = uniqueId("rows");
+  /** @type {import("./data.js").Choice|undefined} */
+  let picked;
   const send = el("button", { type: "submit", class: "sheet-send", disabled: true }, "Send");
   const form = el("form", { class: "sheet-form" },
     el("div", { class: "sheet-rows", tabindex: 0, role: "group", "aria-labelledby": title },
-      ...block.sections.map((section) => sectionRows(section, group, () => { send.disabled = false; }))),
+      ...block.sections.map((section) => sectionRows(section, group, (row) => { picked = row; send.disabled = false; }))),
     el("div", { class: "sheet-foot" }, send));
   const close = el("button", { type: "button", class: "sheet-close", "aria-label": "Close the list" }, icon("close"));
   const dialog = el("dialog", { class: "sheet", "aria-labelledby": title },
@@ -53,7 +56,8 @@ export function openSheet(opener, block) {
   scrim.addEventListener("click", shut);
   form.addEventListener("submit", (/** @type {Event} */ event) => {
     event.preventDefault();
-    say(screen.querySelector(".chat") ?? screen);
+    shut();
+    if (picked) press(opener, picked);
   });
   for (const child of behind) /** @type {HTMLElement} */ (child).inert = true;
   screen.append(scrim, dialog);
@@ -61,12 +65,12 @@ export function openSheet(opener, block) {
   close.focus();
 }
 
-/** @param {import("./data.js").Section} section @param {string} group @param {() => void} onPick */
+/** @param {import("./data.js").Section} section @param {string} group @param {(row: import("./data.js").Choice) => void} onPick */
 function sectionRows(section, group, onPick) {
   return el("fieldset", { class: "sheet-section" },
     section.title ? el("legend", { dir: "auto" }, section.title) : null,
     ...section.rows.map((row) => el("label", { class: "sheet-row" },
       el("span", { class: "sheet-words" }, el("span", { class: "sheet-title", dir: "auto" }, row.title),
         row.description ? el("span", { class: "sheet-description", dir: "auto" }, row.description) : null),
-      el("input", { type: "radio", name: group, onchange: onPick }))));
+      el("input", { type: "radio", name: group, onchange: () => onPick(row) }))));
 }

@@ -11,24 +11,36 @@ from fastapi import FastAPI
 
 from kurir import channels as channel_registry
 from kurir.auth import Administrator, Authenticator
+from kurir.callbacks import keys as callback_keys
+from kurir.callbacks.deliverer import Deliverer
+from kurir.callbacks.endpoints import Endpoints
+from kurir.callbacks.feed import Feed
 from kurir.channels.base import Channel, MediaFacts
 from kurir.clock import Clock, SystemClock
 from kurir.configuration.declared import declared, existing_records, open_account
 from kurir.configuration.model import Configuration
-from kurir.configuration.pending import without_effect
+from kurir.connect.connector import Connector
+from kurir.connect.heard import LastWebhooks
+from kurir.connect.quota import Quotas
 from kurir.delivery.dispatcher import Dispatcher
 from kurir.directory import Directory
 from kurir.domain.account import Account
 from kurir.egress import Egress, EgressSettings
 from kurir.http.app import Parts, create_app
+from kurir.http.connect import Connecting
 from kurir.http.edge import Edge
 from kurir.http.hot import HotPath
 from kurir.http.operator import Operator
 from kurir.http.server import HttpServer
 from kurir.intake.accept import Acceptor
-from kurir.intake.receive import Receiver
+from kurir.intake.deep_links import DeepLinks
+from kurir.intake.links import PURPOSE, MediaLinks
+from kurir.intake.media import InboundFiles
+from kurir.intake.poll import Poller
+from kurir.intake.receive import Hears, Receiver
 from kurir.secretbox import SecretBox, open_box
-from kurir.store.base import AccountRecord, ContactRecord, Store, StoreError
+from kurir.store import GatewayStore
+from kurir.store.base import AccountRecord, ContactRecord, EndpointRecord, ErrorRecord, StoreError
 from kurir.store.sqlite import SqliteStore
 from kurir.upkeep import Upkeep
 
@@ -63,7 +75,7 @@ class Gateway:
         configuration: Configuration,
         options: Options | None = None,
         *,
-        store: Store | None = None,
+        store: GatewayStore | None = None,
         clock: Clock | None = None,
         channels: Mapping[str, Channel] | None = None,
     ) -> None:
@@ -71,14 +83,25 @@ class Gateway:
         self.configuration = configuration
         self.clock = clock or SystemClock()
         self.channels = channels if channels is not None else channel_registry.installed()
-        self.store: Store = store or SqliteStore(settings.database)
+        self.store: GatewayStore = store or SqliteStore(settings.database)
         self._options = options or Options()
         self._authenticator = Authenticator(self.clock)
         self._box: SecretBox | None = None
         self._egress: Egress | None = None
         self._dispatcher: Dispatcher | None = None
+        self._deliverer: Deliverer | None = None
+        self._endpoints: Endpoints | None = None
+        self._files: InboundFiles | None = None
+        self._poller: Poller | None = None
+        self._quotas: Quotas | None = None
+        self._heard = LastWebhooks()
+        self._media_keys: tuple[bytes, ...] = ()
+        self._feed = Feed(self.store)
         self._upkeep = Upkeep(self.store, self.clock, settings.retention)
         self.directory = Directory(self.channels, self._open_account)
+        self._links = MediaLinks(settings.public_url, lambda: self._media_keys, self.clock)
+        hears = Hears(settled=self._settled, fed=self._fed, stopped=self._stopped)
+        self._receiver = Receiver(self.store, self.directory, self.clock, hears, lambda: self._egress)
         self.app = self._create_app()
         self.server = HttpServer(HotPath(self.app), settings.listen.host, settings.listen.port)
 
@@ -87,16 +110,21 @@ class Gateway:
 
         Raises StoreUnusable, EncryptionKeyError or OSError (port taken); then nothing is left running.
         """
-        for sentence in without_effect(self.configuration):
-            log.warning("setting_without_effect", setting=sentence)
         try:
             self.server.bind()
             await self.store.open()
             self._box = await open_box(self.configuration.settings.encryption_key, self.store)
+            self._media_keys = self._box.derive(PURPOSE)
             await self._declare(self._box)
             self._egress = Egress(EgressSettings(self.configuration.settings.allow_networks, self._options.reserved))
-            self._dispatcher = Dispatcher(self.store, self.directory, self._egress, self.clock)
+            self._files = InboundFiles(self.store, self.directory, self._egress, self._links)
+            self._dispatcher = Dispatcher(self.store, self.directory, self._egress, self.clock, fed=self._fed)
             await self._dispatcher.start()
+            await self._start_callbacks(self._box, self._egress)
+            self._poller = Poller(self.store, self.directory, self._egress, self._receiver)
+            self._poller.start()
+            self._quotas = Quotas(self.store, self.directory, self._egress, self.clock)
+            self._quotas.start()
             self._upkeep.start()
             await self.server.start()
         except BaseException:
@@ -113,10 +141,26 @@ class Gateway:
             stack.callback(self._authenticator.close)
             if self._egress is not None:
                 stack.push_async_callback(self._egress.close)
+            if self._deliverer is not None:
+                stack.push_async_callback(self._deliverer.stop)
             if self._dispatcher is not None:
                 stack.push_async_callback(self._dispatcher.stop)
+            stack.push_async_callback(self._receiver.stop)
+            if self._poller is not None:
+                stack.push_async_callback(self._poller.stop)
+            if self._quotas is not None:
+                stack.push_async_callback(self._quotas.stop)
             stack.push_async_callback(self._upkeep.stop)
             stack.push_async_callback(self.server.stop)
+            stack.callback(self._feed.close)
+
+    async def _start_callbacks(self, box: SecretBox, egress: Egress) -> None:
+        def open_keys(record: EndpointRecord) -> callback_keys.Keys:
+            return callback_keys.unseal(record, box)
+
+        self._deliverer = Deliverer(self.store, egress, self.clock, open_keys, link=self._links.link)
+        self._endpoints = Endpoints(self.store, self._deliverer, egress, box, self.clock, self.directory.clients)
+        await self._deliverer.start()
 
     async def _close_store(self) -> None:
         with contextlib.suppress(StoreError):
@@ -125,7 +169,7 @@ class Gateway:
     async def _declare(self, box: SecretBox) -> None:
         now = self.clock.now()
         existing = await existing_records(self.store)
-        await self.store.declare(declared(self.configuration, box, existing), now)
+        await self.store.declare(declared(self.configuration, box, existing, now=now), now)
         await self.directory.reload(self.store)
         self._authenticator.replace(self.directory.clients().values())
         for one in self._options.contacts:
@@ -152,13 +196,24 @@ class Gateway:
                 directory=self.directory,
                 channels=self.channels,
                 acceptor=acceptor,
-                receiver=Receiver(self.store, self.directory, self.clock, self._settled),
+                receiver=self._receiver,
                 operator=self._operator,
+                endpoints=self._callback_endpoints,
+                feed=self._feed,
+                connecting=self._connecting,
+                link=self._links.link,
+                deep_links=DeepLinks(self.store, self.clock, self._calls),
+                files=self._inbound_files,
                 clock=self.clock,
                 readiness=self._readiness,
                 platform_codes=platform_codes(self.channels),
             )
         )
+
+    def _connecting(self) -> Connecting:
+        assert self._egress is not None, "the server starts after the egress, and stops before it"  # noqa: S101 - an order within this class
+        connector = Connector(self._egress, self.clock, self.configuration.settings.public_url)
+        return Connecting(self._egress, connector, self._heard)
 
     def _wake(self, account_id: str) -> None:
         if self._dispatcher is not None:
@@ -167,6 +222,27 @@ class Gateway:
     def _operator(self) -> Operator:
         assert self._dispatcher is not None, "the server starts after the dispatcher, and stops before it"  # noqa: S101 - an order within this class
         return self._dispatcher
+
+    def _calls(self) -> Egress:
+        assert self._egress is not None, "the server starts after egress, and stops before it"  # noqa: S101 - an order within this class
+        return self._egress
+
+    def _callback_endpoints(self) -> Endpoints:
+        assert self._endpoints is not None, "the server starts after the callbacks, and stops before them"  # noqa: S101 - an order within this class
+        return self._endpoints
+
+    def _fed(self, client_id: str) -> None:
+        self._feed.wake(client_id)
+        if self._deliverer is not None:
+            self._deliverer.wake(client_id)
+
+    def _stopped(self, account_id: str, error: ErrorRecord) -> None:
+        if self._dispatcher is not None:
+            self._dispatcher.stopped(account_id, error)
+
+    def _inbound_files(self) -> InboundFiles:
+        assert self._files is not None, "the server starts after the egress, and stops before it"  # noqa: S101 - an order within this class
+        return self._files
 
     def _settled(self, account_id: str, address: str) -> None:
         if self._dispatcher is not None:
@@ -182,6 +258,12 @@ class Gateway:
             wrong.append(f"store: {trouble}")
         if self._dispatcher is None or not self._dispatcher.alive():
             wrong.append("delivery: a worker does not run")
+        if self._deliverer is None or not self._deliverer.alive():
+            wrong.append("callbacks: a worker does not run")
+        if self._poller is None or not self._poller.alive():
+            wrong.append("poll: an account's updates are not fetched")
+        if self._quotas is None or not self._quotas.alive():
+            wrong.append("quotas: they are not read")
         if not self._upkeep.alive():
             wrong.append("upkeep: a task does not run")
         return wrong

@@ -11,7 +11,9 @@ from kurir.http.answers import RequestFailed
 from kurir.http.edge import AdminRoute
 from kurir.http.operator import Operator
 from kurir.http.shown import Shown
-from kurir.store.base import AccountRecord, QueueDepth, Store
+from kurir.store import GatewayStore
+from kurir.store.base import AccountRecord, QueueDepth
+from kurir.store.inbound import QuotaRecord
 
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": models.ProblemAnswer, "description": text}
@@ -36,7 +38,10 @@ async def list_accounts(request: Request) -> Shown:
     """Return every account by client and position, those that are not enabled too."""
     store, operator, now = _parts_of(request)
     depths = {depth.account_id: depth for depth in await store.depths()}
-    accounts = [_account(one, operator, depths.get(one.id), now) for one in await store.accounts()]
+    accounts = [
+        _account(one, operator, depths.get(one.id), now) | {"quota": _quota(await store.quota(one.id))}
+        for one in await store.accounts()
+    ]
     return {"data": accounts, "next": None}
 
 
@@ -83,7 +88,7 @@ async def resume_account(request: Request, account_id: str) -> Shown:
     return await _shown(request, await _found(request, account_id))
 
 
-def _parts_of(request: Request) -> tuple[Store, Operator, datetime]:
+def _parts_of(request: Request) -> tuple[GatewayStore, Operator, datetime]:
     state = request.app.state
     return state.store, state.operator(), state.clock.now()
 
@@ -105,7 +110,8 @@ async def _enabled(request: Request, account_id: str) -> None:
 async def _shown(request: Request, record: AccountRecord) -> Shown:
     store, operator, now = _parts_of(request)
     depth = next((one for one in await store.depths() if one.account_id == record.id), None)
-    return {"data": _account(record, operator, depth, now)}
+    quota = await request.app.state.store.quota(record.id)
+    return {"data": _account(record, operator, depth, now) | {"quota": _quota(quota)}}
 
 
 def _account(record: AccountRecord, operator: Operator, depth: QueueDepth | None, now: datetime) -> Shown:
@@ -127,6 +133,11 @@ def _account(record: AccountRecord, operator: Operator, depth: QueueDepth | None
         "rate_share": state.rate_share,
         "queue": _queue(depth, now),
     }
+
+
+def _quota(quota: QuotaRecord | None) -> Shown | None:
+    """Return how much of its monthly quota the account has used, as the platform said *at* that time; None: it told none."""
+    return None if quota is None else {"used": quota.used, "limit": quota.limit, "at": shown.time(quota.at)}
 
 
 def _queue(depth: QueueDepth | None, now: datetime) -> Shown:

@@ -12,16 +12,34 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from kurir import __version__
+from kurir.callbacks.dialects import Link
+from kurir.callbacks.endpoints import Endpoints
+from kurir.callbacks.feed import Feed
 from kurir.channels.base import Channel
 from kurir.clock import Clock
 from kurir.directory import Directory
 from kurir.domain import channel as channels
 from kurir.domain.problem import Problem, pointer
-from kurir.http import admin, answers, edge, native, operations, send, webhooks
+from kurir.http import (
+    admin,
+    answers,
+    callbacks,
+    connect,
+    contacts,
+    edge,
+    events,
+    media,
+    native,
+    operations,
+    send,
+    webhooks,
+)
 from kurir.http.answers import RequestFailed
 from kurir.http.edge import Edge
 from kurir.http.operator import Operator
 from kurir.intake.accept import Acceptor
+from kurir.intake.deep_links import DeepLinks
+from kurir.intake.media import InboundFiles
 from kurir.intake.receive import Receiver
 from kurir.store.base import Store, StoreUnavailable
 
@@ -52,7 +70,11 @@ What is under `/v1/admin` wants `Authorization: Bearer` and the administrator's 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the routes call. ``operator`` gives delivery, which is there as long as requests come."""
+    """What the routes call.
+
+    ``operator`` gives delivery and ``endpoints`` the callbacks, which are there as long as requests come; ``link`` gives the
+    URL of an event's file, and ``files`` opens it.
+    """
 
     edge: Edge
     store: Store
@@ -61,6 +83,12 @@ class Parts:
     acceptor: Acceptor
     receiver: Receiver
     operator: Callable[[], Operator]
+    endpoints: Callable[[], Endpoints]
+    feed: Feed
+    connecting: Callable[[], connect.Connecting]
+    link: Link
+    deep_links: DeepLinks
+    files: Callable[[], InboundFiles]
     clock: Clock
     readiness: Callable[[], Awaitable[list[str]]]
     platform_codes: Mapping[str, list[str]]
@@ -81,8 +109,14 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.webhook_bytes = webhooks.BytesInFlight()
     app.include_router(send.router)
     app.include_router(native.router)
+    app.include_router(contacts.router)
+    app.include_router(events.router)
     app.include_router(admin.router)
+    app.include_router(connect.router)
+    app.include_router(connect.client_router)
+    app.include_router(callbacks.router)
     app.include_router(webhooks.router)
+    app.include_router(media.router)
     app.include_router(operations.router)
     app.add_middleware(edge.RequestIds)
     app.add_exception_handler(RequestFailed, _on_failure)

@@ -215,34 +215,43 @@ class NativeRoute(APIRoute):
         """Return FastAPI's handler behind the checks."""
         inner = super().get_route_handler()
         reads_body = self.body_field is not None
+        optional = self.body_field is not None and not self.body_field.field_info.is_required()
 
         async def handler(request: Request) -> Response:
             edge: Edge = request.app.state.edge
             request.state.client_id = await authenticate(edge, request.scope)
-            if reads_body:
-                body = await read_body(request.scope, request.receive)
-                check_content_type(request.scope)
-                _ = read_json(body)  # the one reading of JSON that every path shares, with its clear errors
-                request = Request(_with_json_type(request.scope), _replay(body))
-            return await inner(request)
+            return await inner(await _checked(request, optional=optional) if reads_body else request)
 
         return handler
 
 
 class AdminRoute(APIRoute):
-    """A route of the administrator: the token is checked before FastAPI looks at anything."""
+    """A route of the administrator: the token, and then the body, is checked before FastAPI looks at anything."""
 
     def get_route_handler(self) -> RouteHandler:
         """Return FastAPI's handler behind the check."""
         inner = super().get_route_handler()
-        if self.body_field is not None:
-            raise TypeError("an administrator's route takes no body yet: NativeRoute shows what reading one needs")
+        reads_body = self.body_field is not None
+        optional = self.body_field is not None and not self.body_field.field_info.is_required()
 
         async def handler(request: Request) -> Response:
             admit_administrator(request.app.state.edge, request.scope)
-            return await inner(request)
+            return await inner(await _checked(request, optional=optional) if reads_body else request)
 
         return handler
+
+
+async def _checked(request: Request, *, optional: bool) -> Request:
+    """Return *request* with its body read, checked and ready to be read again. Raises RequestFailed.
+
+    Where the body is *optional*, none at all is none.
+    """
+    body = await read_body(request.scope, request.receive)
+    if optional and not body:
+        return Request(request.scope, _replay(body))
+    check_content_type(request.scope)
+    _ = read_json(body)  # the one reading of JSON that every path shares, with its clear errors
+    return Request(_with_json_type(request.scope), _replay(body))
 
 
 def read_json(body: bytes) -> object:

@@ -94,6 +94,39 @@ class ListBody(BaseModel):
     sections: list[SectionBody] = Field(min_length=1)
 
 
+class TemplateParameters(BaseModel):
+    """What goes into a template. Each is left out where the template has nothing to fill in there."""
+
+    header: str | float | list[Any] | dict[str, Any] | None = Field(
+        None,
+        description="The value of the header's variable; or by name; or with a type: text (text), image, video, document "
+        "(media_url, name), location (latitude, longitude, name, address).",
+    )
+    body: list[Any] | dict[str, Any] | str | None = Field(
+        None, description="The values of the body's variables: a list where they are numbered, an object by name else."
+    )
+    buttons: list[Any] | dict[str, Any] | str | None = Field(
+        None,
+        description="Objects of index (from 0; else the place in the list) and one of key (a quick reply's), text (the end "
+        "of a link) and code (a coupon's).",
+    )
+
+
+class TemplateBody(BaseModel):
+    """A template that WhatsApp approved: for the type template, on WhatsApp only."""
+
+    name: str
+    language: str = Field(description="As WhatsApp writes it: id, en_US.")
+    parameters: TemplateParameters | None = None
+
+
+class FallbackBody(BaseModel):
+    """What is sent in the place of the message when the person has not written for 24 hours (WhatsApp)."""
+
+    when: Literal["window_closed"]
+    template: TemplateBody
+
+
 class ContentBody(BaseModel):
     """The message. Only what ``type`` uses is looked at; the rest is ignored when empty, and a reported loss when not."""
 
@@ -102,6 +135,7 @@ class ContentBody(BaseModel):
     location: LocationBody | None = None
     button: list[ButtonBody] | ButtonBody | None = None
     list: ListBody | None = None
+    template: TemplateBody | None = None
 
 
 class HeaderBody(BaseModel):
@@ -148,6 +182,7 @@ class SendRequest(BaseModel):
     strict: bool | None = Field(
         False, description="Extension: refuse with 422 what would lose something on the channel."
     )
+    fallback: FallbackBody | None = Field(None, description="Extension, on WhatsApp only.")
 
 
 class Meta(BaseModel):
@@ -231,40 +266,6 @@ class PreviewAnswer(BaseModel):
     """What would be sent; nothing was."""
 
     data: PreviewData
-
-
-class ContactRequest(BaseModel):
-    """Link a phone to an address."""
-
-    phone: str = Field(description="With its country code; the sample's spelling with x is taken too.")
-    name: str = ""
-    account: str | None = Field("", description="The account that the address belongs to; else the channel's default.")
-
-
-class ContactBody(BaseModel):
-    """A person as one account knows them."""
-
-    channel: str
-    account: str
-    address: str
-    phone: str
-    name: str
-    last_inbound_at: str | None
-    linked_at: str | None
-    blocked: bool
-
-
-class ContactAnswer(BaseModel):
-    """A contact."""
-
-    data: ContactBody
-
-
-class ContactsAnswer(BaseModel):
-    """Contacts."""
-
-    data: list[ContactBody]
-    next: str | None = None
 
 
 class Reason(BaseModel):
@@ -366,6 +367,14 @@ class QueueBody(BaseModel):
     oldest_age_seconds: float | None = Field(description="How long ago that is.")
 
 
+class QuotaBody(BaseModel):
+    """How much of its monthly quota an account has used, as the platform said (LINE, which calls it approximate)."""
+
+    used: int
+    limit: int | None = Field(description="null: without limit.")
+    at: str = Field(description="When it was read.")
+
+
 class AccountBody(BaseModel):
     """An account as it stands at this moment. It never shows a secret."""
 
@@ -384,6 +393,7 @@ class AccountBody(BaseModel):
         description="The share of its own rate that it sends at present; 1 when nothing slows it."
     )
     queue: QueueBody
+    quota: QuotaBody | None = Field(description="null where the platform told none.")
 
 
 class AccountAnswer(BaseModel):

@@ -1,4 +1,4 @@
-"""The native API under ``/v1``: messages and contacts of the client that asks."""
+"""The native API under ``/v1``: messages of the client that asks."""
 
 import base64
 import binascii
@@ -12,9 +12,7 @@ from kurir.channels.base import Channel
 from kurir.delivery.state import AccountState, Why
 from kurir.directory import Directory
 from kurir.domain import channel as channels
-from kurir.domain import recipient as recipients
 from kurir.domain.problem import Problem
-from kurir.domain.recipient import Form, Recipient
 from kurir.domain.status import Status
 from kurir.http import models, shown, waiting
 from kurir.http.answers import RequestFailed
@@ -23,7 +21,6 @@ from kurir.http.operator import Operator
 from kurir.http.shown import Shown
 from kurir.store.base import (
     AttemptRecord,
-    ContactRecord,
     MessageFilter,
     MessageRecord,
     PartRecord,
@@ -279,75 +276,8 @@ def _attempt(attempt: AttemptRecord) -> Shown:
     }
 
 
-# --- contacts -----------------------------------------------------------------------------------------------------------
-
-
-@router.put(
-    "/contacts/{channel}/{address}", response_model=models.ContactAnswer, tags=["Contacts"], summary="Link a phone"
-)
-async def put_contact(request: Request, channel: str, address: str, contact: models.ContactRequest) -> Shown:
-    """Link a phone to an address of the account: a phone that was linked in the account moves here."""
-    store, directory, client_id = _parts_of(request)
-    name = _channel(request, channel)
-    problems: list[Problem] = []
-    entry = directory.find(client_id, name, contact.account) if contact.account else directory.default(client_id, name)
-    if entry is None:
-        problems.append(Problem("/account", "unknown_account", f"this client has no such enabled {name} account"))
-    region = directory.clients()[client_id].default_region
-    where = recipients.read(name, address if ":" in address else f"{recipients.PREFIX_OF[name]}:{address}")
-    if not isinstance(where, Recipient):
-        problems.append(Problem("", "invalid_recipient", f"the address in the path: {where.detail}"))
-    phone = _phone(contact.phone, region)
-    if phone is None:
-        detail = "phone must be 7 to 15 digits with the country code, such as 6281234567890"
-        problems.append(Problem("/phone", "invalid_recipient", detail))
-    if problems or entry is None or phone is None or not isinstance(where, Recipient):
-        raise RequestFailed("invalid_parameters", problems=problems)
-    now = request.app.state.clock.now()
-    record = ContactRecord(client_id, entry.account.id, name, where.value, phone, contact.name, linked_at=now)
-    return {"data": _contact(await store.put_contact(record, now))}
-
-
-@router.get("/contacts", response_model=models.ContactsAnswer, tags=["Contacts"], summary="Look contacts up")
-async def list_contacts(
-    request: Request, phone: Annotated[str | None, Query(max_length=40)] = None, channel: str | None = None
-) -> Shown:
-    """Return the client's contacts by phone, by channel, or all (at most 1,000)."""
-    store, directory, client_id = _parts_of(request)
-    name = _channel(request, channel) if channel else None
-    digits: str | None = None
-    if phone:
-        digits = _phone(phone, directory.clients()[client_id].default_region)
-        if digits is None:
-            problem = Problem("/phone", "invalid_recipient", "phone must be 7 to 15 digits with the country code")
-            raise RequestFailed("invalid_parameters", problems=[problem])
-    return {
-        "data": [_contact(one) for one in await store.contacts(client_id, phone=digits, channel=name)],
-        "next": None,
-    }
-
-
 def _channel(request: Request, name: str) -> str:
     known = channels.canonical(name)
     if known not in request.app.state.channels:
         raise RequestFailed("unknown_channel", no_channel(name))
     return known
-
-
-def _phone(text: str, region: str) -> str | None:
-    """Return a phone's digits by the rules of a recipient, None when it is none."""
-    read = recipients.read(channels.WHATSAPP, text, region)
-    return read.value if isinstance(read, Recipient) and read.form is Form.PHONE else None
-
-
-def _contact(record: ContactRecord) -> Shown:
-    return {
-        "channel": record.channel,
-        "account": record.account_id,
-        "address": record.address,
-        "phone": record.phone,
-        "name": record.name,
-        "last_inbound_at": shown.time(record.last_inbound_at),
-        "linked_at": shown.time(record.linked_at),
-        "blocked": record.blocked,
-    }

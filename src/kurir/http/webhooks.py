@@ -106,6 +106,7 @@ async def _receive(request: Request, receive: Receive, account_id: str, *, refus
     except StoreUnavailable as error:
         log.error("webhook_not_stored", account=account_id, error=str(error))  # noqa: TRY400 - a stack tells no more
         return Response(status_code=503, headers=edge.STORE_RETRY)
+    request.app.state.connecting().heard.note(account_id, request.app.state.clock.now())
     if isinstance(result, Handshake):
         return Response(result.body, media_type="text/plain")
     return Response(status_code=200)

@@ -48,14 +48,14 @@ def gateway(telegram_base: str, *, core: int = 0, concurrency: int = 64) -> Iter
         command = [sys.executable, "-m", "kurir", "serve", "--config", str(config), "--log-level", "error"]
         process = subprocess.Popen(command, preexec_fn=lambda: pin(core), stderr=subprocess.DEVNULL)
         try:
-            _wait(port, process)
+            wait_for(port, process)
             yield port, process.pid
         finally:
             process.terminate()
             process.wait(20)
 
 
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         if process.poll() is not None:

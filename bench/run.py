@@ -10,7 +10,7 @@ import platform
 import sys
 from pathlib import Path
 
-NAMES = ("accept_store", "accept_http", "end_to_end")
+NAMES = ("accept_store", "accept_http", "end_to_end", "webhooks_in")
 #: Only when they are named: they take minutes.
 LONG = ("million_queued",)
 

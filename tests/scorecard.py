@@ -64,7 +64,7 @@ ROWS = {
 
 
 #: Rows of which there is a long form.
-LONG = (1, 13, 15, 16, 24)
+LONG = (1, 13, 15, 16, 18, 24)
 FOLDER = Path(__file__).parent.parent / "docs"
 PAGE = FOLDER / "reliability.md"
 KEPT = FOLDER / "reliability.json"

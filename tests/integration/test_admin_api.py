@@ -86,6 +86,7 @@ async def test_every_account_is_listed_as_it_stands_and_none_shows_a_setting(tmp
             "window": 20,
             "concurrency": 20,
             "rate_share": 1.0,
+            "quota": None,
             "queue": {"messages": 0, "oldest_at": None, "oldest_age_seconds": None},
         }
 

@@ -759,14 +759,14 @@ async def test_the_reserved_host_stands_for_the_sandbox_where_it_is_configured_a
     async def file(request):
         return web.Response(body=request.path.encode())
 
-    async with serving({"/media/{name}": file, "/secret": file}) as url:
+    async with serving({"/media/{name:.*}": file, "/secret": file}) as url:
         reserved = {"media.sandbox.invalid": f"{url}/media"}
         async with sending(reserved=reserved) as sender:
             found, _ = await sender.fetch("https://media.sandbox.invalid/demo.jpg?x=1", 100)
             assert found == b"/media/demo.jpg"
-            for path in ("/../secret", "/%2e%2e/secret", "/a/b/../secret"):
+            for path, place in (("/../secret", "secret"), ("/%2e%2e/secret", "secret"), ("/a/b/../secret", "a/secret")):
                 found, _ = await sender.fetch(f"https://media.sandbox.invalid{path}", 100)
-                assert found == b"/media/secret"
+                assert found == f"/media/{place}".encode(), "whatever the path, it stays below the sandbox's files"
             with pytest.raises(EgressRefused):
                 await sender.fetch("https://media.sandbox.invalid/..%2fsecret", 100)
             with pytest.raises(EgressRefused):

@@ -618,6 +618,8 @@ PUBLIC = {
     ("GET", "/errors"),
     ("GET", "/errors/{code}"),
 }
+#: Its permission is the signature in the path; test_inbound.py has its tests.
+LINKED = {("GET", "/media/{account_id}/{position}/{number}/{until}/{signature}")}
 #: Guarded by the platform's signature, or its verify token; the bare answer has no login to ask for.
 SIGNED = {("POST", "/webhooks/{account_id}"): 401, ("GET", "/webhooks/{account_id}"): 403}
 #: A client's routes: how a request for the demo client's own things looks.
@@ -628,10 +630,20 @@ CLIENTS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/v1/messages/{tid}"): {"path": "/v1/messages/{sent}"},
     ("POST", "/v1/messages/{tid}/cancel"): {"path": "/v1/messages/{waiting}/cancel"},
     ("POST", "/v1/messages/{tid}/retry"): {"path": "/v1/messages/{failed}/retry"},
+    ("GET", "/v1/events"): {"path": "/v1/events?limit=1000"},
+    ("GET", "/v1/events/stream"): {"path": "/v1/events/stream"},
+    ("GET", "/v1/accounts/{account_id}/templates"): {"path": "/v1/accounts/demo-wa/templates"},
     ("GET", "/v1/contacts"): {"path": f"/v1/contacts?phone={ANI}"},
     ("PUT", "/v1/contacts/{channel}/{address}"): {
         "path": "/v1/contacts/line/" + USER,
         "json": {"phone": "628110000055", "account": "demo-line"},
+    },
+    ("GET", "/v1/contacts/{channel}/{address}"): {"path": f"/v1/contacts/line/{DEMO_PEOPLE[0].line_user_id}"},
+    ("DELETE", "/v1/contacts/{channel}/{address}/phone"): {"path": "/v1/contacts/line/" + USER + "/phone"},
+    ("DELETE", "/v1/contacts/{channel}/{address}"): {"path": f"/v1/contacts/line/{USER}?account=demo-line"},
+    ("POST", "/v1/contacts/links"): {
+        "path": "/v1/contacts/links",
+        "json": {"channel": "line", "phone": "628110000055", "account": "demo-line"},
     },
 }
 
@@ -642,6 +654,31 @@ ADMINISTRATION = {
     ("GET", "/v1/admin/accounts/{account_id}"): "/v1/admin/accounts/demo-line",
     ("POST", "/v1/admin/accounts/{account_id}/pause"): "/v1/admin/accounts/other-line/pause",
     ("POST", "/v1/admin/accounts/{account_id}/resume"): "/v1/admin/accounts/other-line/resume",
+    ("GET", "/v1/admin/accounts/{account_id}/connection"): "/v1/admin/accounts/demo-line/connection",
+    ("POST", "/v1/admin/accounts/{account_id}/check"): "/v1/admin/accounts/demo-tg/check",
+    ("POST", "/v1/admin/accounts/{account_id}/connect"): "/v1/admin/accounts/demo-tg/connect",
+    ("GET", "/v1/admin/accounts/{account_id}/templates"): "/v1/admin/accounts/demo-wa/templates",
+    ("POST", "/v1/admin/accounts/{account_id}/templates/sync"): "/v1/admin/accounts/demo-wa/templates/sync",
+    ("GET", "/v1/admin/callbacks"): "/v1/admin/callbacks",
+    ("PUT", "/v1/admin/callbacks"): "/v1/admin/callbacks",
+    ("GET", "/v1/admin/callbacks/{endpoint_id}"): "/v1/admin/callbacks/{endpoint}",
+    ("DELETE", "/v1/admin/callbacks/{endpoint_id}"): "/v1/admin/callbacks/{endpoint}",
+    ("POST", "/v1/admin/callbacks/{endpoint_id}/pause"): "/v1/admin/callbacks/{endpoint}/pause",
+    ("POST", "/v1/admin/callbacks/{endpoint_id}/resume"): "/v1/admin/callbacks/{endpoint}/resume",
+    ("POST", "/v1/admin/callbacks/{endpoint_id}/rotate"): "/v1/admin/callbacks/{endpoint}/rotate",
+    ("POST", "/v1/admin/callbacks/{endpoint_id}/replay"): "/v1/admin/callbacks/{endpoint}/replay",
+    ("POST", "/v1/admin/callbacks/{endpoint_id}/test"): "/v1/admin/callbacks/{endpoint}/test",
+    ("GET", "/v1/admin/callbacks/{endpoint_id}/deliveries"): "/v1/admin/callbacks/{endpoint}/deliveries",
+    (
+        "GET",
+        "/v1/admin/callbacks/{endpoint_id}/deliveries/{position}",
+    ): "/v1/admin/callbacks/{endpoint}/deliveries/{event}",
+}
+#: What an administrator's route wants to be told. Nobody listens at the endpoint: what is posted there fails, and is said to.
+HOOK = {"client": demo.CLIENT, "url": "https://127.0.0.1/walk", "events": ["message.status"]}
+TOLD = {
+    ("PUT", "/v1/admin/callbacks"): HOOK,
+    ("POST", "/v1/admin/callbacks/{endpoint_id}/replay"): {"failed_only": True},
 }
 
 
@@ -657,7 +694,7 @@ def routes_of(app: Any) -> Iterator[tuple[str, str]]:
 
 async def test_every_route_has_a_row(gateway):
     found = set(routes_of(gateway.gateway.app))
-    assert found == PUBLIC | set(SIGNED) | set(CLIENTS) | set(ADMINISTRATION), "a new route needs a row here"
+    assert found == PUBLIC | LINKED | set(SIGNED) | set(CLIENTS) | set(ADMINISTRATION), "a new route needs a row here"
 
 
 async def test_a_route_without_row_would_be_seen(gateway):
@@ -683,16 +720,20 @@ async def test_a_clients_route_answers_nobody_else(gateway, walked, route):
     path, method = row.pop("path"), route[0]
     for name, tid in walked.items():
         path = path.replace(f"{{{name}}}", tid)
+    endless = path.endswith("/stream")
     async with asked(gateway, method, path, **row) as response:
         assert response.status == 200, await response.text()
-        own = await response.text()
+        own = "" if endless else await response.text()
     for login in ({}, {"Auth-username": "demo"}, {"Authorization": "Bearer x"}):
         async with asked(gateway, method, path, login=login, **row) as response:
             assert response.status == 401
             assert (await response.json(content_type=None))["code"] == "unauthorized"
     async with asked(gateway, method, path, login=OTHER, **row) as response:
-        theirs = await response.text()
-        if route in (("GET", "/v1/messages"), ("GET", "/v1/contacts")):
+        theirs = "" if endless else await response.text()
+        if route[1].startswith("/v1/events"):  # everybody has a feed, and sees nothing of another one's
+            assert response.status == 200
+            assert endless or (json.loads(theirs)["data"], bool(json.loads(own)["data"])) == ([], True)
+        elif route in (("GET", "/v1/messages"), ("GET", "/v1/contacts")):
             assert (response.status, json.loads(theirs)) == (200, {"data": [], "next": None})
             assert json.loads(own)["data"]
         else:
@@ -700,10 +741,22 @@ async def test_a_clients_route_answers_nobody_else(gateway, walked, route):
             assert not any(tid in theirs for tid in walked.values())
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def hooked(gateway):
+    """A callback endpoint of the demo client, and an event that was posted there and failed."""
+    async with asked(gateway, "PUT", "/v1/admin/callbacks", login=ADMIN, json=HOOK) as response:
+        answer = await response.json()
+        assert response.status == 200, answer
+    await gateway.until(await new(gateway), 1)
+    _, feed = await get(gateway, "/v1/events?limit=1000")
+    return {"endpoint": answer["data"]["id"], "event": feed["data"][-1]["id"]}
+
+
 @pytest.mark.parametrize("route", list(ADMINISTRATION), ids=" ".join)
-async def test_an_administrators_route_answers_nobody_else(gateway, route):
-    path, method = ADMINISTRATION[route], route[0]
-    async with asked(gateway, method, path, login=ADMIN) as response:
+async def test_an_administrators_route_answers_nobody_else(gateway, hooked, route):
+    path, method = ADMINISTRATION[route].format(**hooked), route[0]
+    told = {"json": TOLD[route]} if route in TOLD else {}
+    async with asked(gateway, method, path, login=ADMIN, **told) as response:
         assert response.status == 200, await response.text()
     mine = {"Auth-username": demo.CLIENT, "Auth-password": PASSWORD}
     for login in ({}, mine, OTHER, {"Authorization": "Bearer x"}, {"Authorization": f"Basic {ADMIN_TOKEN}"}):
@@ -758,8 +811,9 @@ async def test_no_answer_holds_a_secret(gateway):
         assert whole["data"]["attempts"], "an attempt is shown, with its request"
     for path in ("/v1/messages?limit=200", "/v1/contacts", "/readyz", "/openapi.json", "/errors", "/docs"):
         await keep("GET", path)
-    for path in ADMINISTRATION.values():
-        await keep("POST" if path.endswith(("pause", "resume")) else "GET", path, login=ADMIN)
+    for (method, _), path in ADMINISTRATION.items():
+        if "callbacks" not in path:  # a new secret is shown once there, to the administrator
+            await keep(method, path, login=ADMIN)
     for secret in SECRETS:
         await keep("POST", f"/line/send/{quote(secret)}", json={})
         await keep("POST", "/line/send/demo", login={"Auth-username": "demo", "Auth-password": "wrong"}, json={})

@@ -1,25 +1,31 @@
 """The documentation against the code: what there is is described, what is generated is fresh, examples are accepted."""
 
 import ast
+import base64
 import importlib.util
 import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import typer.main
+from fastapi import APIRouter
 
+from kurir.callbacks import ladder, signing
 from kurir.channels import BUILT_IN
 from kurir.cli.app import app
+from kurir.client import Event, verify
 from kurir.domain import errors
 from kurir.domain import message as messages
-from kurir.http import admin, native, operations, send, webhooks
+from kurir.http import admin, callbacks, connect, contacts, events, media, native, operations, send, webhooks
 from kurir.intake import wire
 from kurir.settings import SETTINGS
+from kurir.store.feed import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -81,7 +87,7 @@ def verbs(command: Any, path: tuple[str, ...] = ("kurir",)) -> Iterator[tuple[st
 
 def section_of(page: str, title: str) -> str:
     found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
-    assert found is not None, f"command-line.md has no section «{title}»"
+    assert found is not None, f"there is no section «{title}»"
     return found.group(1)
 
 
@@ -100,14 +106,78 @@ def test_every_option_of_the_root_is_described() -> None:
             assert name in page
 
 
-def test_every_route_is_described() -> None:
-    page = re.sub(r"\{[^}]*\}", "{}", read("reference", "api.md"))
-    for module in (send, native, admin, webhooks, operations):
-        for route in module.router.routes:
-            path = re.sub(r"\{[^}]*\}", "{}", route.path)
-            for method in route.methods - {"HEAD"}:
-                assert re.search(rf"`{method} {re.escape(path)}`", page), f"api.md does not have {method} {route.path}"
-    assert "`GET /openapi.json`" in page
+MODULES = (send, native, contacts, events, admin, connect, callbacks, webhooks, media, operations)
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    """Yield the method and path of each route of the modules, of all the routers that they have."""
+    for module in MODULES:
+        routers = [one for one in vars(module).values() if isinstance(one, APIRouter)]
+        assert routers, f"{module.__name__} has no routes"
+        for router in routers:
+            for route in router.routes:
+                yield from ((method, route.path) for method in route.methods - {"HEAD"})
+
+
+def bare(text: str) -> str:
+    return re.sub(r"\{[^}]*\}", "{}", text)
+
+
+def test_every_module_of_routes_is_looked_at() -> None:
+    found = {path.stem for path in (PACKAGE / "http").glob("*.py") if "APIRouter(" in path.read_text("utf-8")}
+    assert found == {module.__name__.rpartition(".")[2] for module in MODULES}
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(routes()))
+def test_every_route_is_described(method: str, path: str) -> None:
+    assert f"`{method} {bare(path)}`" in bare(read("reference", "api.md"))
+
+
+def test_no_route_is_described_that_is_not_there() -> None:
+    described = set(re.findall(r"`(GET|PUT|POST|DELETE) (/[^`?]*)`", bare(read("reference", "api.md"))))
+    there = {(method, bare(path)) for method, path in routes()} | {("GET", "/openapi.json")}
+    assert described <= there
+
+
+# --- callbacks ----------------------------------------------------------------------------------------------------------
+
+
+def example_blocks() -> list[Any]:
+    return [json.loads(block) for block in fenced(read("reference", "callbacks.md"), "json")]
+
+
+def test_every_kind_of_event_has_an_example_in_its_dialects() -> None:
+    standard = [block for block in example_blocks() if "type" in block]
+    assert [block["type"] for block in standard] == list(KINDS)
+    compat = [block for block in example_blocks() if "type" not in block]
+    assert {"status" in block for block in compat} == {True, False}
+    assert any(block.get("message", {}).get("postback") for block in compat)
+
+
+def test_the_examples_of_callbacks_are_read_by_our_own_client() -> None:
+    for block in example_blocks():
+        secret = "whsec_" + base64.b64encode(b"a secret of this test only").decode()
+        body = json.dumps(block).encode()
+        at = datetime(2026, 11, 22, tzinfo=UTC)
+        headers = signing.headers("evt_docs_1", at, body, [secret])
+        event = verify(headers, body, secret, now=at.timestamp())
+        assert type(event) is not Event, f"{event.type} is a plain event for the client"
+
+
+def test_the_ladder_in_the_docs_is_the_one_in_the_code() -> None:
+    page = read("explanation", "callbacks.md")
+    rows = re.findall(r"^\| (\d+) \| ([^|]*) \| ([^|]*) \|$", section_of(page, "The ladder"), re.MULTILINE)
+    waits = [said(seconds) for seconds in ladder.WAITS]
+    sums = [said(sum(ladder.WAITS[: number + 1])) for number in range(len(ladder.WAITS))]
+    expected = [(str(number), *pair) for number, pair in enumerate(zip(waits, sums, strict=True), 1)]
+    assert rows == [*expected, (str(ladder.LAST_STEP), "–", "paused")]
+
+
+def said(seconds: float) -> str:
+    hours, rest = divmod(int(seconds), 3600)
+    minutes, left = divmod(rest, 60)
+    found = [(hours, "h"), (minutes, "min"), (left, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in found if number)
 
 
 def test_every_message_type_has_an_example() -> None:

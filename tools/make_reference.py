@@ -1,19 +1,41 @@
-"""Writes the pages of the reference that are tables of the code: errors, platform errors, channels.
+"""Writes the pages of the reference that are tables of the code: errors, platform errors, channels, callbacks.
 
 ``python tools/make_reference.py`` writes them, ``--check`` only says which are stale (exit code 1). A test does the same.
 """
 
+import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from kurir.callbacks import dialects
 from kurir.channels import BUILT_IN, line_errors, messenger_errors, telegram_errors, whatsapp_errors
-from kurir.channels.base import Channel
+from kurir.channels.base import (
+    AgentMessage,
+    Channel,
+    ContactNews,
+    Deleted,
+    Edited,
+    InboundLocation,
+    InboundMedia,
+    InboundMessage,
+    JsonObject,
+    Kind,
+    Person,
+    Press,
+    Reaction,
+)
 from kurir.configuration.values import show_rate
 from kurir.domain.errors import ERRORS, ErrorEntry
 from kurir.domain.message import MessageType
+from kurir.domain.problem import Loss
 from kurir.domain.status import Status
+from kurir.intake import inbound_data
+from kurir.store.base import ErrorRecord, PartRecord, Phase
+from kurir.store.feed import COMPAT_KINDS, KINDS, STATUS_KIND, EventRecord, StatusChange
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MADE: Final = "<!-- Written by tools/make_reference.py. Change the code that it reads, then run it. -->\n\n"
@@ -298,9 +320,8 @@ def channels() -> str:
             ((name, _receipts(BUILT_IN[name]), _last(BUILT_IN[name]), _yes(BUILT_IN[name])) for name in names),
         )
         + "## Rates and concurrency\n\n"
-        + "The defaults of `rate` and `concurrency` of an account ([configuration](configuration.md#accounts)). The\n"
-        + "concurrency is kept. The rates are read and checked, but **not yet enforced**: a platform that is called too\n"
-        + "often says so, the message shows `rate_limited`, and the gateway waits as long as the platform says.\n\n"
+        + "The defaults of `rate` and `concurrency` of an account ([configuration](configuration.md#accounts)). Both are\n"
+        + "kept, and slowed down where the platform asks for it: [rates, storms and outages](../explanation/rates.md).\n\n"
         + table(
             ("channel", "concurrency", "rates"),
             (
@@ -342,10 +363,289 @@ def _limits(channel: Channel) -> str:
     return f"## Limits of {channel.NAME}\n\n" + table(("what", "maximum", "counted in", "beyond it", "source"), rows)
 
 
+# --- callbacks --------------------------------------------------------------------------------------------------------
+
+#: The moment of the examples, when their link to a file ends, and who they are about.
+AT: Final = datetime(2026, 11, 22, 8, 0, 5, tzinfo=UTC)
+_UNTIL: Final = datetime(2026, 11, 23, 8, 0, 6, tzinfo=UTC)
+_BUDI: Final = Person("6281234567890", "6281234567890", "Budi", phone="6281234567890")
+_BUDI_TG: Final = Person("1001", "1001", "Budi", "budi_demo")
+_WA: Final = {"channel": "whatsapp", "account_id": "acme-wa"}
+_TG: Final = {"channel": "telegram", "account_id": "acme-tg"}
+
+#: When each kind of event happens.
+KINDS_SAID: Final[Mapping[str, str]] = {
+    "message.status": "the status of a message of yours changed; never for 0",
+    "message.received": "a person wrote, or sent something; a message with several files is several events",
+    "postback.received": "a person pressed a button or a row, or typed the title of one that had vanished",
+    "message.reaction": "a person put an emoji on a message, or took it back",
+    "message.edited": "a person changed the words of a message of theirs",
+    "message.deleted": "a person took a message of theirs back",
+    "message.agent": "somebody of your business wrote in the platform's own inbox, or by another app",
+    "contact.blocked": "a person cannot be written to any more: they blocked the account, or it was taken out of the chat",
+    "contact.unblocked": "a person can be written to again, or for the first time",
+    "contact.linked": "a phone was tied to an address: shared by the person, or by a deep link of yours",
+    "contact.referred": "a person came by a deep link without writing",
+}
+
+#: What each member means, by its path; those of an envelope's ``data`` without that word.
+MEMBERS: Final[Mapping[str, str]] = {
+    "status.message_id": "your `id` of the message",
+    "status.provider_message_id": 'the platform\'s id of the last part that was sent; "" for none',
+    "status.recipient_id": "the `recipient` as your request had it",
+    "status.status": "the [status](statuses.md) that it has now: −3 to 3, and never 0",
+    "status.tid": "the gateway's id of the message",
+    "status.times": "Unix seconds: when it happened at the platform, else when the gateway knew",
+    "status.timestamp": "the same moment as RFC 3339",
+    "status.error": "null unless it failed",
+    "status.error.code": "why it failed: a code of [errors](errors.md#why-a-message-ended)",
+    "status.error.detail": "the same as a sentence",
+    "status.error.provider_code": 'the platform\'s own code; "" for none',
+    "type": "the kind of the event",
+    "timestamp": "when it happened at the platform, else when the gateway knew",
+    "data": "what happened; its members depend on the kind",
+    "tid": "the gateway's id of the message",
+    "message_id": "your `id` of the message",
+    "recipient": "the `recipient` as your request had it",
+    "status": "the [status](statuses.md) that it has now",
+    "previous": "the one before; steps that were skipped are not told",
+    "at": "as `timestamp`",
+    "error": "null unless it failed",
+    "error.code": "as in compat",
+    "error.detail": "as in compat",
+    "error.provider_code": "as in compat",
+    "parts": "the platform calls of the message, as they stand when this is told",
+    "parts[].part": "its number, from 1",
+    "parts[].state": "`in_flight`, `waiting`, `answered` or `failed`",
+    "parts[].status": "its own status; null before an answer",
+    "parts[].attempts": "how often it was tried",
+    "parts[].provider_message_ids": "the platform's ids",
+    "parts[].at": "when it was answered, else begun",
+    "losses": "what the channel could not show as it was asked: [losses](losses.md)",
+    "losses[].pointer": "where in the request",
+    "losses[].kind": "which loss",
+    "losses[].detail": "the same as a sentence",
+    "channel": "`whatsapp`, `telegram`, `line` or `messenger`",
+    "account": "the account that it came to",
+    "from.avatar": 'the URL of a picture; always "" at present',
+    "from.description": 'always "": no platform tells one',
+    "from.name": "as the platform tells it; LINE and Messenger tell none",
+    "from.username": "the name of the person on Telegram and, where they chose one, on WhatsApp",
+    "from.id": "the phone on WhatsApp, elsewhere the platform's id of the person",
+    "from.address": "the explicit address of the chat; always safe to send to. In a group it is the group's",
+    "from.phone": 'digits that the platform vouches for; "" where it tells none',
+    "message.id": "the platform's id (`<chat>:<id>` on Telegram; of a press on LINE and Telegram that of the press): "
+    "a send may name it as `reply_id`",
+    "message.type": "`text`, `image`, `video`, `audio`, `voice`, `document`, `sticker`, `location`, `contact`, `postback`, "
+    "or `unsupported`, with `text` saying what it was",
+    "message.text": "the words, or the caption; of a shared contact its lines",
+    "message.reply_id": "the message that was quoted, or whose button was pressed: your `id` where it was yours, else "
+    'the platform\'s; "" for none',
+    "message.reply_token": "goes into the `reply_token` of an answer: free of charge on LINE, a quote on Telegram; "
+    '"" elsewhere',
+    "message.times": "Unix seconds",
+    "message.timestamp": "the same moment as RFC 3339",
+    "message.interactive": "always null: nothing that a person can send has this shape",
+    "message.location": "null unless it is a place",
+    "message.location.address": '"" for none',
+    "message.location.latitude": "degrees",
+    "message.location.live_period": "for how many seconds it moves; 0 for a place that does not",
+    "message.location.longitude": "degrees",
+    "message.location.name": '"" for none',
+    "message.media": "null unless it is a file",
+    "message.media.animated": "whether a sticker or a picture moves",
+    "message.media.id": "the event's position and the number of the file",
+    "message.media.mime_type": 'as the platform tells it; "" where it does not',
+    "message.media.name": 'as the person named the file; "" for none',
+    "message.media.size": "bytes; 0 where the platform does not tell",
+    "message.media.url": "where the file is, at the gateway: [media links](api.md#media-links)",
+    "message.media.expires_at": "until when that link is good",
+    "message.postback": "null unless something was pressed",
+    "message.postback.key": "the very `key` that your message gave to the button or row",
+    "message.postback.title": 'what stood on it; "" where the platform does not tell (LINE)',
+    "message.referral": "the payload of the deep link or the ad by which the person came",
+    "message.standby": "true: another app has the conversation, and you should not answer (LINE, Messenger)",
+    "message.live": "true: the new position of a live place that was told before under the same `message.id`",
+    "reaction.emoji": '"" when it was taken back; on Telegram `custom_emoji:<id>` for one that is no character',
+    "reaction.message_id": "the platform's id of the message that it is on",
+    "reaction.reply_id": 'your `id` of that message where it was yours, else ""',
+    "reaction.times": "Unix seconds",
+    "reaction.timestamp": "the same moment as RFC 3339",
+    "to": "the person that was written to, with the members of `from`",
+    "contact": "whom it is about, with the members of `from`; `phone` is the one that was tied",
+    "referral": "the payload of the deep link",
+    "first_time": "they added the account for the first time (LINE)",
+    "reply_token": "as `message.reply_token` (LINE)",
+    "moved_to": 'the address that replaces this one; "" for none',
+    "times": "Unix seconds",
+}
+
+#: What the page says before it comes to the dialects.
+_CALLBACKS: Final = """# Callbacks
+
+What the gateway posts to an endpoint: each member of both dialects, with an example of each kind. When it is posted, in which
+order and how often is in [callbacks](../explanation/callbacks.md); how to take it, in
+[receive answers](../how-to/receive-answers.md). The [feed](api.md#events) tells the same events, in the standard dialect.
+
+## Headers
+
+| header | is |
+|---|---|
+| `webhook-id` | the id of the event for this endpoint, the same for every try and every replay: by it you know a repeat |
+| `webhook-timestamp` | the moment of this try, in Unix seconds |
+| `webhook-signature` | `v1,` and base64 of HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{body}`; two during a rotation |
+| `Content-Type` | `application/json` |
+| `Kurir-Test` | `true` on an example that the administrator posted; else absent |
+
+Beside them are the `headers` that the endpoint was configured with.
+
+"""
+
+
+def _link(event: EventRecord, number: int) -> tuple[str, datetime]:
+    end = int(_UNTIL.timestamp())
+    url = f"https://chat.example.com/media/{event.account_id}/{event.position}/{number}/{end}/wbwRydqM3FHJok7M1RQMp_9Q"
+    return url, _UNTIL
+
+
+def _event(position: int, kind: str, data: JsonObject) -> EventRecord:
+    return EventRecord(position, "acme", kind, data["account"], data["channel"], "", AT, data=inbound_data.dump(data))
+
+
+def _status_event(*, failed: bool) -> EventRecord:
+    state, status = (Phase.FAILED, Status.UNDELIVERED) if failed else (Phase.ANSWERED, Status.DELIVERED)
+    change = StatusChange(
+        tid="01a203cb-814c-738e-ab48-a185f876ea30",
+        message_id="order-1042",
+        recipient="+62 812-3456-7890",
+        status=status,
+        previous=Status.SENT,
+        error=ErrorRecord("recipient_unreachable", "the phone is not on WhatsApp", "131026") if failed else None,
+        provider_message_id="wamid.HBgNNjI4MTIz",
+        parts=(PartRecord(1, state, status, 1, ("wamid.HBgNNjI4MTIz",), AT, AT),),
+        losses=(
+            Loss("/body/button/0/title", "title_truncated", "WhatsApp takes 20 characters: «Yes, please deliver t»"),
+        ),
+    )
+    return EventRecord(41, "acme", STATUS_KIND, "acme-wa", "whatsapp", "6281234567890", AT, change)
+
+
+def examples() -> dict[str, EventRecord]:
+    """Return an event of each kind, and by the names ``failed`` and ``place`` two more."""
+    base = InboundMessage("e", "", AT, _BUDI, Kind.IMAGE, "wamid.HBgNNjI4MTI0", "Is this the right one?")
+    image = replace(base, media=(InboundMedia("1", mime_type="image/jpeg", size=13480),))
+    place = replace(
+        base, kind=Kind.LOCATION, text="", location=InboundLocation(-6.2088, 106.8456, "Shop", "Jl. Merdeka 1")
+    )
+    press = replace(base, kind=Kind.POSTBACK, text="", press=Press("today", "Yes, today"))
+    news = ContactNews("e", "", AT, _BUDI_TG)
+    link = replace(news, shared_phone="6281234567890", referral="crm-77")
+    told: dict[str, JsonObject] = {
+        "message.received": inbound_data.received(image, **_WA),
+        "postback.received": inbound_data.received(press, **_WA, key="today", reply_id="order-1042"),
+        "message.reaction": inbound_data.reacted(
+            Reaction("e", "", AT, _BUDI_TG, "1001:520", "👍"), **_TG, reply_id="order-1042"
+        ),
+        "message.edited": inbound_data.edited(Edited("e", "", AT, _BUDI_TG, "1001:521", "Tomorrow, please"), **_TG),
+        "message.deleted": inbound_data.deleted(Deleted("e", "", AT, _LINE_PERSON, "586391"), **_LINE),
+        "message.agent": inbound_data.written_by_agent(
+            AgentMessage("e", "", AT, _FB_PERSON, "m_kuq5G5YSu9", "Hello, this is Sari"), **_FB
+        ),
+        "contact.blocked": inbound_data.contact(replace(news, blocked=True), **_TG),
+        "contact.unblocked": inbound_data.contact(replace(news, blocked=False), **_TG),
+        "contact.linked": inbound_data.contact(link, **_TG),
+        "contact.referred": inbound_data.contact(replace(news, person=_FB_PERSON, referral="summer"), **_FB),
+    }
+    found = {STATUS_KIND: _status_event(failed=False), "failed": _status_event(failed=True)}
+    found |= {kind: _event(42 + number, kind, data) for number, (kind, data) in enumerate(told.items())}
+    found["place"] = _event(60, "message.received", inbound_data.received(place, **_WA))
+    return found
+
+
+_LINE: Final = {"channel": "line", "account_id": "acme-line"}
+_FB: Final = {"channel": "messenger", "account_id": "acme-fb"}
+_LINE_PERSON: Final = Person("U7a1f0c52d38e4b96a0d3c1e5f7b92846", "U7a1f0c52d38e4b96a0d3c1e5f7b92846")
+_FB_PERSON: Final = Person("24312345678901234", "24312345678901234")
+
+
+def callbacks() -> str:
+    """Return the page of what is posted. Raises LookupError where a member is not described, or is no more."""
+    found = examples()
+    described: set[str] = set()
+
+    def members(*told: JsonObject, leave: Iterable[str] = ()) -> str:
+        rows = dict(pair for one in told for pair in _members(one))
+        types = {path: {kind for one in told for at, kind in _members(one) if at == path} for path in rows}
+        shown = [path for path in rows if path not in leave and not path.startswith(("to.", "contact."))]
+        described.update(shown)
+        return table(
+            ("member", "type", "is"), ((code(path), " or ".join(sorted(types[path])), MEMBERS[path]) for path in shown)
+        )
+
+    def compat(name: str) -> JsonObject:
+        return dialects.compat(found[name], _link)
+
+    def standard(name: str) -> JsonObject:
+        return dialects.standard(found[name], _link)
+
+    text = MADE + _CALLBACKS
+    text += "## The compat dialect\n\nThe published shapes, and members of ours: `error`, `from.id`, `from.address`, "
+    text += (
+        '`from.phone`, and what stands after\n`postback.key`. Every member is always there: an absent text is "", an '
+    )
+    text += "absent number 0, an absent object null. It tells\n" + ", ".join(map(code, COMPAT_KINDS)) + ".\n\n"
+    text += "### Status\n\n" + _shown(compat(STATUS_KIND)) + "One that failed:\n\n" + _shown(compat("failed"))
+    status = members(compat(STATUS_KIND), compat("failed"), leave=("status",))
+    text += status + "### Incoming\n\nA picture:\n\n" + _shown(compat("message.received"))
+    text += "A pressed button:\n\n" + _shown(compat("postback.received"))
+    incoming = (compat("message.received"), compat("postback.received"), compat("place"))
+    text += members(*incoming, leave=("from", "message"))
+    text += "## The standard dialect\n\nOne envelope for every kind:\n\n" + members(
+        {"type": "", "timestamp": "", "data": {}}
+    )
+    text += table(("kind", "when"), ((f"[`{kind}`](#{kind.replace('.', '')})", KINDS_SAID[kind]) for kind in KINDS))
+    seen = {path for one in incoming for path, _ in _members(one)} | {"from", "message"}
+    for kind in KINDS:
+        text += f"### {kind}\n\n" + _shown(standard(kind))
+        parts = (
+            (standard(kind)["data"], standard("failed")["data"]) if kind == STATUS_KIND else (standard(kind)["data"],)
+        )
+        new = {path for one in parts for path, _ in _members(one)} - seen
+        if kind == STATUS_KIND:
+            text += members(*parts)
+        elif new - {"reaction"}:
+            text += members(*parts, leave=seen | {"reaction"})
+        seen |= new
+    left = set(MEMBERS) - described
+    if left:
+        raise LookupError(f"described, and in no example: {sorted(left)}")
+    return text
+
+
+def _shown(told: JsonObject) -> str:
+    return "```json\n" + json.dumps(told, ensure_ascii=False, indent=1) + "\n```\n\n"
+
+
+def _members(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each member's path and the name of its type, members of members too; of a list those of its items."""
+    for name, one in value.items():
+        path = before + name
+        yield path, _TYPES[type(one)]
+        inner, at = (one[0], f"{path}[].") if isinstance(one, list) and one else (one, f"{path}.")
+        if isinstance(inner, dict):
+            yield from _members(inner, at)
+
+
+_TYPES: Final = {
+    str: "string", int: "integer", float: "number", bool: "boolean", dict: "object", list: "list", type(None): "null",
+}  # fmt: skip
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "errors.md": errors,
     "platform-errors.md": platform_errors,
     "channels.md": channels,
+    "callbacks.md": callbacks,
 }
 
 

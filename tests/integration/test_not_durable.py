@@ -76,6 +76,11 @@ async def test_readiness_tells_of_a_full_disk_and_heals_by_itself(
     store = SqliteStore(tmp_path / "kurir.db", vfs=disk.name)
     async with running(tmp_path, store=store) as up:
         assert await readiness(up) == (200, [])
+
+        async def quota_read() -> bool:
+            return await store.quota("demo-line") is not None
+
+        await eventually(quota_read)  # the last that a start writes by itself
         disk.broken = lambda operation, path: full() if operation == "write" and "wal" in path else None
         assert await readiness(up) == (200, []), "an idle store that nobody writes to is healthy"
         assert (await up.send("telegram", demo.example("text", "during")))[0] == 503

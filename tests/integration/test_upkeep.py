@@ -91,10 +91,10 @@ async def test_whatever_goes_wrong_upkeep_goes_on(tmp_path: Path, monkeypatch) -
     def faulty(name):
         method = getattr(store, name)
 
-        async def call(*arguments):
+        async def call(*arguments, **named):
             if faults[name]:
                 raise faults[name].pop()
-            found = await method(*arguments)
+            found = await method(*arguments, **named)
             done[name].set()
             return found
 

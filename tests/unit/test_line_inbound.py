@@ -594,7 +594,7 @@ CONTENT = "https://api-data.line.me/v2/bot/message/354718705033693859/content"
 
 def test_file_is_fetched_with_the_token_from_where_line_keeps_it():
     call = line.fetch(ACCOUNT, FILE)
-    assert call == Call(1, "GET", CONTENT, (("Authorization", "Bearer secret-token"),), {})
+    assert call == Call(1, "GET", CONTENT, (("Authorization", "Bearer secret-token"),), {}, file=True)
     moved = replace(ACCOUNT, settings=replace(SETTINGS, data_api_base="http://127.0.0.1:8425/line/"))
     assert line.fetch(moved, FILE).url == "http://127.0.0.1:8425/line/v2/bot/message/354718705033693859/content"
 
@@ -610,7 +610,7 @@ def test_any_other_answer_is_the_file_or_refuses_it(status):
 
 def test_public_file_is_fetched_without_the_token():
     call = line.fetch(ACCOUNT, InboundMedia(url="https://e.x/o.jpg", public=True))
-    assert call == Call(1, "GET", "https://e.x/o.jpg", (), {})
+    assert call == Call(1, "GET", "https://e.x/o.jpg", (), {}, file=True)
     assert line.fetch(ACCOUNT, InboundMedia(url="https://e.x/o.jpg", public=True), Answer(202, {}, b"")) is None
     assert line.fetch(ACCOUNT, InboundMedia(public=True)) is None
     assert line.fetch(ACCOUNT, InboundMedia()) is None

@@ -714,7 +714,7 @@ def test_words_and_keys_come_as_they_were_written(text):
 def test_a_file_is_fetched_by_its_public_url_without_any_secret():
     (found,) = parsed(entry(attached(file("image"))))
     call = messenger.fetch(ACCOUNT, found.media[0])
-    assert call == Call(1, "GET", "https://cdn.example/1", (), {})
+    assert call == Call(1, "GET", "https://cdn.example/1", (), {}, file=True)
     assert messenger.fetch(ACCOUNT, found.media[0], Answer(200, {}, b"file")) is None
     assert messenger.fetch(ACCOUNT, found.media[0], Answer(403, {}, b"")) is None
     assert messenger.fetch(ACCOUNT, InboundMedia(id="5")) is None

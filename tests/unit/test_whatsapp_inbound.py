@@ -1045,7 +1045,7 @@ def test_a_file_is_fetched_by_its_id_and_then_by_its_address() -> None:
     asked = whatsapp.fetch(ACCOUNT, media)
     assert asked == Call(1, "GET", "https://graph.facebook.com/v26.0/5", (("Authorization", "Bearer TOKEN"),), {})
     found = whatsapp.fetch(ACCOUNT, media, metadata())
-    assert found == Call(1, "GET", LOOKASIDE, (("Authorization", "Bearer TOKEN"),), {})
+    assert found == Call(1, "GET", LOOKASIDE, (("Authorization", "Bearer TOKEN"),), {}, file=True)
     assert whatsapp.fetch(ACCOUNT, media, Answer(200, {"content-type": "image/jpeg"}, b"\xff\xd8")) is None
 
 

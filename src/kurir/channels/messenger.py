@@ -187,7 +187,7 @@ def parse(account: Account, request: WebhookRequest) -> list[Inbound]:
     return messenger_webhooks.events(request, _settings(account).app_id)
 
 
-def fetch(account: Account, media: InboundMedia, answer: Answer | None = None) -> Call | None:  # noqa: ARG001
+def fetch(account: Account, media: InboundMedia, answer: Answer | None = None) -> Call | None:  # noqa: ARG001 - the protocol's
     """Return the call that fetches a file that came in: one GET of its URL, without the page's token.
 
     The URL is a public link of Meta's file servers ("messages" of the webhook events) that ends by itself; Meta names no

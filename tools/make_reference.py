@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kurir.callbacks import dialects
-from kurir.channels import BUILT_IN, line_errors, messenger_errors, telegram_errors, whatsapp_errors
+from kurir.channels import BUILT_IN
 from kurir.channels.base import (
     AgentMessage,
     Channel,
@@ -28,6 +28,10 @@ from kurir.channels.base import (
     Press,
     Reaction,
 )
+from kurir.channels.line import errors as line_errors
+from kurir.channels.messenger import errors as messenger_errors
+from kurir.channels.telegram import errors as telegram_errors
+from kurir.channels.whatsapp import errors as whatsapp_errors
 from kurir.configuration.values import show_rate
 from kurir.domain.errors import ERRORS, ErrorEntry
 from kurir.domain.message import MessageType

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from kurir.channels import line_setup
+from kurir.channels.line import setup as line_setup
 from kurir.clock import FakeClock
 from kurir.connect.connector import Connector, converse
 from kurir.connect.quota import LEAST_SECONDS, Quotas

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from kurir import channels
-from kurir.channels import telegram
 from kurir.channels.base import Rejected, Retry
+from kurir.channels.telegram import channel as telegram
 from kurir.clock import FakeClock, uuid7
 from kurir.delivery.lanes import LANE_MESSAGES, WINDOW_MESSAGES
 from kurir.domain.status import Status

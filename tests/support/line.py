@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from kurir.channels import line
 from kurir.channels.base import Facts, MediaFacts, Rendering, ReplyTarget, ReplyToken
+from kurir.channels.line import channel as line
 from kurir.domain import recipient as recipients
 from kurir.domain.account import Account, LineSettings
 from kurir.domain.message import Message

@@ -261,7 +261,7 @@ def losses_in(*names: str) -> set[str]:
 def test_every_loss_is_described_with_its_channels() -> None:
     by_kind: dict[str, set[str]] = defaultdict(set)
     for name in BUILT_IN:
-        for kind in losses_in(f"channels/{name}*.py"):
+        for kind in losses_in(f"channels/{name}/*.py"):
             by_kind[kind].add(name)
     everywhere = losses_in("intake/wire.py") | OF_PREVIEW
     common, _, own = read("reference", "losses.md").partition("## By channel")

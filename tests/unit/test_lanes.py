@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kurir.channels import telegram
+from kurir.channels.telegram import channel as telegram
 from kurir.clock import FakeClock
 from kurir.delivery import lanes as module
 from kurir.delivery.lanes import HIGH_MESSAGES, LANE_LOW, LANE_MESSAGES, LANES, WINDOW_MESSAGES, Fetched, Lane, Lanes

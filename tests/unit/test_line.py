@@ -10,7 +10,6 @@ import regex
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from kurir.channels import line, line_errors
 from kurir.channels.base import (
     AccountDown,
     Again,
@@ -30,6 +29,8 @@ from kurir.channels.base import (
     Stage,
     Unknown,
 )
+from kurir.channels.line import channel as line
+from kurir.channels.line import errors as line_errors
 from kurir.domain.errors import ERRORS
 from kurir.domain.message import Message
 from kurir.domain.problem import Problem

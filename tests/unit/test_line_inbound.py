@@ -9,7 +9,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kurir.channels import line
 from kurir.channels.base import (
     TIME_UNTOLD,
     AccountNews,
@@ -30,6 +29,7 @@ from kurir.channels.base import (
     WebhookRejected,
     WebhookUnreadable,
 )
+from kurir.channels.line import channel as line
 from kurir.domain import recipient as recipients
 from kurir.domain.errors import ERRORS
 from kurir.domain.message import Message

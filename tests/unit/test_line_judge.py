@@ -13,7 +13,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import assume, given, settings
 
-from kurir.channels import line
 from kurir.channels.base import (
     AccountNews,
     ContactNews,
@@ -29,6 +28,7 @@ from kurir.channels.base import (
     WebhookRejected,
     WebhookRequest,
 )
+from kurir.channels.line import channel as line
 from kurir.domain.message import Message
 from support.cases import load
 from support.line import ACCOUNT, SETTINGS, TID, USER, decoded, https_bodies, rendered

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kurir.channels import messenger, messenger_event
 from kurir.channels.base import (
     TIME_UNTOLD,
     AccountDown,
@@ -37,7 +36,9 @@ from kurir.channels.base import (
     WebhookRequest,
     WebhookUnreadable,
 )
-from kurir.channels.messenger_errors import ANY
+from kurir.channels.messenger import channel as messenger
+from kurir.channels.messenger import event as messenger_event
+from kurir.channels.messenger.errors import ANY
 from kurir.domain import errors
 from kurir.domain.account import Account, ChannelSettings, MessengerSettings
 from kurir.domain.message import Message, MessageType, Template

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kurir.channels import messenger
 from kurir.channels.base import (
     TIME_UNTOLD,
     AccountNews,
@@ -37,6 +36,7 @@ from kurir.channels.base import (
     WebhookRequest,
     WebhookUnreadable,
 )
+from kurir.channels.messenger import channel as messenger
 from kurir.domain import errors
 from kurir.domain.account import Account, MessengerSettings
 from kurir.domain.message import Message

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kurir.channels import telegram
 from kurir.channels.base import Scope
+from kurir.channels.telegram import channel as telegram
 from kurir.delivery.gcra import ROUNDING_SECONDS, Gcra
 from kurir.delivery.pace import CRAWL, FLOOR, RAMP_SECONDS, Pace
 from kurir.delivery.rate import Rates

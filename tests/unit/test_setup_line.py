@@ -2,7 +2,7 @@
 
 import pytest
 
-from kurir.channels import line_setup
+from kurir.channels.line import setup as line_setup
 from kurir.channels.setup import Site
 from kurir.domain.account import Account, LineSettings
 from support.talks import codes, held, table

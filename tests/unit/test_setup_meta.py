@@ -6,8 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from kurir.channels import messenger_setup, whatsapp_setup
+from kurir.channels.messenger import setup as messenger_setup
 from kurir.channels.setup import Site
+from kurir.channels.whatsapp import setup as whatsapp_setup
 from kurir.domain.account import Account, MessengerSettings, WhatsAppSettings
 from support.talks import codes, held, table
 

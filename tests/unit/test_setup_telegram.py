@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from kurir.channels import telegram_setup
 from kurir.channels.setup import Level, Site
+from kurir.channels.telegram import setup as telegram_setup
 from kurir.domain.account import Account, TelegramSettings
 from support.talks import codes, held, table
 

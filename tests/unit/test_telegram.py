@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kurir.channels import telegram
 from kurir.channels.base import (
     AccountDown,
     Again,
@@ -35,6 +34,7 @@ from kurir.channels.base import (
     Unknown,
     Upload,
 )
+from kurir.channels.telegram import channel as telegram
 from kurir.domain import errors
 from kurir.domain import recipient as recipients
 from kurir.domain.account import Account, LineSettings, TelegramSettings

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kurir.channels import telegram, telegram_received
 from kurir.channels.base import (
     TIME_UNTOLD,
     Answer,
@@ -29,7 +28,9 @@ from kurir.channels.base import (
     WebhookRequest,
     WebhookUnreadable,
 )
-from kurir.channels.telegram_webhooks import BUTTON_EXPIRED
+from kurir.channels.telegram import channel as telegram
+from kurir.channels.telegram import received as telegram_received
+from kurir.channels.telegram.webhooks import BUTTON_EXPIRED
 from kurir.domain import recipient
 from kurir.domain.account import Account, TelegramSettings
 from kurir.domain.recipient import Form, Recipient

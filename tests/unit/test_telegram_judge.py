@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from kurir.channels import telegram, telegram_received
 from kurir.channels.base import (
     Again,
     Call,
@@ -24,6 +23,8 @@ from kurir.channels.base import (
     Rendering,
     WebhookRequest,
 )
+from kurir.channels.telegram import channel as telegram
+from kurir.channels.telegram import received as telegram_received
 from kurir.domain.account import Account, TelegramSettings
 from kurir.domain.message import Message
 from kurir.intake import wire

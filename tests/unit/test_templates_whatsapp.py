@@ -7,10 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kurir.channels import line, messenger, telegram, whatsapp, whatsapp_templates
 from kurir.channels.base import Again, Answer, Facts, Rejected, Rendering, Retry
 from kurir.channels.keys import token_for
+from kurir.channels.line import channel as line
+from kurir.channels.messenger import channel as messenger
+from kurir.channels.telegram import channel as telegram
 from kurir.channels.text import ago
+from kurir.channels.whatsapp import channel as whatsapp
+from kurir.channels.whatsapp import templates as whatsapp_templates
 from kurir.domain.account import Account, LineSettings, MessengerSettings, TelegramSettings, WhatsAppSettings
 from kurir.domain.errors import ERRORS as REGISTRY
 from kurir.domain.message import Message, Template

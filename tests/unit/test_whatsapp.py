@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kurir.channels import graph, whatsapp
 from kurir.channels.base import (
     AccountDown,
     Again,
@@ -35,6 +34,8 @@ from kurir.channels.base import (
     WebhookRequest,
     WebhookUnreadable,
 )
+from kurir.channels.meta import graph
+from kurir.channels.whatsapp import channel as whatsapp
 from kurir.domain import recipient as recipients
 from kurir.domain.account import Account, LineSettings, WhatsAppSettings
 from kurir.domain.errors import ERRORS as REGISTRY

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kurir.channels import whatsapp, whatsapp_fields, whatsapp_inbound
 from kurir.channels.base import (
     TIME_UNTOLD,
     AccountNews,
@@ -37,6 +36,9 @@ from kurir.channels.base import (
     WebhookRequest,
     WebhookUnreadable,
 )
+from kurir.channels.whatsapp import channel as whatsapp
+from kurir.channels.whatsapp import fields as whatsapp_fields
+from kurir.channels.whatsapp import inbound as whatsapp_inbound
 from kurir.domain import recipient as recipients
 from kurir.domain.account import Account, WhatsAppSettings
 from kurir.domain.errors import ERRORS as REGISTRY

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kurir.channels import whatsapp
 from kurir.channels.base import (
     ContactNews,
     Deleted,
@@ -26,7 +25,8 @@ from kurir.channels.base import (
     Receipt,
     WebhookRequest,
 )
-from kurir.channels.whatsapp_errors import Kind
+from kurir.channels.whatsapp import channel as whatsapp
+from kurir.channels.whatsapp.errors import Kind
 from kurir.domain import recipient as recipients
 from kurir.domain.account import Account, WhatsAppSettings
 from kurir.domain.message import Message

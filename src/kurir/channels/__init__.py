@@ -1,4 +1,4 @@
-"""The channels: one file each, pure functions and tables over the words of ``base``.
+"""The channels: one folder each, pure functions and tables over the words of ``base``.
 
 ``BUILT_IN`` lists ours, by hand and in one place. Another package brings one by an entry point of the group
 ``kurir.channels`` whose object has the members of :class:`kurir.channels.base.Channel`.
@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Final
 
-from kurir.channels import line, messenger, telegram, whatsapp
 from kurir.channels.base import Channel
+from kurir.channels.line import channel as line
+from kurir.channels.messenger import channel as messenger
+from kurir.channels.telegram import channel as telegram
+from kurir.channels.whatsapp import channel as whatsapp
 
 BUILT_IN: Final[Mapping[str, Channel]] = {
     whatsapp.NAME: whatsapp,

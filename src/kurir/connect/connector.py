@@ -14,9 +14,12 @@ from types import ModuleType
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from kurir.channels import line_setup, messenger_setup, telegram_setup, whatsapp_setup
 from kurir.channels.base import Answer, Call, NoAnswer, Stage
+from kurir.channels.line import setup as line_setup
+from kurir.channels.messenger import setup as messenger_setup
 from kurir.channels.setup import Finding, Report, Site, Talk, note, query, words, wrong
+from kurir.channels.telegram import setup as telegram_setup
+from kurir.channels.whatsapp import setup as whatsapp_setup
 from kurir.clock import Clock
 from kurir.domain import channel as channels
 from kurir.domain.account import Account

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from kurir.channels import line_setup
+from kurir.channels.line import setup as line_setup
 from kurir.channels.setup import Finding
 from kurir.clock import Clock
 from kurir.connect.connector import converse

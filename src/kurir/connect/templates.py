@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from kurir.channels import whatsapp_setup
 from kurir.channels.setup import Finding
+from kurir.channels.whatsapp import setup as whatsapp_setup
 from kurir.clock import Clock
 from kurir.connect.connector import converse
 from kurir.domain import channel

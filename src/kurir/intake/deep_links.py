@@ -21,7 +21,7 @@ from typing import Final
 from urllib.parse import quote
 
 from kurir.channels.base import Answer
-from kurir.channels.telegram_bot import plain_call
+from kurir.channels.telegram.bot import plain_call
 from kurir.clock import Clock
 from kurir.directory import Entry
 from kurir.domain import channel

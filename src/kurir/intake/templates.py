@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from kurir.channels import whatsapp_templates
+from kurir.channels.whatsapp import templates as whatsapp_templates
 from kurir.domain.message import Message, MessageType, Template
 from kurir.domain.problem import Problem
 from kurir.store.inbound import TemplateRecord

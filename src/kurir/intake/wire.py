@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from kurir.channels import whatsapp_templates
+from kurir.channels.whatsapp import templates as whatsapp_templates
 from kurir.domain import recipient as recipients
 from kurir.domain.channel import WHATSAPP
 from kurir.domain.message import (

@@ -13,8 +13,8 @@ from typing import Final
 from urllib.parse import quote
 
 from kurir.channels.base import Answer, Call, InboundLocation, InboundMedia, JsonObject, Kind
-from kurir.channels.telegram_bot import file_url, method_url
-from kurir.channels.telegram_fields import integer, member, members, place, word, words
+from kurir.channels.telegram.bot import file_url, method_url
+from kurir.channels.telegram.fields import integer, member, members, place, word, words
 from kurir.domain.account import Account
 
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from kurir.channels import line_flex, line_urls
 from kurir.channels.base import Facts, JsonObject
 from kurir.channels.keys import Keys
+from kurir.channels.line import flex as line_flex
+from kurir.channels.line import urls as line_urls
 from kurir.channels.text import fit, graphemes, one_line, split, utf16
 from kurir.domain.account import LineSettings
 from kurir.domain.message import Footer, HeaderType, ListBody, Location, Media, Message, MessageType

@@ -33,8 +33,8 @@ from kurir.channels.base import (
     WebhookRequest,
     WebhookUnreadable,
 )
-from kurir.channels.telegram_bot import plain_call, settings_of
-from kurir.channels.telegram_fields import (
+from kurir.channels.telegram.bot import plain_call, settings_of
+from kurir.channels.telegram.fields import (
     integer,
     member,
     members,
@@ -48,7 +48,7 @@ from kurir.channels.telegram_fields import (
     words,
     writer,
 )
-from kurir.channels.telegram_received import Content, read, words_of
+from kurir.channels.telegram.received import Content, read, words_of
 from kurir.domain.account import Account
 
 #: The kinds of update that we ask for, by setWebhook and getUpdates: without the list, reactions are not sent at all. What

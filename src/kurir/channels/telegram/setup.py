@@ -24,8 +24,8 @@ from kurir.channels.setup import (
     words,
     wrong,
 )
-from kurir.channels.telegram_bot import plain_call, settings_of
-from kurir.channels.telegram_webhooks import ALLOWED_UPDATES
+from kurir.channels.telegram.bot import plain_call, settings_of
+from kurir.channels.telegram.webhooks import ALLOWED_UPDATES
 from kurir.domain.account import Account
 
 PLATFORM: Final = "Telegram"

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import quote
 
 from kurir.channels.base import Answer, Call, InboundMedia
-from kurir.channels.whatsapp_fields import string
+from kurir.channels.whatsapp.fields import string
 from kurir.domain.account import WhatsAppSettings
 
 _URL: Final = re.compile(r"(https?://([A-Za-z0-9.-]+)(?::[0-9]{1,5})?)/[!-\[\]-~]*")

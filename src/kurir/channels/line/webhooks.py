@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from kurir.channels import line_messages, line_urls
 from kurir.channels.base import (
     TIME_UNTOLD,
     AccountNews,
@@ -41,6 +40,8 @@ from kurir.channels.base import (
     WebhookRequest,
     WebhookUnreadable,
 )
+from kurir.channels.line import messages as line_messages
+from kurir.channels.line import urls as line_urls
 from kurir.channels.text import storable
 from kurir.domain.status import Status
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from kurir.channels import graph
 from kurir.channels.base import (
     AccountDown,
     Again,
@@ -29,7 +28,8 @@ from kurir.channels.base import (
     Stage,
     Unknown,
 )
-from kurir.channels.graph import GraphError
+from kurir.channels.meta import graph
+from kurir.channels.meta.graph import GraphError
 from kurir.domain.status import Status
 
 

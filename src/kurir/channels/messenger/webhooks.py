@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from kurir.channels import graph
 from kurir.channels.base import (
     TIME_UNTOLD,
     AccountNews,
@@ -31,9 +30,10 @@ from kurir.channels.base import (
     Receipt,
     WebhookRequest,
 )
-from kurir.channels.messenger_attachments import contents
-from kurir.channels.messenger_errors import identifier
-from kurir.channels.messenger_event import Event, event_id, ignored, moment, number, raw_of, words
+from kurir.channels.messenger.attachments import contents
+from kurir.channels.messenger.errors import identifier
+from kurir.channels.messenger.event import Event, event_id, ignored, moment, number, raw_of, words
+from kurir.channels.meta import graph
 from kurir.domain.status import Status
 
 #: The page's own inbox among the apps whose echoes come ("message_echoes").

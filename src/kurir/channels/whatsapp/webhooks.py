@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
-from kurir.channels import graph, whatsapp_inbound, whatsapp_news
 from kurir.channels.base import Inbound, JsonObject, Receipt, ReceiptError, WebhookRequest
-from kurir.channels.whatsapp_errors import ERRORS, Kind
-from kurir.channels.whatsapp_fields import first, fragment, ignored, member, moment, name, number, string
+from kurir.channels.meta import graph
+from kurir.channels.whatsapp import inbound as whatsapp_inbound
+from kurir.channels.whatsapp import news as whatsapp_news
+from kurir.channels.whatsapp.errors import ERRORS, Kind
+from kurir.channels.whatsapp.fields import first, fragment, ignored, member, moment, name, number, string
 from kurir.domain.account import Account
 from kurir.domain.status import Status
 

@@ -5,8 +5,8 @@ no customer text can break a message; a message number is unique inside its chat
 ``<chat>:<message>``; there is no idempotency key and no receipt, so Sent is the last that is ever known. The token
 stands in the URL.
 
-Beside it: :mod:`kurir.channels.telegram_text` (lengths, cuts, styles), :mod:`kurir.channels.telegram_errors` (what the
-answers mean), :mod:`kurir.channels.telegram_webhooks` (what comes in) and :mod:`kurir.channels.telegram_received` (what a
+Beside it: :mod:`kurir.channels.telegram.text` (lengths, cuts, styles), :mod:`kurir.channels.telegram.errors` (what the
+answers mean), :mod:`kurir.channels.telegram.webhooks` (what comes in) and :mod:`kurir.channels.telegram.received` (what a
 message holds, and how its file is fetched). Sources: the Bot API's pages "Available methods", "Sending files" and
 "Formatting options", and the limits in the source of tdlib/td (``MessageContent.cpp``, ``ReplyMarkup.cpp``).
 """
@@ -30,11 +30,11 @@ from kurir.channels.base import (
     Upload,
 )
 from kurir.channels.keys import Keys
-from kurir.channels.telegram_bot import method_url
-from kurir.channels.telegram_errors import ERRORS, PLATFORM_CODES, classify
-from kurir.channels.telegram_received import fetch
-from kurir.channels.telegram_text import Styled, shows
-from kurir.channels.telegram_webhooks import ALLOWED_UPDATES, Polled, parse, parse_update, poll, polled, unhook, verify
+from kurir.channels.telegram.bot import method_url
+from kurir.channels.telegram.errors import ERRORS, PLATFORM_CODES, classify
+from kurir.channels.telegram.received import fetch
+from kurir.channels.telegram.text import Styled, shows
+from kurir.channels.telegram.webhooks import ALLOWED_UPDATES, Polled, parse, parse_update, poll, polled, unhook, verify
 from kurir.channels.text import utf8
 from kurir.domain import channel
 from kurir.domain.account import Account, ChannelSettings, Rate, TelegramSettings

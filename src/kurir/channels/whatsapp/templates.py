@@ -20,8 +20,8 @@ from typing import Any, Final
 from kurir.channels.base import JsonObject
 from kurir.channels.keys import Keys
 from kurir.channels.text import utf16
-from kurir.channels.whatsapp_content import Draft, file_name, link
-from kurir.channels.whatsapp_fields import objects, string
+from kurir.channels.whatsapp.content import Draft, file_name, link
+from kurir.channels.whatsapp.fields import objects, string
 from kurir.domain.message import Template
 from kurir.domain.problem import Problem
 

@@ -22,7 +22,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
-from kurir.channels import line_errors, line_flex, line_messages, line_urls, line_webhooks
 from kurir.channels.base import (
     AccountDown,
     Again,
@@ -49,8 +48,13 @@ from kurir.channels.base import (
     WebhookRejected,
     WebhookRequest,
 )
-from kurir.channels.line_errors import ErrorRow, Kind
-from kurir.channels.line_messages import Draft
+from kurir.channels.line import errors as line_errors
+from kurir.channels.line import flex as line_flex
+from kurir.channels.line import messages as line_messages
+from kurir.channels.line import urls as line_urls
+from kurir.channels.line import webhooks as line_webhooks
+from kurir.channels.line.errors import ErrorRow, Kind
+from kurir.channels.line.messages import Draft
 from kurir.channels.text import storable
 from kurir.domain import channel
 from kurir.domain.account import Account, LineSettings, Rate

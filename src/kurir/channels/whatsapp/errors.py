@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from kurir.channels.base import Scope
-from kurir.channels.graph import GraphError
+from kurir.channels.meta.graph import GraphError
 
 
 class Kind(StrEnum):

@@ -8,8 +8,8 @@ month") and "Check webhook error causes and statistics" (the four reasons).
 from dataclasses import dataclass
 from typing import Final
 
-from kurir.channels import line_errors
 from kurir.channels.base import Answer, Call, JsonObject, NoAnswer
+from kurir.channels.line import errors as line_errors
 from kurir.channels.setup import (
     Finding,
     Identity,

@@ -12,7 +12,6 @@ webhooks tell in ``messenger_webhooks``, what a person's message holds in ``mess
 from collections.abc import Mapping
 from typing import Final
 
-from kurir.channels import graph, messenger_webhooks
 from kurir.channels.base import (
     Again,
     Answer,
@@ -30,7 +29,8 @@ from kurir.channels.base import (
     WebhookRequest,
 )
 from kurir.channels.keys import Keys
-from kurir.channels.messenger_content import (
+from kurir.channels.messenger import webhooks as messenger_webhooks
+from kurir.channels.messenger.content import (
     BUTTON_TITLE_LIMIT,
     CARD_LINE_LIMIT,
     CARDS,
@@ -42,7 +42,8 @@ from kurir.channels.messenger_content import (
     Draft,
     write,
 )
-from kurir.channels.messenger_errors import ERRORS, PLATFORM_CODES, classify
+from kurir.channels.messenger.errors import ERRORS, PLATFORM_CODES, classify
+from kurir.channels.meta import graph
 from kurir.channels.text import ago, utf16
 from kurir.domain import channel
 from kurir.domain.account import Account, MessengerSettings, Rate
@@ -171,7 +172,7 @@ def refusal(message: Message, account: Account, facts: Facts) -> Rejected | None
 
 
 def look(account: Account) -> Call:
-    """Return the call that reads the id of the page, and sends nothing (:func:`kurir.channels.graph.look`)."""
+    """Return the call that reads the id of the page, and sends nothing (:func:`kurir.channels.meta.graph.look`)."""
     settings = _settings(account)
     return graph.look(account.api_base, settings.api_version, settings.page_id, settings.page_access_token)
 

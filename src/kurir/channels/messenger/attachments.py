@@ -13,9 +13,9 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from kurir.channels.base import InboundLocation, InboundMedia, JsonObject, Kind, Press
-from kurir.channels.messenger_content import file_name
-from kurir.channels.messenger_errors import identifier
-from kurir.channels.messenger_event import number, words
+from kurir.channels.messenger.content import file_name
+from kurir.channels.messenger.errors import identifier
+from kurir.channels.messenger.event import number, words
 
 _FILES: Final = {
     "image": Kind.IMAGE,

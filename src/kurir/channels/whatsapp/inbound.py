@@ -29,7 +29,7 @@ from kurir.channels.base import (
     Press,
     Reaction,
 )
-from kurir.channels.whatsapp_fields import (
+from kurir.channels.whatsapp.fields import (
     digest,
     first,
     fragment,

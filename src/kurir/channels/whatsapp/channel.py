@@ -20,7 +20,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from kurir.channels import graph, whatsapp_media, whatsapp_templates
 from kurir.channels.base import (
     AccountDown,
     Again,
@@ -45,8 +44,11 @@ from kurir.channels.base import (
     Unknown,
     WebhookRequest,
 )
+from kurir.channels.meta import graph
 from kurir.channels.text import ago
-from kurir.channels.whatsapp_content import (
+from kurir.channels.whatsapp import media as whatsapp_media
+from kurir.channels.whatsapp import templates as whatsapp_templates
+from kurir.channels.whatsapp.content import (
     BODY,
     BUTTON_ID,
     BUTTON_TITLE,
@@ -69,9 +71,9 @@ from kurir.channels.whatsapp_content import (
     Draft,
     extension_of,
 )
-from kurir.channels.whatsapp_errors import ERRORS, PLATFORM_CODES, ErrorRow, Kind, row_of
-from kurir.channels.whatsapp_fields import BSUID, first, string
-from kurir.channels.whatsapp_webhooks import parse
+from kurir.channels.whatsapp.errors import ERRORS, PLATFORM_CODES, ErrorRow, Kind, row_of
+from kurir.channels.whatsapp.fields import BSUID, first, string
+from kurir.channels.whatsapp.webhooks import parse
 from kurir.domain.account import Account, Rate, WhatsAppSettings
 from kurir.domain.channel import WHATSAPP
 from kurir.domain.message import Message, MessageType, Template
@@ -325,7 +327,7 @@ def _settings(account: Account) -> WhatsAppSettings:
 
 
 def look(account: Account) -> Call:
-    """Return the call that reads the id of the business number, and sends nothing (:func:`kurir.channels.graph.look`)."""
+    """Return the call that reads the id of the business number, and sends nothing (:func:`kurir.channels.meta.graph.look`)."""
     settings = _settings(account)
     return graph.look(account.api_base, settings.api_version, settings.phone_number_id, settings.access_token)
 

@@ -9,9 +9,9 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from kurir.channels import graph_setup
 from kurir.channels.base import JsonObject
-from kurir.channels.graph_setup import Subject
+from kurir.channels.meta import setup as graph_setup
+from kurir.channels.meta.setup import Subject
 from kurir.channels.setup import (
     Finding,
     Identity,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
-from kurir.channels import graph
 from kurir.channels.base import Answer, Call, JsonObject, NoAnswer
+from kurir.channels.meta import graph
 from kurir.channels.setup import (
     Finding,
     Paste,

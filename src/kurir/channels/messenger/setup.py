@@ -6,9 +6,9 @@ failures) and "Graph API reference: Page subscribed apps".
 
 from typing import Final
 
-from kurir.channels import graph_setup
 from kurir.channels.base import JsonObject
-from kurir.channels.graph_setup import Subject
+from kurir.channels.meta import setup as graph_setup
+from kurir.channels.meta.setup import Subject
 from kurir.channels.setup import Finding, Identity, Paste, Report, Site, Talk, objects, text, words, wrong
 from kurir.domain.account import Account, MessengerSettings
 

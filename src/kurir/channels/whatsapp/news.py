@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kurir.channels.base import TIME_UNTOLD, AccountNews, Inbound, JsonObject
-from kurir.channels.whatsapp_errors import ERRORS, Kind
-from kurir.channels.whatsapp_fields import digest, fragment, ignored, member, moment, name, number, objects, string
+from kurir.channels.whatsapp.errors import ERRORS, Kind
+from kurir.channels.whatsapp.fields import digest, fragment, ignored, member, moment, name, number, objects, string
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""LINE, Messaging API: ``channel`` is the :class:`kurir.channels.base.Channel`; the rest are its parts."""

@@ -1,0 +1,1 @@
+"""Facebook Messenger Platform: ``channel`` is the :class:`kurir.channels.base.Channel`; the rest are its parts."""

@@ -1,0 +1,1 @@
+"""What WhatsApp and Messenger share: the Graph API's errors, signatures and the setting up of an app."""

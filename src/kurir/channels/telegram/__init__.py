@@ -1,0 +1,1 @@
+"""Telegram, Bot API: ``channel`` is the :class:`kurir.channels.base.Channel`; the rest are its parts."""

@@ -1,21 +1,31 @@
 """Scorecard row 23: what is past its expiry is never sent, whatever kept it, and ends with the status that is true of it.
 
-The time is the test's: a real store, dispatcher, upkeep and egress, with a platform on loopback that counts what reaches it.
+The time is the test's: a real store, dispatcher, upkeep, egress and callbacks, with a platform on loopback that counts what
+reaches it, and an endpoint of the client's that keeps what it is told.
 """
 
 import asyncio
+import json
 import shutil
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kurir.callbacks.deliverer import Deliverer
+from kurir.callbacks.keys import Keys
 from kurir.clock import FakeClock
 from kurir.domain.status import Status
-from kurir.store.base import Declared, Mark, Turn
+from kurir.store.base import Declared, EndpointRecord, Mark, Store, Turn
 from kurir.store.sqlite import SqliteStore
 from kurir.upkeep import Upkeep
-from support.delivering import CLIENT, CUT, World, delivering, eventually, graph_error, records, refused
+from support import delivering as support
+from support.delivering import CLIENT, CUT, World, eventually, graph_error, records, refused
+from support.endpoint import RecordingEndpoint, recording
 from support.records import receipt
 
 pytestmark = pytest.mark.scorecard(23)
@@ -29,31 +39,76 @@ PSID = "fb:6915551234567890"
 LONG = "first part. " * 160 + "second part. " * 40
 
 
+@dataclass
+class Ear:
+    """The client's endpoint, and what the gateway knows of it."""
+
+    hook: RecordingEndpoint
+    deliverer: Deliverer
+    store: Store
+    id: str
+
+    async def told(self, tid: str) -> list[tuple[int, str]]:
+        """Return (status, code of the error) of every callback of the message, once nothing is owed any more."""
+
+        async def nothing_owed() -> bool:
+            self.deliverer.wake(CLIENT)
+            found = await self.store.endpoint(self.id)
+            assert found is not None
+            return found.pending == 0
+
+        await eventually(nothing_owed)
+        calls = [json.loads(one.body)["data"] for one in self.hook.received]
+        return [(one["status"], (one["error"] or {"code": ""})["code"]) for one in calls if one["tid"] == tid]
+
+
+class Heard(World):
+    """A world whose client has an endpoint."""
+
+    ear: Ear
+
+
+@asynccontextmanager
+async def delivering(folder: Path, **more: Any) -> AsyncIterator[Heard]:
+    async with support.delivering(folder, **more) as world, recording() as hook:
+        record = EndpointRecord(CLIENT, hook.url, "standard", ("*",), b"")
+        endpoint = await world.store.put_endpoint(record, world.clock.now())
+        keys = Keys("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        deliverer = Deliverer(world.store, world.egress, world.clock, lambda _: keys)
+        await deliverer.start()
+        world.ear = Ear(hook, deliverer, world.store, endpoint.id)
+        try:
+            yield world
+        finally:
+            await deliverer.stop(1.0)
+
+
 def _figures(what: str, calls: int) -> None:
-    print(
-        f"scorecard 23: {what}: ended as expired, {calls} calls after expiry (no callbacks yet: that half joins later)"
-    )
+    print(f"scorecard 23: {what}: ended as expired, {calls} calls after expiry, one callback of it")
 
 
-async def _ends(world: World, tid: str, status: Status, code: str) -> None:
+async def _ends(world: Heard, tid: str, status: Status, code: str) -> None:
     message = await world.ended(tid)
     assert message.error is not None
     assert (message.status, message.error.code) == (status, code)
     assert message.history[-1].error == message.error
     assert [event.status for event in message.history].count(status) == 1
+    changes = [(int(one.status), one.error.code if one.error else "") for one in message.history if one.status]
+    assert await world.ear.told(tid) == changes
+    assert changes.count((status, code)) == 1
 
 
-async def _waits(world: World, tid: str) -> None:
+async def _waits(world: Heard, tid: str) -> None:
     """Return when the message was tried and waits for its next try."""
     await world.when(tid, lambda message: message.reason is not None and message.attempts)
 
 
-async def _tick(world: World, clock: FakeClock, seconds: float) -> None:
+async def _tick(world: Heard, clock: FakeClock, seconds: float) -> None:
     clock.move(seconds)
     world.wake()
 
 
-async def _upkeep(world: World) -> int:
+async def _upkeep(world: Heard) -> int:
     return await Upkeep(world.store, world.clock, RETENTION).expire()
 
 
@@ -190,7 +245,7 @@ def _limited(_):
 
 
 @asynccontextmanager
-async def _after_the_kill(folder, world: World, hours: float):
+async def _after_the_kill(folder, world: Heard, hours: float):
     """Another process over what a killed one left on disk, so many hours later."""
     copy = folder / "killed"
     copy.mkdir()
@@ -333,6 +388,9 @@ async def test_an_expired_message_that_is_retried_has_its_life_again_and_expires
         message = await world.ended(other)
         assert (message.status, message.error and message.error.code) == (Status.UNSENT, "expired")
         assert [call.to for call in world.platform.calls] == ["1001"]
+        expired, cancelled = (Status.UNSENT, "expired"), (Status.UNSENT, "cancelled")
+        assert await world.ear.told(tid) == [expired, (Status.SENT, "")]
+        assert await world.ear.told(other) == [expired, cancelled, expired], "one for each of its three runs"
     _figures("in a second and third run", 0)
 
 

@@ -72,7 +72,7 @@ def sound() -> Evidence:
 
 
 def broken(evidence: Evidence) -> set[str]:
-    return {verdict.name for verdict in check(evidence) if verdict.holds is False}
+    return {verdict.name for verdict in check(evidence) if not verdict.holds}
 
 
 def change(evidence: Evidence, key: Key, **more: object) -> Evidence:
@@ -93,11 +93,9 @@ def with_post(evidence: Evidence, key: Key, changed: Posted) -> Evidence:
     return replace(evidence, posted=[changed if one.key == key else one for one in evidence.posted])
 
 
-def test_sound_books_pass_and_callbacks_are_said_to_be_unchecked():
-    verdicts = check(sound())
+def test_sound_books_pass():
     assert broken(sound()) == set()
-    assert held(verdicts)
-    assert [verdict.name for verdict in verdicts if verdict.holds is None] == ["callbacks"]
+    assert held(check(sound()))
 
 
 def waiting(at: float) -> Evidence:

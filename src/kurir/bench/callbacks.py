@@ -1,15 +1,18 @@
-"""The check of the callbacks' books: what platforms told and was taken, against what a client's endpoint got.
+"""The check of the callbacks' books: what happened, against what a client's endpoint got.
 
 The endpoint is the client's, so that a repeat is no fault: one that can be told by its ``webhook-id`` is promised. Lost, in
 another order, under a second id: these are.
+
+:class:`Books` are of any events. :class:`Statuses` are of a run that sends: there the platforms' ledger and the histories of
+the messages say what happened, the feed says in which order, and the endpoint's ledger says what it was told.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from kurir.bench.checker import EXAMPLES, Verdict
+from kurir.bench.checker import EXAMPLES, Evidence, Verdict, arrivals
 
 #: An event: its conversation, and its number in it, which grows.
 Key = tuple[str, int]
@@ -27,7 +30,7 @@ class Arrived:
 class Books:
     """Both ledgers. *taken* are the events that were answered 200; *asked* those of which nobody knows, too.
 
-    *in_flight*: how many calls may be repeated by one of the *kills*.
+    *in_flight*: how many calls may be repeated by one of the *kills*, or of the *outages* of the endpoint.
     """
 
     taken: frozenset[Key]
@@ -35,11 +38,113 @@ class Books:
     arrived: Sequence[Arrived]
     kills: int = 0
     in_flight: int = 0
+    outages: int = 0
 
 
-def check_callbacks(books: Books) -> tuple[Verdict, ...]:
-    """Return one verdict for each invariant."""
-    return tuple(_verdict(name, list(find(books)), told(books)) for name, find, told in _INVARIANTS)
+class Step(NamedTuple):
+    """A change of a message's status, as the feed and a callback tell it. *message_id* is the client's own id."""
+
+    tid: str
+    message_id: str
+    previous: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A callback as the endpoint of a run got it. *at*: unix seconds."""
+
+    at: float
+    webhook_id: str
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Statuses:
+    """What a run that sends left of its callbacks. *fed* is the feed and *calls* the endpoint's ledger, in their order.
+
+    *refused*: why the endpoint took calls not. *certain*: how much of the feed is older than the histories of *evidence*;
+    what is younger need not stand in them. *outages*: how often the endpoint was dead. *in_flight*: calls to it at once, at
+    most.
+    """
+
+    evidence: Evidence
+    fed: Sequence[Step]
+    calls: Sequence[Call]
+    certain: int
+    refused: Sequence[str] = ()
+    outages: int = 0
+    in_flight: int = 0
+
+
+def check_statuses(statuses: Statuses) -> tuple[Verdict, ...]:
+    """Return one verdict for each invariant of the callbacks of a run that sends."""
+    outages = f", which was dead {statuses.outages} ×" if statuses.outages else ""
+    return (
+        _verdict(
+            "callbacks: each change of a status is told once in the feed",
+            [*_unfed(statuses)],
+            f"{len(statuses.fed):,} changes",
+        ),
+        _verdict(
+            "callbacks: what a platform took at once was told to the endpoint",
+            [*_untold(statuses)],
+            f"{len(statuses.calls):,} calls came to it{outages}",
+        ),
+        _verdict("callbacks: each call is signed", statuses.refused, "every signature fits"),
+        *check_callbacks(_books(statuses), "callbacks: "),
+    )
+
+
+#: The platform whose 200 is no status yet: its receipt is.
+BY_RECEIPT: Final = "whatsapp"
+
+
+def _unfed(statuses: Statuses) -> Iterator[str]:
+    """Find changes of the messages' histories that the feed has not, or has twice, and those that it alone has."""
+    said: Counter[tuple[str, int, int]] = Counter()
+    for told in statuses.evidence.messages.values():
+        said.update((told.tid, one.previous, one.status) for one in told.history if one.status != 0)
+    known = {tid for tid, _, _ in said} | set(statuses.evidence.messages)
+    fed = Counter((one.tid, one.previous, one.status) for one in statuses.fed)
+    certain = Counter((one.tid, one.previous, one.status) for one in statuses.fed[: statuses.certain])
+    for tid, previous, status in sorted((said - fed).keys()):
+        yield f"{tid} went {previous} → {status}, and the feed does not say so"
+    for tid, previous, status in sorted((certain - said).keys()):
+        if tid in known:  # of the others no 200 was heard, so nobody asked for their history
+            yield f"the feed says that {tid} went {previous} → {status}, and its history does not"
+
+
+def _untold(statuses: Statuses) -> Iterator[str]:
+    """Find messages that a platform has, by its own ledger, and of which the endpoint never heard."""
+    heard = {call.step.message_id for call in statuses.calls}
+    arrived = arrivals(statuses.evidence)
+    for one in statuses.evidence.posted:
+        told = statuses.evidence.messages.get(one.tid) if one.tid else None
+        whole = told is not None and len(arrived.get(one.key, ())) >= max(1, told.parts)
+        if whole and one.channel != BY_RECEIPT and one.message_id not in heard:
+            yield f"{one.key.lane}-{one.key.serial} arrived on {one.channel}, and the endpoint was told nothing of it"
+
+
+def _books(statuses: Statuses) -> Books:
+    """Return the books of the feed and the endpoint. A conversation is a lane, its numbers are the feed's."""
+    lane_of = {one.message_id: one.key.lane for one in statuses.evidence.posted}
+    keys: dict[Step, Key] = {}
+    for number, step in enumerate(statuses.fed, 1):
+        keys.setdefault(step, (lane_of.get(step.message_id, step.message_id), number))
+    arrived = tuple(
+        # What the feed has not is a stranger, whatever else is right about it.
+        Arrived(keys.get(call.step, (f"{call.step.tid} {call.step.previous} → {call.step.status}", 0)), call.webhook_id)
+        for call in statuses.calls
+    )
+    taken = frozenset(keys.values())
+    kills = len(statuses.evidence.kills)
+    return Books(taken, taken, arrived, kills, statuses.in_flight, statuses.outages)
+
+
+def check_callbacks(books: Books, prefix: str = "") -> tuple[Verdict, ...]:
+    """Return one verdict for each invariant, its name behind *prefix*."""
+    return tuple(_verdict(prefix + name, list(find(books)), told(books)) for name, find, told in _INVARIANTS)
 
 
 def _lost(books: Books) -> Iterable[str]:
@@ -77,10 +182,15 @@ def _renamed(books: Books) -> Iterable[str]:
 
 
 def _repeated(books: Books) -> Iterable[str]:
-    """Find more repeats than calls were in flight at kills."""
+    """Find more repeats than calls were in flight when either side was gone."""
     extra = _repeats(books)
-    if extra > books.kills * books.in_flight:
-        yield f"{extra} repeats, and {books.kills} kills with {books.in_flight} calls in flight at most"
+    if extra > (books.kills + books.outages) * books.in_flight:
+        yield f"{extra} repeats, {_gone(books)} with {books.in_flight} calls in flight at most"
+
+
+def _gone(books: Books) -> str:
+    dead = f" and {books.outages} × the endpoint dead" if books.outages else ""
+    return f"{books.kills} kills{dead}"
 
 
 def _repeats(books: Books) -> int:
@@ -99,7 +209,7 @@ _INVARIANTS: Final[tuple[tuple[str, Callable[[Books], Iterable[str]], Callable[[
     (
         "repeats are what was in flight at kills",
         _repeated,
-        lambda books: f"{_repeats(books)} repeats by {books.kills} kills",
+        lambda books: f"{_repeats(books)} repeats by {_gone(books)}",
     ),
 )
 

@@ -55,17 +55,17 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One invariant. *holds* is None for what cannot be checked yet; *broken* counts the violations."""
+    """One invariant. *broken* counts the violations."""
 
     name: str
-    holds: bool | None
+    holds: bool
     detail: str
     broken: int = 0
     examples: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        word = {True: "holds", False: "BROKEN", None: "not checked"}[self.holds]
-        lines = [f"{word:<11}  {self.name}: {self.detail}", *(f"{'':13}{example}" for example in self.examples)]
+        word = "holds" if self.holds else "BROKEN"
+        lines = [f"{word:<6}  {self.name}: {self.detail}", *(f"{'':8}{example}" for example in self.examples)]
         return "\n".join(lines)
 
 
@@ -87,17 +87,21 @@ class FaultLine:
 
 
 def check(evidence: Evidence) -> tuple[Verdict, ...]:
-    """Return the verdict of every invariant."""
+    """Return the verdict of every invariant of what was sent; those of the callbacks are in ``bench.callbacks``."""
     case = _Case(evidence)
-    verdicts = [
+    return tuple(
         _verdict(name, find(case), detail(case) if callable(detail) else detail) for name, find, detail in _INVARIANTS
-    ]
-    return (*verdicts, Verdict("callbacks", None, "the gateway has no callbacks yet"))
+    )
+
+
+def arrivals(evidence: Evidence) -> Mapping[Key, Mapping[int, Sequence[Row]]]:
+    """Return message → place of a part's first word → the rows by which the person got it, by the platforms' ledger."""
+    return _Case(evidence).arrived
 
 
 def held(verdicts: Sequence[Verdict]) -> bool:
     """Return whether no invariant is broken."""
-    return all(verdict.holds is not False for verdict in verdicts)
+    return all(verdict.holds for verdict in verdicts)
 
 
 def table(evidence: Evidence) -> tuple[FaultLine, ...]:

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 
+from kurir.bench.callbacks import Step
 from kurir.bench.ledgers import NO_ANSWER, TRY_LATER, Heard, Key, Posted, Told, words
 from kurir.bench.processes import PASSWORD, USERNAME
 from kurir.domain.recipient import PREFIX_OF
@@ -25,8 +26,9 @@ WAITS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 PATIENCE: Final = 2.0
 #: Words of a long message: about 5,500 characters, so two or three parts on the platforms with shorter limits.
 LONG: Final = 450
-#: Messages that are read at once.
+#: Messages that are read at once, and events of the feed in one answer.
 READERS: Final = 8
+PAGE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,23 @@ class Client:
 
         await asyncio.gather(*(read() for _ in range(READERS)))
         return found
+
+    async def feed(self, after: str = "") -> tuple[list[Step], str]:
+        """Return (the changes of statuses that the feed has behind the cursor *after*, the cursor behind them)."""
+        found: list[Step] = []
+        while True:
+            url = f"{self.url}/v1/events?limit={PAGE}" + (f"&after={after}" if after else "")
+            async with self.session.get(url) as answer:
+                page = await answer.json()
+                if answer.status != 200:
+                    raise ValueError(f"the feed answers {answer.status}: {page}")
+            if not page["data"]:
+                return found, after
+            after = page["next"]
+            for one in page["data"]:
+                data = one["data"]
+                if one["type"] == "message.status":
+                    found.append(Step(data["tid"], data["message_id"], data["previous"], data["status"]))
 
     async def open(self) -> int:
         """Return how many messages of the newest ten thousand that are pending have not left."""

@@ -16,9 +16,12 @@ from typing import Any, Final
 
 from kurir import __version__
 from kurir.bench import faults, ledgers, processes
+from kurir.bench.callbacks import Statuses, Step, check_statuses
 from kurir.bench.checker import Evidence, FaultLine, Verdict, check, table
+from kurir.bench.hook import KIND, SECRET, Hook
 from kurir.bench.ledgers import Posted, Row
 from kurir.bench.load import Client, Load, Mix, Platforms, client_session, lanes
+from kurir.callbacks.worker import IN_FLIGHT
 from kurir.sandbox.config import CHANNELS
 
 #: What every account of a run is set to: no limit of our own that would hide the gateway's speed, and unknown outcomes
@@ -36,6 +39,13 @@ CROSSING_SECONDS: Final = 1.0
 START_KILLS: Final = 5
 #: How long the gateway runs after the last kill before the load ends, in seconds.
 CALM_SECONDS: Final = 2.0
+#: How long the client's endpoint is dead in a run with kills or faults, in seconds: shorter than the ladder's first step,
+#: since a run would wait half a minute for the second one.
+DEAF_SECONDS: Final = 2.0
+#: The share of the load's time in which it dies, at a moment that the seed fixes.
+DEAF_BETWEEN: Final = (0.2, 0.6)
+#: How long the feed has to stand still until no receipt is on its way any more, in seconds.
+QUIET_SECONDS: Final = 1.0
 #: The bar of a clean stop, in seconds (docs/reliability.md, row 40).
 DRAIN_SECONDS: Final = 10.0
 
@@ -64,6 +74,11 @@ class Plan:
     def concurrency(self) -> int:
         """How many calls the gateway may have in flight, over all accounts."""
         return int(self.account["concurrency"]) * len(self.channels)
+
+    @property
+    def outages(self) -> int:
+        """How often the client's endpoint dies: once in a run in which anything else goes wrong."""
+        return 1 if self.kills or self.terms or self.profile else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +113,7 @@ class Result:
     @property
     def held(self) -> bool:
         """Whether every invariant holds."""
-        return all(verdict.holds is not False for verdict in self.verdicts)
+        return all(verdict.holds for verdict in self.verdicts)
 
     @property
     def accept_seconds(self) -> list[float]:
@@ -135,7 +150,10 @@ def delays(posted: Sequence[Posted], platform_rows: Sequence[Row]) -> dict[ledge
 
 @dataclass
 class Stage:
-    """A gateway and its sandbox as processes, a client that is logged in, and the folder that holds their files."""
+    """A gateway and its sandbox as processes, a client that is logged in, and the folder that holds their files.
+
+    *hook* is the client's endpoint, None in a run without callbacks.
+    """
 
     folder: Path
     gateway: processes.Process
@@ -143,6 +161,7 @@ class Stage:
     platforms: Platforms
     client: Client
     people: list[tuple[str, str]]
+    hook: Hook | None = None
 
     def rows(self) -> list[Row]:
         """Return the platforms' ledger as it stands on the disk."""
@@ -162,6 +181,41 @@ class Stage:
             heard_within=faults.latency(profile) + CROSSING_SECONDS,
         )
 
+    async def books(
+        self, profile: Mapping[str, Any], seconds: float, *, kills: Sequence[float] = (), in_flight: int = 0
+    ) -> tuple[Evidence, Statuses]:
+        """Read all ledgers of a run with callbacks, once nothing moves any more, or *seconds* have passed.
+
+        Raises RuntimeError in a run without.
+        """
+        hook = self.hook
+        if hook is None:
+            raise RuntimeError("the run has no callbacks")
+        until = time.monotonic() + seconds
+        fed, cursor = await self._quiet_feed(until)
+        certain = len(fed)
+        evidence = await self.evidence(profile, kills=kills, in_flight=in_flight)
+        later, _ = await self.client.feed(cursor)
+        fed += later
+        owed = set(fed)
+        while time.monotonic() < until and not hook.has(owed):  # noqa: ASYNC110 - a poll costs nothing here
+            await asyncio.sleep(QUIET_SECONDS / 4)
+        (self.folder / "callbacks.jsonl").write_text(hook.book(), "utf-8")
+        calls, refused = tuple(hook.calls), tuple(hook.refused)
+        return evidence, Statuses(evidence, fed, calls, certain, refused, hook.outages, IN_FLIGHT)
+
+    async def _quiet_feed(self, until: float) -> tuple[list[Step], str]:
+        """Return the feed and its cursor, once it stood still for QUIET_SECONDS, or at *until* (monotonic)."""
+        fed, cursor = await self.client.feed()
+        since = time.monotonic()
+        while time.monotonic() < min(since + QUIET_SECONDS, until):
+            await asyncio.sleep(QUIET_SECONDS / 4)
+            more, cursor = await self.client.feed(cursor)
+            if more:
+                fed += more
+                since = time.monotonic()
+        return fed, cursor
+
 
 @asynccontextmanager
 async def stage(
@@ -172,17 +226,23 @@ async def stage(
     account: Mapping[str, Any] | None = None,
     edit: Callable[[dict[str, Any]], None] | None = None,
     start: bool = True,
+    callbacks: bool = False,
 ) -> AsyncIterator[Stage]:
     """Run a sandbox and a gateway with *people* and an account on each of *channels*, their files in *folder*.
 
-    Both processes have ended when this ends. With *start* false only the sandbox is started.
+    Both processes have ended when this ends. With *start* false only the sandbox is started. With *callbacks* the client
+    has an endpoint, which is told each change of a status.
     """
-    port, sandbox_port = processes.free_port(), processes.free_port()
-    sandbox = processes.sandbox(folder, sandbox_port, f"http://127.0.0.1:{port}", people)
-    settings = ACCOUNT if account is None else account
-    document = processes.configuration(folder, port, sandbox.url, channels=channels, account=settings, edit=edit)
-    gateway = processes.gateway(folder, port, document)
-    try:
+    async with contextlib.AsyncExitStack() as also:
+        told = await also.enter_async_context(Hook()) if callbacks else None
+        port, sandbox_port = processes.free_port(), processes.free_port()
+        sandbox = processes.sandbox(folder, sandbox_port, f"http://127.0.0.1:{port}", people)
+        settings = ACCOUNT if account is None else account
+        document = processes.configuration(folder, port, sandbox.url, channels=channels, account=settings, edit=edit)
+        if told is not None:
+            _told_to(document, told.url)
+        gateway = processes.gateway(folder, port, document)
+        also.push_async_callback(_ended, gateway, sandbox)
         sandbox.start()
         if start:
             gateway.start()
@@ -193,11 +253,20 @@ async def stage(
             platforms = Platforms(sandbox.url, outside)
             run = f"{int(time.time())}-{os.getpid()}"
             client = Client(gateway.url, session, run)
-            yield Stage(folder, gateway, sandbox, platforms, client, await platforms.people(channels))
-    finally:
-        for process in (gateway, sandbox):
-            if process.running:
-                await process.terminate()
+            yield Stage(folder, gateway, sandbox, platforms, client, await platforms.people(channels), told)
+
+
+def _told_to(document: dict[str, Any], url: str) -> None:
+    """Give the client of *document* an endpoint at *url* on this machine."""
+    document["allow_networks"] = ["127.0.0.0/8"]
+    endpoint = {"url": url, "secret": SECRET, "dialect": "standard", "events": [KIND]}
+    document["clients"][processes.USERNAME]["callbacks"] = [endpoint]
+
+
+async def _ended(*running: processes.Process) -> None:
+    for process in running:
+        if process.running:
+            await process.terminate()
 
 
 @contextlib.contextmanager
@@ -216,23 +285,44 @@ async def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda _: N
 
     Raises DidNotStart when a process does not come up, ValueError when the sandbox refuses the profile.
     """
-    async with stage(folder, channels=plan.channels, people=plan.people, account=plan.account) as on:
+    async with stage(folder, channels=plan.channels, people=plan.people, account=plan.account, callbacks=True) as on:
         await on.platforms.fault({"seed": plan.seed, **plan.profile} if plan.profile else None)
         began = time.time()
         async with Load(on.client, lanes(on.people), plan.rate, plan.seed, plan.mix):
             say(f"load of {plan.rate:g}/s over {len(on.people):,} lanes")
-            endings = await _endings(plan, on.gateway, say)
-            await asyncio.sleep(CALM_SECONDS if endings else plan.seconds)
+            outages = asyncio.create_task(_outages(plan, on.hook, say))
+            try:
+                endings = await _endings(plan, on.gateway, say)
+                await asyncio.sleep(CALM_SECONDS if endings else plan.seconds)
+                await outages
+            finally:
+                outages.cancel()
         memory = on.gateway.memory().get("VmHWM", 0)
         if plan.profile:
             await on.platforms.fault(None)
         settled = await on.client.settled(plan.settle)
         say(f"settled after {settled:.1f} s; reading the ledgers")
         kills = [one.at for one in endings if one.how == "SIGKILL"]
-        evidence = await on.evidence(plan.profile, kills=kills, in_flight=plan.concurrency)
-        verdicts = (*check(evidence), _log_verdict(on.gateway), *_drain_verdicts(endings))
+        evidence, statuses = await on.books(plan.profile, plan.settle, kills=kills, in_flight=plan.concurrency)
+        verdicts = (
+            *check(evidence),
+            *check_statuses(statuses),
+            _log_verdict(on.gateway),
+            *_drain_verdicts(endings),
+        )
         whole = tuple(_with_first_sends(endings, evidence.platform))
         return Result(plan, evidence, verdicts, table(evidence), whole, settled, began, memory)
+
+
+async def _outages(plan: Plan, hook: Hook | None, say: Callable[[str], None]) -> None:
+    """Let the client's endpoint die as often as planned."""
+    if hook is None:
+        return
+    random = Random(f"outage {plan.seed}")  # noqa: S311 - a schedule that can be repeated
+    for _ in range(plan.outages):
+        await asyncio.sleep(plan.seconds * random.uniform(*DEAF_BETWEEN))
+        say(f"the client's endpoint is dead for {DEAF_SECONDS:g} s")
+        await hook.be_deaf(DEAF_SECONDS)
 
 
 async def _endings(plan: Plan, gateway: processes.Process, say: Callable[[str], None]) -> list[Ending]:

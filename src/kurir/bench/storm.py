@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from kurir.bench.callbacks import check_statuses
 from kurir.bench.checker import ANSWER_LOST, Evidence, Verdict, check
 from kurir.bench.ledgers import Row, first_word
 from kurir.bench.load import Load, Mix, lanes
@@ -122,7 +123,7 @@ async def _recovered(on: Stage, began: float, broke: float, end: float, most: fl
 
 async def storm(folder: Path, weather: Weather, *, load_rate: float, seed: int, people: int, settle: float) -> Storm:
     """Run *load_rate* messages a second through *weather*, and read the books."""
-    async with stage(folder, people=people) as on:
+    async with stage(folder, people=people, callbacks=True) as on:
         async with Load(on.client, lanes(on.people), load_rate, seed, Mix(long=0.0, once=0.0)):
             began = time.time()
             await asyncio.sleep(weather.calm)
@@ -136,11 +137,11 @@ async def storm(folder: Path, weather: Weather, *, load_rate: float, seed: int, 
             end = time.time()
             done = await _recovered(on, began, broke, end, weather.after)
         await on.client.settled(settle)
-        evidence = await on.evidence(weather.profile)
+        evidence, statuses = await on.books(weather.profile, settle)
     before = _before(evidence.platform, began, broke)
     return Storm(
         evidence=evidence,
-        verdicts=check(evidence),
+        verdicts=(*check(evidence), *check_statuses(statuses)),
         cost=cost(evidence.platform),
         before=before,
         during={channel: rate(evidence.platform, channel, broke, end) for channel in CHANNELS},

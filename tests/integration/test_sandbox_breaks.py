@@ -719,7 +719,7 @@ async def test_the_command_says_when_there_is_no_sandbox():
         url = world.server.url
     done = await asyncio.to_thread(CliRunner().invoke, app, ["sandbox", "fault", "--list", "--url", url])
     assert done.exit_code == 1
-    fix = "start it with «kurir up» or «kurir sandbox», or name another one with --url"
+    fix = "start it with «kurir up» or «kurir sandbox», or name another one with --url or --data"
     assert done.stderr == f"the sandbox at {url} was not reached: nothing listens there; {fix}\n"
 
 

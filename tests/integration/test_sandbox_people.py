@@ -8,10 +8,13 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from kurir import demo
 from kurir.cli.app import app
 from kurir.sandbox.config import DEMO_LINE, DEMO_MESSENGER, DEMO_TELEGRAM, DEMO_WHATSAPP
 from kurir.sandbox.media import FOLDER
-from support.sandbox import ALL, BUDI, RECEIPTS, running
+from support.delivering import eventually
+from support.sandbox import ALL, ANI, BUDI, RECEIPTS, running
+from support.servers import running as with_gateway
 
 DAY = 24 * 3600
 QUIET = ("telegram", "line")  # no receipts come between
@@ -597,6 +600,83 @@ async def test_nonsense_is_refused_in_a_sentence():
         assert (await world.refused("telegram", "move"))[0] == 409
         assert (await world.refused("line", "link", text="short"))[0] == 400
         assert "text" in (await world.call("GET", "/sandbox/acts"))[1]["data"]
+
+
+async def test_a_reset_lets_everybody_in_and_says_which_account_is_told_so():
+    async with running(channels=ALL) as world:
+        for channel in ALL:
+            await world.act(channel, "block")
+        _, answer = await world.call("POST", "/sandbox/reset")
+        people = {one["channel"]: (one["person"], one["told"]) for one in answer["data"]["unblocked"]}
+        assert people == {channel: ("Budi", channel in QUIET) for channel in ALL}
+        for channel in ALL:
+            phone = await world.phone(channel)
+            assert (phone["blocked"], phone["bubbles"]) == (False, [])
+
+        def came(body):
+            event = told(body)
+            return event.get("type") == "follow" or event.get("new_chat_member", {}).get("status") == "member"
+
+        while (
+            len(let_in := [told(body) for body in world.receiver.bodies if is_told_by_a_person(body) and came(body)])
+            < 2
+        ):
+            await world.receiver.wait(len(world.receiver.bodies) + 1)
+        for event in let_in:
+            if "follow" in event:
+                assert (event["follow"], event["source"]["userId"]) == ({"isUnblocked": True}, BUDI.line_user_id)
+            else:
+                assert (event["old_chat_member"]["status"], event["chat"]["id"]) == ("kicked", BUDI.telegram_chat_id)
+        assert (await world.call("POST", "/sandbox/reset"))[1]["data"] == {"unblocked": []}
+
+
+async def test_the_gateway_calls_who_was_let_in_by_a_reset(tmp_path):
+    async with with_gateway(tmp_path) as up:
+        for channel in QUIET:
+            phone = f"{up.sandbox.url}/sandbox/phones/{channel}/Ani/acts"
+            async with up.session.post(phone, json={"do": "block"}) as response:
+                assert response.status == 200
+            await eventually(lambda channel=channel: blocked(up, channel))
+        async with up.session.post(f"{up.sandbox.url}/sandbox/reset") as response:
+            assert response.status == 200
+        for channel in QUIET:
+            await eventually(lambda channel=channel: let_in(up, channel))
+            _, _, answer = await up.send(channel, demo.example("text"))
+            await up.until(answer["data"]["tid"], 1)
+
+
+async def blocked(up, channel):
+    record = await up.gateway.store.contact(demo.ACCOUNTS[channel], ANI.address(channel))
+    return record is not None and record.blocked
+
+
+async def let_in(up, channel):
+    return not await blocked(up, channel)
+
+
+async def test_who_was_sent_to_under_the_samples_number_answers_as_the_same_contact(tmp_path):
+    async with with_gateway(tmp_path) as up:
+        _, _, answer = await up.send("whatsapp", demo.example("text"))
+        await up.until(answer["data"]["tid"], 3)
+        async with up.session.post(
+            f"{up.sandbox.url}/sandbox/phones/whatsapp/Ani/acts", json={"do": "text", "text": "Hi"}
+        ) as response:
+            assert response.status == 200
+        async with up.session.get(f"{up.url}/v1/events?wait=10&after=0") as response:
+            events = (await response.json())["data"]
+        while not any(one["type"] == "message.received" for one in events):
+            async with up.session.get(f"{up.url}/v1/events?wait=10&after={events[-1]['id']}") as response:
+                events += (await response.json())["data"]
+        [event] = [one for one in events if one["type"] == "message.received"]
+        assert (event["data"]["from"]["id"], event["data"]["from"]["address"]) == (ANI.wa_id, f"wa:{ANI.wa_id}")
+        store = up.gateway.store
+        known = [one for one in await store.contacts(demo.CLIENT, channel="whatsapp") if one.name == "Ani"]
+        assert [one.address for one in known] == [ANI.wa_id]
+        for address in (ANI.phone, ANI.wa_id, ANI.bsuid):
+            assert (await store.contact("demo-wa", address)).address == ANI.wa_id
+        _, _, answer = await up.send("whatsapp", demo.example("text"))
+        message = await up.until(answer["data"]["tid"], 3)
+        assert message["recipient"] == ANI.phone
 
 
 # --- the command line ---------------------------------------------------------------------------------------------------

@@ -276,7 +276,7 @@ async def test_receipts_come_signed_and_in_order():
         statuses = await world.receiver.statuses(3)
         assert [status["status"] for status in statuses] == ["sent", "delivered", "read"]
         assert {status["id"] for status in statuses} == {body["messages"][0]["id"]}
-        assert {status["recipient_id"] for status in statuses} == {ANI.phone}
+        assert {status["recipient_id"] for status in statuses} == {ANI.wa_id}
         assert {status["biz_opaque_callback_data"] for status in statuses} == {"tid-ä"}
         assert all(b"tid-\\u00e4" in raw for raw in world.receiver.raw)
         value = world.receiver.bodies[0]["entry"][0]["changes"][0]["value"]

@@ -289,8 +289,11 @@ class _Control:
         return self._sandbox.phones.get(channel, who) or self._sandbox.phones.of_person(channel, who)
 
     async def _reset(self, _: Request) -> Response:
-        self._sandbox.reset()
-        return JSONResponse({"data": None})
+        """Begin anew; say whose account was let in again, and whether its platform tells the account that."""
+        let_in = [
+            {"channel": phone.channel, "person": phone.person, "told": told} for phone, told in self._sandbox.reset()
+        ]
+        return JSONResponse({"data": {"unblocked": let_in}})
 
     async def _hint(self, _: Request) -> Response:
         if not self._sandbox.hint:

@@ -64,13 +64,18 @@ class MessengerPage:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody with four phones, or one phone with four apps: one address on each platform."""
+    """Somebody with four phones, or one phone with four apps: one address on each platform.
+
+    *spelt* is how WhatsApp writes the phone where that is not how it is dialled, as with some numbers of Brazil, Mexico and
+    Argentina ("Phone numbers" of the Cloud API): sends take both, and what WhatsApp tells has this one.
+    """
 
     name: str
     phone: str
     telegram_chat_id: int
     line_user_id: str
     psid: str
+    spelt: str = ""
 
     @property
     def username(self) -> str:
@@ -81,6 +86,11 @@ class Person:
     def bsuid(self) -> str:
         """This person's business-scoped user id on WhatsApp."""
         return f"ID.{int(hashlib.sha256(self.phone.encode()).hexdigest()[:13], 16) + 10**16}"
+
+    @property
+    def wa_id(self) -> str:
+        """This person's number as WhatsApp tells it."""
+        return self.spelt or self.phone
 
     def address(self, channel: str) -> str:
         """Return this person's address on *channel*."""
@@ -153,8 +163,9 @@ DEMO_MESSENGER = MessengerPage(
 )
 
 #: Ani has the number that the published sample of a request prints, x and all, so that the sample reaches her as it is.
+#: A number has digits only, so WhatsApp tells another one of her.
 DEMO_PEOPLE: tuple[Person, ...] = (
-    Person("Ani", "628xxxxxxxx", 7001, "U7a1f0c52d38e4b96a0d3c1e5f7b92846", "24312345678907001"),
+    Person("Ani", "628xxxxxxxx", 7001, "U7a1f0c52d38e4b96a0d3c1e5f7b92846", "24312345678907001", spelt="6281100007001"),
     Person("Budi", "6281234567890", 1001, "U4af4980629af4980629af4980629af49", "24312345678901234"),
 )
 

@@ -63,6 +63,11 @@ class LinePeople:
             act = Act("text", act.text or "Hi")
         return self._message(phone, act)
 
+    def let_in(self, phone: Phone, _: Person) -> bool:
+        """Tell the account that the phone's owner follows it again."""
+        self._tell(phone, None, {"type": "follow", "follow": {"isUnblocked": True}})
+        return True
+
     def _message(self, phone: Phone, act: Act) -> Bubble:
         people, sandbox = self._people, self._sandbox
         number = sandbox.ids.line_id()
@@ -120,7 +125,7 @@ class LinePeople:
         self._tell(phone, target, {"type": "postback", "postback": postback})
         return target
 
-    def _tell(self, phone: Phone, bubble: Bubble, event: JsonObject, *, answerable: bool = True) -> None:
+    def _tell(self, phone: Phone, bubble: Bubble | None, event: JsonObject, *, answerable: bool = True) -> None:
         sandbox = self._sandbox
         event_id = ""
 
@@ -139,7 +144,8 @@ class LinePeople:
                 whole["replyToken"] = sandbox.reply_tokens.issue(phone.address)
             return {"destination": sandbox.config.line.bot_user_id, "events": [whole]}
 
-        number = 1 + sum(one.what.startswith(f"webhook: {event['type']}") for one in bubble.events)
+        told = bubble.events if bubble is not None else []
+        number = 1 + sum(one.what.startswith(f"webhook: {event['type']}") for one in told)
         what = f"{event['type']}" if number == 1 else f"{event['type']} {number}"
         self._people.tell(phone, bubble, what, body, redelivered)
 

@@ -68,6 +68,10 @@ class MessengerPeople:
             return self._open(phone, person, act)
         return self._message(phone, act)
 
+    def let_in(self, _: Phone, __: Person) -> bool:
+        """Tell nobody that a person blocks the account no more: Messenger does not."""
+        return False
+
     def _message(self, phone: Phone, act: Act) -> Bubble:
         people = self._people
         sent = people.file(act) if act.do in _MEDIA else None

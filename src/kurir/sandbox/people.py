@@ -52,6 +52,10 @@ class Account(Protocol):
         """Do *act*: show it on *phone* and tell the account. Raises ActError. Returns the person's bubble, if there is one."""
         ...
 
+    def let_in(self, phone: Phone, person: Person) -> bool:
+        """Tell the account that *person* blocks it no more, where the platform tells that; return whether it does."""
+        ...
+
 
 class People:
     """All people of a sandbox, and the four accounts that they write to."""
@@ -88,6 +92,10 @@ class People:
             phone.closed = False
         sandbox.phones.touch(phone)
         return bubble
+
+    def let_in(self, phone: Phone) -> bool:
+        """Tell the account that the phone's owner blocks it no more; return whether the platform tells that."""
+        return self._accounts[phone.channel].let_in(phone, self.of(phone))
 
     # --- What the accounts share --------------------------------------------------------------------------------------
 

@@ -71,6 +71,7 @@ class Phones:
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config
         self._phones: dict[tuple[str, str], Phone] = {}
+        self._spelt = {("whatsapp", one.spelt): ("whatsapp", one.phone) for one in config.people if one.spelt}
         self._listeners: set[Listener] = set()
         self._closed = False
         self._fill()
@@ -90,8 +91,9 @@ class Phones:
         return [self._phones[channel, person.address(channel)] for channel in CHANNELS for person in shown]
 
     def get(self, channel: str, address: str) -> Phone | None:
-        """Return the phone with *address* on *channel*."""
-        return self._phones.get((channel, address))
+        """Return the phone with *address* on *channel*; on WhatsApp also by the other spelling of its number."""
+        place = (channel, address)
+        return self._phones.get(self._spelt.get(place, place))
 
     def of_person(self, channel: str, person: str) -> Phone | None:
         """Return the phone on *channel* of the person with this name (any case) or address; "" is the first person."""

@@ -147,8 +147,13 @@ class Sandbox:
         """Return the time that *phone* shows, RFC 3339."""
         return rfc3339(self.clock.now() + timedelta(seconds=phone.ahead))
 
-    def reset(self) -> None:
-        """Empty the phones and the ledger, set the clock back, and forget faults, uploads and what was not told yet."""
+    def reset(self) -> list[tuple[Phone, bool]]:
+        """Empty the phones and the ledger, set the clock back, and forget faults, uploads and what was not told yet.
+
+        Nobody blocks an account any more: it is told so, on the platforms that tell it. Returns the phones that did, each with
+        whether its account is told.
+        """
+        blocked = [phone for phone in self.phones if phone.blocked]
         self.faults.clear()
         self.ledger.clear()
         self.receipts.reset()
@@ -161,6 +166,7 @@ class Sandbox:
         self.clock.ahead = 0.0
         self.phones.reset()
         self.phones.tell_faults()
+        return [(phone, self.people.let_in(phone)) for phone in blocked]
 
     def connect(self, channel: str, url: str) -> None:
         """Post the webhooks of *channel* to *url* from now on; "" posts none."""

@@ -143,12 +143,21 @@ class TelegramPeople:
         self._people.tell(phone, target, self._what(target, "message_reaction"), update)
         return target
 
+    def let_in(self, phone: Phone, person: Person) -> bool:
+        """Tell the bot that *person* blocks it no more."""
+        self._tell_member(phone, person, None, "unblock")
+        return True
+
     def _member(self, phone: Phone, person: Person, act: Act) -> Bubble:
         bubble = self._people.remark(phone, f"{person.name} {act.do}ed {phone.business}")
+        self._tell_member(phone, person, bubble, act.do)
+        return bubble
+
+    def _tell_member(self, phone: Phone, person: Person, bubble: Bubble | None, do: str) -> None:
         bot = self._bot_user()
         kicked = {"user": bot, "status": "kicked", "until_date": 0}
         member = {"user": bot, "status": "member"}
-        old, new = (member, kicked) if act.do == "block" else (kicked, member)
+        old, new = (member, kicked) if do == "block" else (kicked, member)
 
         def update(moment: datetime) -> JsonObject:
             change = {
@@ -161,7 +170,6 @@ class TelegramPeople:
             return {"my_chat_member": change}
 
         self._people.tell(phone, bubble, "my_chat_member", update)
-        return bubble
 
     def _press(self, phone: Phone, person: Person, act: Act) -> Bubble:
         pressed = self._people.pressed(phone, act)

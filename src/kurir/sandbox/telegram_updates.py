@@ -119,6 +119,7 @@ class Updates:
         self._pending.clear()
         for task in self._drains.values():
             task.cancel()
+        self._drains.clear()  # they end later, and what is put meanwhile wants a drain of its own
 
     def stop_waiting(self) -> None:
         """End the long polls."""
@@ -162,9 +163,15 @@ class Updates:
     def _drain(self, chat: str) -> None:
         if chat in self._drains:
             return
-        task = asyncio.create_task(self._post_all(chat))
-        self._drains[chat] = task
-        task.add_done_callback(lambda _: self._drains.pop(chat, None))
+        self._drains[chat] = asyncio.create_task(self._drained(chat))
+
+    async def _drained(self, chat: str) -> None:
+        """Post the chat's updates, and be its drain until the very step in which none was left: no put comes between."""
+        try:
+            await self._post_all(chat)
+        finally:
+            if self._drains.get(chat) is asyncio.current_task():  # after a reset it is another
+                del self._drains[chat]
 
     async def _post_all(self, chat: str) -> None:
         """Post the chat's updates one after the other; one that is not taken is tried until it is, or is too old."""

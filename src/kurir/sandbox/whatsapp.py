@@ -93,6 +93,7 @@ class WhatsApp:
         phone = self._sandbox.phones.get("whatsapp", address) or self._by_user_id(address)
         if phone is not None:
             self._check_person(phone, message)
+            address = self._sandbox.people.of(phone).wa_id if message.get("to") else address
         wamid = self._sandbox.ids.wamid(address)
         self._accept(message, phone, address, wamid, blocks, reader.failure)
         contact = {"input": str(message.get("to") or message.get("recipient"))}

@@ -46,14 +46,18 @@ class WhatsAppPeople:
         sent = people.file(act) if act.do in _MEDIA else None
         content = self._content(act, person, sent)
         quoted = people.quoted(phone, act)
-        wamid = self._sandbox.ids.wamid(phone.address)
+        wamid = self._sandbox.ids.wamid(person.wa_id)
         blocks = people.blocks(act, sent)
         if act.do == "contact":
-            name, number = act.name or person.name, act.phone or person.phone
+            name, number = act.name or person.name, act.phone or person.wa_id
             blocks = (Block("text", text=f"{name}\n{number}"),)
         bubble = people.show(phone, wamid, blocks, quoted.id if quoted else "")
         self._tell(phone, person, bubble, str(content["type"]), content | {"id": wamid}, quoted)
         return bubble
+
+    def let_in(self, _: Phone, __: Person) -> bool:
+        """Tell nobody that a person blocks the account no more: WhatsApp does not."""
+        return False
 
     def _content(self, act: Act, person: Person, sent: Sent | None) -> JsonObject:
         if act.do == "text":
@@ -68,7 +72,7 @@ class WhatsAppPeople:
             names = {name: value for name, value in (("name", act.name), ("address", act.address)) if value}
             return {"type": "location", "location": {"latitude": act.latitude, "longitude": act.longitude} | names}
         if act.do == "contact":
-            name, number = act.name or person.name, act.phone or person.phone
+            name, number = act.name or person.name, act.phone or person.wa_id
             digits = number.lstrip("+")
             phones = [{"phone": f"+{digits}", "wa_id": digits, "type": "CELL"}]
             return {
@@ -96,13 +100,13 @@ class WhatsAppPeople:
         target = self._people.target(phone, act, mine=False)
         target.reaction = act.emoji
         reaction = {"message_id": target.id} | ({"emoji": act.emoji} if act.emoji else {})
-        content = {"id": self._sandbox.ids.wamid(phone.address), "type": "reaction", "reaction": reaction}
+        content = {"id": self._sandbox.ids.wamid(person.wa_id), "type": "reaction", "reaction": reaction}
         self._tell(phone, person, target, "reaction", content, None)
         return target
 
     def _change(self, phone: Phone, person: Person, act: Act) -> Bubble:
         target = self._people.target(phone, act, mine=True)
-        content: JsonObject = {"id": self._sandbox.ids.wamid(phone.address)}
+        content: JsonObject = {"id": self._sandbox.ids.wamid(person.wa_id)}
         if act.do == "edit":
             _be_text(target, act)
             target.blocks, target.edited = (Block("text", text=act.text),), True
@@ -129,7 +133,7 @@ class WhatsAppPeople:
             if choice.description:
                 reply["description"] = choice.description
             content = {"type": "interactive", "interactive": {"type": kind, kind: reply}}
-        wamid = self._sandbox.ids.wamid(phone.address)
+        wamid = self._sandbox.ids.wamid(person.wa_id)
         words = "\n".join(each for each in (choice.title, choice.description) if each)
         bubble = people.show(phone, wamid, (Block("text", text=words),), target.id)
         self._tell(phone, person, bubble, kind, content | {"id": wamid}, target)
@@ -142,9 +146,9 @@ class WhatsAppPeople:
             self._people.untold(bubble, "not told: the app is not subscribed")
             return
         number = self._number
-        head: JsonObject = {"from": phone.address, "from_user_id": person.bsuid}
+        head: JsonObject = {"from": person.wa_id, "from_user_id": person.bsuid}
         if quoted is not None:
-            writer = phone.address if quoted.mine else number.display_phone_number
+            writer = person.wa_id if quoted.mine else number.display_phone_number
             content |= {"context": {"from": writer, "id": quoted.id}}
 
         def body(moment: datetime) -> JsonObject:
@@ -154,7 +158,7 @@ class WhatsAppPeople:
                     "display_phone_number": number.display_phone_number,
                     "phone_number_id": number.phone_number_id,
                 },
-                "contacts": [{"profile": {"name": person.name}, "wa_id": phone.address, "user_id": person.bsuid}],
+                "contacts": [{"profile": {"name": person.name}, "wa_id": person.wa_id, "user_id": person.bsuid}],
                 "messages": [head | {"timestamp": str(int(moment.timestamp()))} | content],
             }
             change = {"value": value, "field": "messages"}

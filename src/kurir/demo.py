@@ -4,13 +4,13 @@ The demo is a configuration like any other, so that what works here works in pro
 exist in no production configuration: the sandbox's reserved media host, and people who are linked before they wrote.
 """
 
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from kurir import demo_facts
 from kurir.auth import generate_password
 from kurir.gateway import DemoContact
 from kurir.sandbox.config import SandboxConfig
@@ -18,8 +18,7 @@ from kurir.sandbox.config import SandboxConfig
 CLIENT: Final = "demo"
 #: The sample's own number, as the published specification prints it.
 RECIPIENT: Final = "628xxxxxxxx"
-#: The file in the data folder by which other commands find the demo: its addresses and credentials.
-FACTS_FILE: Final = "demo.json"
+FACTS_FILE: Final = demo_facts.FACTS_FILE
 MEDIA_HOST: Final = "media.sandbox.invalid"
 TYPES: Final = ("text", "image", "video", "audio", "voice", "document", "button", "list", "location")
 ACCOUNTS: Final = {"whatsapp": "demo-wa", "telegram": "demo-tg", "line": "demo-line", "messenger": "demo-fb"}
@@ -125,10 +124,10 @@ def password(folder: Path, given: str | None) -> str:
 def admin_token(folder: Path) -> str:
     """Return the administrator's token: the one that an earlier start kept in *folder*'s ``demo.json``, else a new one."""
     try:
-        known = json.loads((folder / FACTS_FILE).read_text("utf-8"))["admin_token"]
-    except (OSError, ValueError, LookupError, TypeError):
+        known = demo_facts.read(folder).get("admin_token", "")
+    except (OSError, ValueError):
         known = ""  # the first start in this folder, or one of an earlier version
-    return known if isinstance(known, str) and known else f"kurir_admin_{secrets.token_urlsafe(32)}"
+    return known or f"kurir_admin_{secrets.token_urlsafe(32)}"
 
 
 def example(kind: str, identifier: str | None = None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from kurir import demo
 from kurir.cli import account, message
 from kurir.cli.app import app
+from kurir.sandbox.whatsapp_templates import TEMPLATES
 from support.bodies import ANI, BUDI, body
 from support.process import up
 from support.servers import PASSWORD, Running, running
@@ -306,6 +307,7 @@ async def test_variables_and_options_name_a_gateway_without_any_demo(shell, tmp_
         ended = await elsewhere.run(*words)
         assert (ended.code, ended.out) == (1, "")
         assert ended.err.startswith("no gateway")
+        assert "with --data" in ended.err, "a demo may run in another folder"
     login = {"KURIR_URL": shell.gateway.url + "/", "KURIR_USERNAME": "demo", "KURIR_PASSWORD": PASSWORD}
     assert (await elsewhere.run("message", "list", "--limit", "1", **login)).code == 0
     assert (await elsewhere.run("account", "list", "--url", shell.gateway.url, "--admin-token", TOKEN)).code == 0
@@ -336,7 +338,7 @@ async def test_what_belongs_to_the_demo_is_never_sent_to_another_address(shell):
         await runner.cleanup()
     gone = await shell.run("account", "list", "--url", url, "--admin-token", "mine")
     assert gone.code == 1
-    fix = "start it with «kurir up» or «kurir serve», or name another one with --url"
+    fix = "start it with «kurir up» or «kurir serve», or name another one with --url or --data"
     assert gone.err == f"the gateway at {url} was not reached: nothing listens there; {fix}\n"
     named = await shell.run("account", "list", "--url", "nowhere", "--admin-token", "mine")
     assert named.err == f"the gateway at nowhere was not reached: that is no http or https URL; {fix}\n"
@@ -397,3 +399,18 @@ async def test_kurir_account_works_beside_kurir_up_at_once_and_after_a_restart(t
             assert found.exit_code == 0, found.stderr
             assert [one["id"] for one in json.loads(found.stdout)["data"]] == list(demo.ACCOUNTS.values())
     assert len(tokens) == 1
+
+
+# --- kurir up -------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_demo_knows_the_sandboxs_templates_from_its_start(tmp_path):
+    with up(tmp_path / "kurir-data") as started:
+        words = ("template", "list", "demo-wa", "--json", "--data", str(tmp_path / "kurir-data"))
+        found = await asyncio.to_thread(CliRunner().invoke, app, words, env={"KURIR_URL": "", "KURIR_ADMIN_TOKEN": ""})
+        assert found.exit_code == 0, found.output
+        known = {(one["name"], one["language"]) for one in json.loads(found.stdout)["data"]}
+        assert known == {(one["name"], one["language"]) for one in TEMPLATES}
+        wanted = body(type="template", recipient=ANI, body={"template": {"name": "order_updat", "language": "en_US"}})
+        status, answer = await asyncio.to_thread(started.call, "POST", "/whatsapp/send/demo", wanted)
+        assert (status, answer["errors"][0]["code"]) == (422, "template_refused")

@@ -139,3 +139,56 @@ async def test_mistakes_are_named(tmp_path):
         await terminal.run("replay", "--since", "yesterday", code=2)
         terminal.endpoint = "nothing"
         assert "not_found, HTTP 404" in await terminal.run("show", code=1)
+
+
+async def test_a_try_that_is_taken_lets_a_failing_endpoint_go_on_and_says_so(tmp_path):
+    async with shell(tmp_path, Mode.FAIL) as terminal:
+        await terminal.send(2)
+        await terminal.until(standing="failing", pending=2)
+        assert "goes on now" not in await terminal.run("test", code=1)
+        terminal.hook.mode = Mode.WELL
+        assert "It had failed, and goes on now: what is owed to it is delivered." in await terminal.run("test")
+        shown = await terminal.until(standing="working", pending=0)
+        assert shown["failures"] == 0
+        assert "goes on now" not in await terminal.run("test")
+        await terminal.run("pause")
+        assert json.loads(await terminal.run("test", "--json"))["data"]["resumed"] is False
+        assert "paused by the operator" in await terminal.run("show")
+
+
+async def test_an_endpoint_is_added_changed_and_deleted(tmp_path):
+    async with shell(tmp_path) as terminal, recording() as other:
+        (tmp_path / "key").write_text("abc\n", "utf-8")
+        words = ("--event", "message.status", "--header", f"X-Key=@{tmp_path / 'key'}", "--header", "X-Team=crm")
+        first = terminal.endpoint
+        terminal.endpoint = other.url
+        made = json.loads(await terminal.run("add", *words, "--json"))["data"]
+        assert (made["client"], made["dialect"], made["events"]) == ("demo", "compat", ["message.status"])
+        assert made["secret"].startswith("whsec_")
+        changed = await terminal.run("add", "--dialect", "standard", "--client", "demo")
+        assert "standard of demo" in changed
+        assert "events message.status" in changed
+        assert made["secret"] not in changed
+        await terminal.send()
+        [came] = await other.until(1)
+        assert came.verified(made["secret"])["type"] == "message.status"
+        assert (came.headers["x-key"], came.headers["x-team"]) == ("abc", "crm")
+        assert "takes name=value" in await terminal.run("add", "--header", "X-Key", code=2)
+        assert "cannot be read" in await terminal.run("add", "--header", "X-Key=@nowhere", code=1)
+        assert "no kind of event" in await terminal.run("add", "--event", "news", code=1)
+        terminal.endpoint = made["id"]
+        assert "0 callbacks are owed" in await terminal.run("delete", code=1)
+        assert await terminal.run("delete", "--yes") == f"{made['id']} is deleted\n"
+        assert "not_found, HTTP 404" in await terminal.run("delete", "--yes", code=1)
+        assert first in await terminal.run("list")
+
+
+async def test_why_nothing_was_heard_is_said_in_plain_words(tmp_path):
+    async with shell(tmp_path) as terminal:
+        async with recording() as gone:
+            url = gone.url
+        terminal.endpoint = url
+        endpoint = json.loads(await terminal.run("add", "--json"))["data"]["id"]
+        terminal.endpoint = endpoint
+        said = await terminal.run("test", code=1)
+        assert said.rstrip().endswith("could_not_connect: nothing listens there")

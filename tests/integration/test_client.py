@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -139,6 +140,23 @@ async def test_people_are_linked_found_and_named(tmp_path, kind):
         assert (linked.address, linked.phone, linked.name, linked.blocked) == ("4711", "62899111", "Citra", False)
         assert await driver.take(driver.client.contacts(phone="62899111")) == [linked]
         assert linked in await driver.take(driver.client.contacts(channel="telegram"))
+        assert await driver.call("contact", "telegram", "4711", account="demo-tg") == linked
+        alone = await driver.call("unlink_contact", "telegram", "4711")
+        assert (alone.phone, alone.name, alone.linked_at) == ("", "Citra", None)
+        assert (await driver.call("erase_contact", "telegram", "4711"))["contact"] is True
+        assert (await driver.refused("contact", "telegram", "4711")).code == "not_found"
+
+
+@both
+async def test_a_link_is_made_and_every_call_makes_another(tmp_path, kind):
+    async with running(tmp_path) as gateway, driving(kind, gateway.url) as driver:
+        begun = datetime.now(UTC)
+        made = await driver.call("make_link", "telegram", phone="628110000009", payload="order 7", expires_in=60)
+        assert (made.account, made.phone, made.payload) == ("demo-tg", "628110000009", "order 7")
+        assert made.url.endswith(made.token)
+        assert timedelta(seconds=55) < made.expires_at - begun < timedelta(seconds=90)
+        assert (await driver.call("make_link", "telegram", payload="order 7")).token != made.token
+        assert (await driver.refused("make_link", "whatsapp", payload="x")).problems[0].pointer == "/channel"
 
 
 @both

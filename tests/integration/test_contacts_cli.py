@@ -92,6 +92,22 @@ async def test_a_person_is_linked_shown_unlinked_and_erased(gateway):
     assert missing.err == "the account demo-tg knows nobody with this address (not_found, HTTP 404)\n"
 
 
+async def test_a_link_stands_alone_on_standard_output(gateway):
+    ended = await kurir(
+        gateway.url, "make-link", "telegram", "--phone", "628110000009", "--payload", "order 7", "--expires-in", "2h"
+    )
+    assert ended.code == 0, ended
+    assert ended.out.startswith("https://t.me/")
+    assert ended.out.count("\n") == 1
+    assert "good once, until 20" in ended.err
+    assert "linked to 628110000009" in ended.err
+    told = (await kurir(gateway.url, "make-link", "messenger", "--payload", "shop", "--json")).data
+    assert (told["account"], told["payload"], told["phone"]) == ("demo-fb", "shop", "")
+    assert "needs a phone" in (await kurir(gateway.url, "make-link", "telegram")).err
+    assert (await kurir(gateway.url, "make-link", "whatsapp", "--payload", "x")).code == 1
+    assert (await kurir(gateway.url, "make-link", "telegram", "--payload", "x", "--expires-in", "soon")).code == 2
+
+
 async def test_what_is_wrong_is_said_in_the_gateways_words(gateway):
     ended = await kurir(gateway.url, "link", "line", "me", "12")
     assert (ended.code, ended.out) == (1, "")

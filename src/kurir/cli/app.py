@@ -1,50 +1,60 @@
-"""The root of the command line."""
+"""The root of the command line. Verbs are loaded when they are called; what they are for is told here."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from kurir import __version__
-from kurir.cli import (
-    account,
-    bench,
-    callback,
-    config,
-    connect,
-    contact,
-    listen,
-    message,
-    sandbox,
-    send,
-    serve,
-    template,
-    trigger,
-    up,
-)
+from kurir.cli import lazy
+from kurir.cli.lazy import Verb
+
+VERBS: Final = {
+    "up": Verb(
+        "kurir.cli.up",
+        "up",
+        "Run the gateway with four emulated platforms and a demo client: nothing leaves this machine.",
+    ),
+    "serve": Verb("kurir.cli.serve", "serve", "Run the gateway."),
+    "sandbox": Verb(
+        "kurir.cli.sandbox", "app", "Run the four emulated platforms and their phones alone, or break one that runs."
+    ),
+    "send": Verb(
+        "kurir.cli.send",
+        "send",
+        "Send a message. Without KURIR_URL and credentials it goes to the «kurir up» of this folder.",
+    ),
+    "trigger": Verb(
+        "kurir.cli.trigger",
+        "trigger",
+        "Let a person of the sandbox do something on their phone; the gateway hears of it as from the platform.",
+    ),
+    "message": Verb("kurir.cli.message", "app", "See what became of messages, cancel or retry one."),
+    "contact": Verb("kurir.cli.contact", "app", "See who is who; link, unlink, erase and import people; make links."),
+    "account": Verb("kurir.cli.account", "app", "See how accounts stand; connect one, stop it, let it go on."),
+    "template": Verb("kurir.cli.template", "app", "Read WhatsApp's message templates, and look at them."),
+    "listen": Verb(
+        "kurir.cli.listen", "listen", "Forward the client's events to a hook on this machine, signed, until Ctrl-C."
+    ),
+    "callback": Verb(
+        "kurir.cli.callback", "app", "See how callback endpoints stand; add, delete, try, pause, rotate, replay."
+    ),
+    "webhook": Verb("kurir.cli.webhook", "app", "See webhooks that could not be read; replay them, delete them."),
+    "bench": Verb(
+        "kurir.cli.bench",
+        "bench",
+        "Load a gateway against four emulated platforms, end it as often as asked, and check what became of every message.",
+    ),
+    "config": Verb("kurir.cli.config", "app", "Write a configuration file, or check one."),
+}
 
 app = typer.Typer(
     name="kurir",
+    cls=lazy.group(VERBS),
     help="One REST API for WhatsApp, Telegram, LINE and Facebook Messenger, and the truth about every message.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("up")(up.up)
-app.command("serve")(serve.serve)
-app.add_typer(sandbox.app)
-app.command("send")(send.send)
-app.command("trigger")(trigger.trigger)
-app.add_typer(message.app)
-app.add_typer(contact.app)
-account.app.add_typer(connect.app)
-account.app.command("reconnect")(connect.reconnect)
-account.app.command("check")(connect.check)
-app.add_typer(account.app)
-app.add_typer(template.app)
-app.command("listen")(listen.listen)
-app.add_typer(callback.app)
-app.command("bench")(bench.bench)
-app.add_typer(config.app, name="config")
 
 
 def _version(value: bool) -> None:

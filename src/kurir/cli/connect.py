@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import quote
 
@@ -80,20 +81,18 @@ def _secret(variable: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class Wanted:
     """What every channel's verb takes beside its credentials."""
 
-    channel: str
-    account_id: str
-    client: str
-    public_url: str
-    api_base: str
-    config: Path | None
-    write: Path | None
-    secrets_in: str
-    replace: bool
-    wait: int
-    gateway: tuple[str, str, Path]
+    account_id: Id = ""
+    client: Client = ""
+    public_url: PublicUrl = ""
+    api_base: ApiBase = ""
+    config: Config = None
+    write: Write = None
+    secrets_in: SecretsIn = ""
+    replace: Replace = False
+    wait: Wait = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,86 +136,51 @@ _KEYS: Final[Mapping[str, tuple[_Key, ...]]] = {
 
 
 @app.command()
+@options.bundled
 def telegram(
     context: typer.Context,
+    *,
     token: Annotated[str, _secret("KURIR_CONNECT_TOKEN")] = "",
     secret_token: Annotated[str, _secret("KURIR_CONNECT_SECRET_TOKEN")] = "",
     poll: Annotated[bool, typer.Option("--poll", help="Fetch updates: for a gateway nobody can call.")] = False,
-    account_id: Id = "",
-    client: Client = "",
-    public_url: PublicUrl = "",
-    api_base: ApiBase = "",
-    config: Config = None,
-    write: Write = None,
-    secrets_in: SecretsIn = "",
-    replace: Replace = False,
-    wait: Wait = 0,
-    url: options.Url = "",
-    admin_token: options.AdminToken = "",
-    data: options.Data = options.DATA,
+    wanted: Wanted,
+    admin: options.AsAdmin,
 ) -> None:
     """Connect a Telegram bot: checks the token and sets the webhook. The secret_token is made where none is given."""
-    place = (url, admin_token, data)
-    wanted = _Wanted(
-        names.TELEGRAM, account_id, client, public_url, api_base, config, write, secrets_in, replace, wait, place
-    )
     given = {"token": token, "secret_token": secret_token}
-    _connect(context, wanted, given, {"receive": "poll"} if poll else {})
+    _connect(context, names.TELEGRAM, wanted, admin, given, {"receive": "poll"} if poll else {})
 
 
 @app.command()
+@options.bundled
 def line(
     context: typer.Context,
+    *,
     channel_access_token: Annotated[str, _secret("KURIR_CONNECT_CHANNEL_ACCESS_TOKEN")] = "",
     channel_secret: Annotated[str, _secret("KURIR_CONNECT_CHANNEL_SECRET")] = "",
-    account_id: Id = "",
-    client: Client = "",
-    public_url: PublicUrl = "",
-    api_base: ApiBase = "",
-    config: Config = None,
-    write: Write = None,
-    secrets_in: SecretsIn = "",
-    replace: Replace = False,
-    wait: Wait = 0,
-    url: options.Url = "",
-    admin_token: options.AdminToken = "",
-    data: options.Data = options.DATA,
+    wanted: Wanted,
+    admin: options.AsAdmin,
 ) -> None:
     """Connect a LINE channel: checks the token and sets the webhook endpoint."""
-    place = (url, admin_token, data)
-    wanted = _Wanted(
-        names.LINE, account_id, client, public_url, api_base, config, write, secrets_in, replace, wait, place
-    )
-    _connect(context, wanted, {"channel_access_token": channel_access_token, "channel_secret": channel_secret}, {})
+    given = {"channel_access_token": channel_access_token, "channel_secret": channel_secret}
+    _connect(context, names.LINE, wanted, admin, given)
 
 
 @app.command()
+@options.bundled
 def whatsapp(
     context: typer.Context,
+    *,
     phone_number_id: Annotated[str, typer.Option(help="The id of the number, not the number.")] = "",
     waba_id: Annotated[str, typer.Option(help="The WhatsApp Business Account's id.")] = "",
     access_token: Annotated[str, _secret("KURIR_CONNECT_ACCESS_TOKEN")] = "",
     app_secret: Annotated[str, _secret("KURIR_CONNECT_APP_SECRET")] = "",
     verify_token: Annotated[str, _secret("KURIR_CONNECT_VERIFY_TOKEN")] = "",
     app_id: Annotated[str, typer.Option(help="The app's id, by which its webhook can be read and set.")] = "",
-    account_id: Id = "",
-    client: Client = "",
-    public_url: PublicUrl = "",
-    api_base: ApiBase = "",
-    config: Config = None,
-    write: Write = None,
-    secrets_in: SecretsIn = "",
-    replace: Replace = False,
-    wait: Wait = 0,
-    url: options.Url = "",
-    admin_token: options.AdminToken = "",
-    data: options.Data = options.DATA,
+    wanted: Wanted,
+    admin: options.AsAdmin,
 ) -> None:
     """Connect a WhatsApp number: checks the token, subscribes the business account, prints what to paste at Meta."""
-    place = (url, admin_token, data)
-    wanted = _Wanted(
-        names.WHATSAPP, account_id, client, public_url, api_base, config, write, secrets_in, replace, wait, place
-    )
     given = {
         "phone_number_id": phone_number_id,
         "waba_id": waba_id,
@@ -225,35 +189,23 @@ def whatsapp(
         "verify_token": verify_token,
         "app_id": app_id,
     }
-    _connect(context, wanted, given, {})
+    _connect(context, names.WHATSAPP, wanted, admin, given)
 
 
 @app.command()
+@options.bundled
 def messenger(
     context: typer.Context,
+    *,
     page_id: Annotated[str, typer.Option(help="The page's id.")] = "",
     page_access_token: Annotated[str, _secret("KURIR_CONNECT_PAGE_ACCESS_TOKEN")] = "",
     app_secret: Annotated[str, _secret("KURIR_CONNECT_APP_SECRET")] = "",
     verify_token: Annotated[str, _secret("KURIR_CONNECT_VERIFY_TOKEN")] = "",
     app_id: Annotated[str, typer.Option(help="The app's id, by which its webhook can be read and set.")] = "",
-    account_id: Id = "",
-    client: Client = "",
-    public_url: PublicUrl = "",
-    api_base: ApiBase = "",
-    config: Config = None,
-    write: Write = None,
-    secrets_in: SecretsIn = "",
-    replace: Replace = False,
-    wait: Wait = 0,
-    url: options.Url = "",
-    admin_token: options.AdminToken = "",
-    data: options.Data = options.DATA,
+    wanted: Wanted,
+    admin: options.AsAdmin,
 ) -> None:
     """Connect a Facebook page: checks the token, subscribes the page, prints what to paste at Meta."""
-    place = (url, admin_token, data)
-    wanted = _Wanted(
-        names.MESSENGER, account_id, client, public_url, api_base, config, write, secrets_in, replace, wait, place
-    )
     given = {
         "page_id": page_id,
         "page_access_token": page_access_token,
@@ -261,20 +213,20 @@ def messenger(
         "verify_token": verify_token,
         "app_id": app_id,
     }
-    _connect(context, wanted, given, {})
+    _connect(context, names.MESSENGER, wanted, admin, given)
 
 
+@options.bundled
 def reconnect(
     account: options.AccountId,
     replace: Replace = False,
     wait: Wait = 0,
+    *,
     as_json: options.AsJson = False,
-    url: options.Url = "",
-    admin_token: options.AdminToken = "",
-    data: options.Data = options.DATA,
+    admin: options.AsAdmin,
 ) -> None:
     """Set the webhook of an account that the gateway has, where its platform lets one. Exit code 1 if something is wrong."""
-    place = running.admin_place(url, admin_token, data)
+    place = admin.place()
     found = _asked(place, account, "connect", {"replace": replace})
     _print(found, as_json=as_json)
     if wait > 0:
@@ -282,18 +234,18 @@ def reconnect(
     raise typer.Exit(0 if found["ok"] else 1)
 
 
+@options.bundled
 def check(
     account: Annotated[str, typer.Argument(metavar="[ID]", help="The account; else every one that is enabled.")] = "",
     config: Annotated[
         Path | None, typer.Option(help="Check the accounts of this configuration file, without a gateway.")
     ] = None,
+    *,
     as_json: options.AsJson = False,
-    url: options.Url = "",
-    admin_token: options.AdminToken = "",
-    data: options.Data = options.DATA,
+    admin: options.AsAdmin,
 ) -> None:
     """Ask the platform what is wrong with an account, one line for each finding. Exit code 1 if something is wrong."""
-    found = _check_here(config, account) if config else _check_there(url, admin_token, data, account)
+    found = _check_here(config, account) if config else _check_there(admin.place(), account)
     if as_json:
         running.print_json(found)
     elif not found:
@@ -307,8 +259,7 @@ def check(
 # --- check --------------------------------------------------------------------------------------------------------------
 
 
-def _check_there(url: str, admin_token: str, data: Path, account: str) -> list[dict[str, Any]]:
-    place = running.admin_place(url, admin_token, data)
+def _check_there(place: Place, account: str) -> list[dict[str, Any]]:
     ids = [account]
     if not account:
         listed = running.data_of(running.call(place, "GET", "/v1/admin/accounts"))
@@ -337,27 +288,31 @@ def _check_here(config: Path, account: str) -> list[dict[str, Any]]:
 
 
 def _asked(place: Place, account: str, verb: str, body: object) -> dict[str, Any]:
-    reply = running.call(place, "POST", f"/v1/admin/accounts/{quote(account, safe='')}/{verb}", body=body)
-    if reply.status == HTTPStatus.NOT_FOUND and reply.body.get("code") == "not_found":
-        running.fail(plain(f"there is no account «{account}»; «kurir account list» lists them"))
-    found: dict[str, Any] = running.data_of(reply)
+    found: dict[str, Any] = running.data_of(running.call_account(place, "POST", account, f"/{verb}", body=body))
     return found
 
 
 # --- connect ------------------------------------------------------------------------------------------------------------
 
 
-def _connect(context: typer.Context, wanted: _Wanted, given: dict[str, str], plain_keys: dict[str, str]) -> None:
+def _connect(
+    context: typer.Context,
+    channel: str,
+    wanted: Wanted,
+    admin: options.AsAdmin,
+    given: Mapping[str, str],
+    plain_keys: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Connect an account that no gateway has yet, and give its table."""
     if wanted.secrets_in not in ("", "env", "files"):
         running.fail("--secrets is env or files")
     file = wanted.write or wanted.config or find_file(None, os.environ) or DEFAULT_FILE
     document = _document(file, must=wanted.write is not None or wanted.config is not None)
     client = wanted.client or _only_client(document, file)
-    account_id = wanted.account_id or f"{client}-{_SHORT[wanted.channel]}"
+    account_id = wanted.account_id or f"{client}-{_SHORT[channel]}"
     public = _public_url(wanted.public_url, document, file)
-    values, kept, made = _values(context, wanted.channel, given)
-    values = {"id": account_id, "channel": wanted.channel} | values | plain_keys
+    values, kept, made = _values(context, channel, given)
+    values = {"id": account_id, "channel": channel} | values | dict(plain_keys)
     if wanted.api_base:
         values["api_base"] = wanted.api_base
     account = _account(values | kept, client)
@@ -369,8 +324,7 @@ def _connect(context: typer.Context, wanted: _Wanted, given: dict[str, str], pla
     in_files = wanted.secrets_in == "files" or (wanted.write is not None and wanted.secrets_in != "env")
     _give(wanted, client, values, kept, made, in_files=in_files)
     if wanted.wait > 0 and plain_keys.get("receive") != "poll":
-        place = running.admin_place(*wanted.gateway)
-        asyncio.run(_until_called(place, account_id, wanted.channel, wanted.wait, connect=True))
+        asyncio.run(_until_called(admin.place(), account_id, channel, wanted.wait, connect=True))
     raise typer.Exit(1 if report.wrong else 0)
 
 
@@ -383,7 +337,7 @@ async def _set_up(account: Account, public_url: str, *, replace: bool) -> Report
 
 
 def _give(
-    wanted: _Wanted, client: str, values: dict[str, str], kept: dict[str, str], made: set[str], *, in_files: bool
+    wanted: Wanted, client: str, values: dict[str, str], kept: dict[str, str], made: set[str], *, in_files: bool
 ) -> None:
     """Write the table into the file, or print it; tell what is to be done about the secrets."""
     if wanted.write is not None:
@@ -409,7 +363,7 @@ def _give(
 
 
 def _values(
-    context: typer.Context, channel: str, given: dict[str, str]
+    context: typer.Context, channel: str, given: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str], set[str]]:
     """Return the plain values and the secrets of the account, asked for where they were not given, and those made here."""
     values: dict[str, str] = {}

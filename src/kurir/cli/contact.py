@@ -15,14 +15,16 @@ import aiohttp
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
-from kurir.cli import options, running
+from kurir import unreached
+from kurir.cli import durations, options, running, showing
 from kurir.cli.people_file import FIXES, Bad, Outcome, Person, read_people, write_report
 from kurir.cli.running import Place, Reply, plain
 
-app = typer.Typer(name="contact", help="See who is who; link, unlink, erase and import people.", no_args_is_help=True)
+app = typer.Typer(
+    name="contact", help="See who is who; link, unlink, erase and import people; make links.", no_args_is_help=True
+)
 
 #: The most contacts that a list shows, and how many come with one call.
 MOST: Final = 10_000
@@ -50,131 +52,121 @@ OfAccount: TypeAlias = Annotated[str, typer.Option("--account", help="The accoun
 
 
 @app.command("list")
+@options.bundled
 def list_contacts(
     phone: Annotated[str, typer.Option(help="Only whom this phone is linked to.")] = "",
     channel: Annotated[str, typer.Option(help="Only people on this channel.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many.")] = 100,
+    *,
     as_json: options.AsJson = False,
-    url: options.Url = "",
-    username: options.Username = "",
-    password: options.Password = "",
-    data: options.Data = options.DATA,
+    login: options.AsClient,
 ) -> None:
     """List people, by account and address."""
-    place = running.client_place(url, username, password, data)
     query = {name: value for name, value in (("phone", phone), ("channel", channel)) if value}
-    found, more = _pages(place, query, limit)
+    found, more = running.pages(login.place(), "/v1/contacts", query, limit, PAGE)
     if as_json:
         running.print_json({"data": found, "next": more})
         return
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("account", "address", "phone", "name", "last heard"):
-        table.add_column(name, overflow="fold")
+    table = showing.table("account", "address", "phone", "name", "last heard")
     for one in found:
         heard = running.when(one["last_inbound_at"]) if one["last_inbound_at"] else ""
         name = plain(_called(one)) + (" (blocked us)" if one["blocked"] else "")
         table.add_row(*(Text(plain(one[key])) for key in ("account", "address", "phone")), Text(name), heard)
-    console.print(table if found else "There is no such contact.")
+    showing.print_table(table, "There is no such contact.")
     if more:
-        console.print(f"There are more; --limit shows up to {MOST:,}.")
+        showing.print_more(MOST)
 
 
 @app.command()
+@options.bundled
 def show(
     channel: ChannelName,
     address: Address,
     account: OfAccount = "",
+    *,
     as_json: options.AsJson = False,
-    url: options.Url = "",
-    username: options.Username = "",
-    password: options.Password = "",
-    data: options.Data = options.DATA,
+    login: options.AsClient,
 ) -> None:
     """Show one person, as the account knows them."""
-    place = running.client_place(url, username, password, data)
-    _one(running.call(place, "GET", _path(channel, address), _of(account)), as_json=as_json)
+    reply = running.call(login.place(), "GET", _path(channel, address), _of(account))
+    showing.answer(reply, _show, as_json=as_json)
 
 
 @app.command()
+@options.bundled
 def link(
     channel: ChannelName,
     address: Address,
     phone: Annotated[str, typer.Argument(help="Their phone, with its country code.")],
     name: Annotated[str, typer.Option(help="What they are called.")] = "",
     account: OfAccount = "",
+    *,
     as_json: options.AsJson = False,
-    url: options.Url = "",
-    username: options.Username = "",
-    password: options.Password = "",
-    data: options.Data = options.DATA,
+    login: options.AsClient,
 ) -> None:
     """Link a phone to an address. A phone that was linked in the account moves here."""
-    place = running.client_place(url, username, password, data)
     given = {"phone": phone, "name": name, "account": account}
-    _one(running.call(place, "PUT", _path(channel, address), body=given), as_json=as_json)
+    reply = running.call(login.place(), "PUT", _path(channel, address), body=given)
+    showing.answer(reply, _show, as_json=as_json)
 
 
 @app.command()
+@options.bundled
 def unlink(
     channel: ChannelName,
     address: Address,
     account: OfAccount = "",
+    *,
     as_json: options.AsJson = False,
-    url: options.Url = "",
-    username: options.Username = "",
-    password: options.Password = "",
-    data: options.Data = options.DATA,
+    login: options.AsClient,
 ) -> None:
     """Take a person's phone away. They stay known by their address."""
-    place = running.client_place(url, username, password, data)
-    _one(running.call(place, "DELETE", f"{_path(channel, address)}/phone", _of(account)), as_json=as_json)
+    reply = running.call(login.place(), "DELETE", f"{_path(channel, address)}/phone", _of(account))
+    showing.answer(reply, _show, as_json=as_json)
+
+
+@app.command("make-link")
+@options.bundled
+def make_link(
+    channel: Annotated[str, typer.Argument(help="telegram, messenger or line; WhatsApp needs no link.")],
+    phone: Annotated[str, typer.Option(help="Whoever opens the link is linked to this phone.")] = "",
+    payload: Annotated[str, typer.Option(help="Comes back in the event when it is opened.")] = "",
+    expires_in: Annotated[str, typer.Option(help="So long it is good, once, such as 24h; else seven days.")] = "",
+    account: OfAccount = "",
+    *,
+    as_json: options.AsJson = False,
+    login: options.AsClient,
+) -> None:
+    """Make a link by which a person who opens it becomes known. It needs a phone, a payload, or both.
+
+    It proves who opened it, not whose phone it is: give it to the holder of the phone only.
+    """
+    given: dict[str, Any] = {"channel": channel, "phone": phone, "payload": payload, "account": account}
+    if expires_in:
+        given["expires_in"] = int(durations.read(expires_in, "--expires-in").total_seconds())
+    reply = running.call(login.place(), "POST", "/v1/contacts/links", body=given)
+    showing.answer(reply, _show_link, as_json=as_json)
 
 
 @app.command()
+@options.bundled
 def erase(
     channel: ChannelName,
     address: Address,
     account: OfAccount = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether it is meant.")] = False,
+    yes: options.Yes = False,
+    *,
     as_json: options.AsJson = False,
-    url: options.Url = "",
-    username: options.Username = "",
-    password: options.Password = "",
-    data: options.Data = options.DATA,
+    login: options.AsClient,
 ) -> None:
     """Erase a person on their request: what they wrote, what was said to them, phone and names. It cannot be undone."""
-    place = running.client_place(url, username, password, data)
+    place = login.place()
     if not yes:
         typer.confirm(
             f"Erase everything of {plain(address)} on {plain(channel)}, and cancel what waits for them?", abort=True
         )
     reply = running.call(place, "DELETE", _path(channel, address), _of(account))
-    found = running.data_of(reply)
-    if as_json:
-        running.print_json(reply.body)
-        return
-    counts = [
-        "the contact" if found["contact"] else "no contact",
-        _many(found["messages"], "message"),
-        _many(found["events"], "event"),
-    ]
-    cancelled = (
-        f"; {_many(found['cancelled'], 'message')} of these waited and ended unsent" if found["cancelled"] else ""
-    )
-    print(plain(f"erased of {found['address']} in {found['account']}: {', '.join(counts)}{cancelled}"))
-
-
-def _pages(place: Place, query: dict[str, str], limit: int) -> tuple[list[Any], str | None]:
-    found: list[Any] = []
-    after: str | None = None
-    while True:
-        more = {"limit": str(min(PAGE, limit - len(found)))} | ({"after": after} if after else {})
-        reply = running.call(place, "GET", "/v1/contacts", query | more)
-        found += running.data_of(reply)
-        after = reply.body.get("next")
-        if after is None or len(found) >= limit:
-            return found, after
+    showing.answer(reply, _show_erased, as_json=as_json)
 
 
 def _path(channel: str, address: str) -> str:
@@ -185,12 +177,8 @@ def _of(account: str) -> dict[str, str]:
     return {"account": account} if account else {}
 
 
-def _one(reply: Reply, *, as_json: bool) -> None:
-    found = running.data_of(reply)
-    if as_json:
-        running.print_json(reply.body)
-        return
-    console = Console(highlight=False)
+def _show(found: dict[str, Any]) -> None:
+    console = showing.console()
     console.print(Text(plain(found["address"]), "bold").append(f"  {found['channel']} of {plain(found['account'])}"))
     if _called(found):
         console.print(Text(plain(_called(found))))
@@ -200,6 +188,25 @@ def _one(reply: Reply, *, as_json: bool) -> None:
     console.print(Text(f"last heard from {running.when(heard)}" if heard else "never heard from"))
     if found["blocked"]:
         console.print(Text("has blocked the account", "bold red"))
+
+
+def _show_link(found: dict[str, Any]) -> None:
+    # Alone in its line, on standard output, to be handed on; the rest is said beside it.
+    print(plain(found["url"]))
+    whom = f"; whoever opens it is linked to {found['phone']}" if found["phone"] else ""
+    typer.echo(plain(f"good once, until {running.when(found['expires_at'])}{whom}"), err=True)
+
+
+def _show_erased(found: dict[str, Any]) -> None:
+    counts = [
+        "the contact" if found["contact"] else "no contact",
+        _many(found["messages"], "message"),
+        _many(found["events"], "event"),
+    ]
+    cancelled = (
+        f"; {_many(found['cancelled'], 'message')} of these waited and ended unsent" if found["cancelled"] else ""
+    )
+    print(plain(f"erased of {found['address']} in {found['account']}: {', '.join(counts)}{cancelled}"))
 
 
 def _called(contact: Mapping[str, Any]) -> str:
@@ -215,27 +222,26 @@ def _many(count: int, word: str) -> str:
 
 
 @app.command("import")
+@options.bundled
 def import_people(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file in UTF-8; «-» reads standard input.")],
     report: Annotated[Path | None, typer.Option(help="Write the bad lines to this CSV file, to be mended.")] = None,
+    *,
     as_json: options.AsJson = False,
-    url: options.Url = "",
-    username: options.Username = "",
-    password: options.Password = "",
-    data: options.Data = options.DATA,
+    login: options.AsClient,
 ) -> None:
     """Link everybody in a CSV file. It may be run again: a line that was imported changes nothing.
 
     The first line names the columns: phone, channel, address, and if you like name and account. The exit code is 1 where
     a line was bad.
     """
-    place = running.client_place(url, username, password, data)
+    place = login.place()
     try:
         people, outcome = read_people(_text_of(file))
     except ValueError as error:
         running.fail(plain(f"{file} cannot be imported: {error}"))
     _check_report(report)
-    errors = Console(stderr=True, highlight=False)
+    errors = showing.console(err=True)
     asyncio.run(_import(place, people, outcome, errors))
     outcome.bad.sort(key=lambda one: one.person.line)
     if report is not None:
@@ -323,7 +329,7 @@ async def _send(session: aiohttp.ClientSession, place: Place, person: Person) ->
                 pause = response.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError) as error:
             if wait is None:
-                why = running.why_not_reached(error)
+                why = unreached.why(error)
                 raise _Stop(f"the gateway at {place.url} was not reached: {why}") from None
             await asyncio.sleep(wait)
             continue
@@ -375,7 +381,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
 
 
 def _tell(outcome: Outcome, report: Path | None) -> None:
-    console = Console(highlight=False)
+    console = showing.console()
     for one in outcome.bad[:SHOWN]:
         console.print(
             Text(f"line {one.person.line}, {one.field}: ", "bold red").append(plain(one.reason), "not bold default")

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Final
 import aiohttp
 import typer
 
-from kurir import client
+from kurir import client, unreached
 from kurir.callbacks import dialects, signing
-from kurir.cli import options, running
+from kurir.cli import options, running, serving
 from kurir.cli.running import Place, plain
 from kurir.configuration.problems import WrongValueError
 from kurir.configuration.values import duration, webhook_secret
@@ -31,10 +31,13 @@ from kurir.store.feed import COMPAT_KINDS, KINDS, EventRecord, StatusChange
 HOOK_SECONDS: Final = 15.0
 #: How often a hook is tried that nothing listens at, in seconds.
 KNOCK_SECONDS: Final = 1.0
+#: Characters of who and what an event is about that its line has at most.
+SHOWN: Final = 120
 
 _WIDTH: Final = max(map(len, KINDS))
 
 
+@options.bundled
 def listen(
     forward_to: Annotated[
         str, typer.Option("--forward-to", help="The URL of your hook, such as http://localhost:3000/hook.")
@@ -53,17 +56,15 @@ def listen(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON for each event, for machines.")
     ] = False,
-    url: options.Url = "",
-    username: options.Username = "",
-    password: options.Password = "",
-    data: options.Data = options.DATA,
+    *,
+    login: options.AsClient,
 ) -> None:
     """Forward the client's events to a hook on this machine, signed, until Ctrl-C."""
     if not forward_to.startswith(("http://", "https://")):
         raise typer.BadParameter("the hook is an http or https URL", param_hint="--forward-to")
     after, begin = _since(since, datetime.now(UTC))
     wanted = Wanted(forward_to, dialect, _kinds(events, dialect), _secret(secret), after, begin)
-    place = running.client_place(url, username, password, data)
+    place = login.place()
     show = Show(as_json=as_json)
     show.start(wanted, place, given=bool(secret))
 
@@ -79,7 +80,7 @@ def listen(
             await forwarding
         show.stop()
 
-    running.run(work)
+    serving.run(work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +133,14 @@ async def _post(session: aiohttp.ClientSession, wanted: Wanted, event_id: str, b
                 await answer.release()
                 return Posted(answer.status, _since_begun(begun))
         except (aiohttp.ClientConnectorDNSError, aiohttp.ClientSSLError) as error:
-            running.fail(plain(f"the hook {wanted.hook} cannot be called: {running.why_not_reached(error)}"))
+            running.fail(plain(f"the hook {wanted.hook} cannot be called: {unreached.why(error)}"))
         except aiohttp.ClientConnectorError:
             show.hook_gone(wanted.hook)
             await asyncio.sleep(KNOCK_SECONDS)
         except aiohttp.InvalidURL:
             running.fail(plain(f"{wanted.hook} is no URL"))
         except (aiohttp.ClientError, TimeoutError) as error:
-            return Posted(0, _since_begun(begun), running.why_not_reached(error))
+            return Posted(0, _since_begun(begun), unreached.why(error))
 
 
 def webhook_id(event_id: str) -> str:
@@ -247,8 +248,42 @@ def _since(text: str, now: datetime) -> tuple[str, datetime | None]:
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 
+def about(event: client.Event) -> str:
+    """Return in one line who and what an event is about: the sender, and the text, the key or the kind of file."""
+    match event:
+        case client.MessageStatus():
+            return f"{event.message_id} {int(event.status)}"
+        case client.PostbackReceived():
+            title = event.message.postback.title if event.message.postback is not None else ""
+            return _short(event.sender.address, f"key {event.key}", title)
+        case client.MessageReceived() | client.MessageEdited() | client.MessageDeleted():
+            return _short(event.sender.address, *_content(event.message))
+        case client.MessageReaction():
+            return _short(event.sender.address, event.reaction.emoji or "took the reaction back")
+        case client.AgentMessage():
+            return _short(f"to {event.to.address}", *_content(event.message))
+        case client.ContactChanged():
+            return _short(event.contact.address, event.referral)
+        case _:
+            return ""
+
+
+def _content(message: client.Received) -> tuple[str, str]:
+    kind = "" if message.type in ("", "text") else message.type
+    return kind, message.text or (message.media.name if message.media is not None else "")
+
+
+def _short(*words: str) -> str:
+    line = "  ".join(word for word in words if word)
+    return line if len(line) <= SHOWN else f"{line[: SHOWN - 1]}…"
+
+
 class Show:
-    """Says on the terminal what goes on. It never shows a text or a phone. ``cursor`` is past what was forwarded."""
+    """Says on the terminal what goes on. ``cursor`` is past what was forwarded.
+
+    What people wrote is shown on a terminal, to the developer who asked for it; with ``--json``, whose lines end up in logs
+    and CI, it never is.
+    """
 
     def __init__(self, *, as_json: bool) -> None:
         self.cursor = ""
@@ -275,12 +310,9 @@ class Show:
                 {**told, "status": posted.status, "duration_ms": posted.milliseconds, "error": posted.error or None}
             )
             return
-        about = ""
-        if isinstance(event, client.MessageStatus):
-            about = f"  {event.message_id} {int(event.status)}"
         answer = str(posted.status) if posted.status else f"no answer: {posted.error}"
-        line = f"{event.id:>6}  {event.type:<{_WIDTH}}  {event.channel:<9}  {answer}  {posted.milliseconds} ms{about}"
-        print(plain(line), flush=True)
+        line = f"{event.id:>6}  {event.type:<{_WIDTH}}  {event.channel:<9}  {answer}  {posted.milliseconds} ms"
+        print(plain(f"{line}  {about(event)}".rstrip()).replace("\n", "\\n"), flush=True)
 
     def outage(self, error: client.KurirError, wait: float) -> None:
         """Say once that the gateway is away."""

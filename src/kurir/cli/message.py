@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from kurir.cli import options, running
+from kurir.cli import options, running, showing
 from kurir.cli.running import Place, plain
 from kurir.domain.status import Status
 
@@ -34,26 +34,26 @@ _MEANINGS: Final = {
 
 
 @app.command()
+@options.bundled
 def show(
     message: options.MessageName,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show requests and answers of the attempts.")
     ] = False,
+    *,
     as_json: options.AsJson = False,
-    url: options.Url = "",
-    username: options.Username = "",
-    password: options.Password = "",
-    data: options.Data = options.DATA,
+    login: options.AsClient,
 ) -> None:
     """Show one message: why it waits and until when, or how it ended; its parts, attempts, losses and history."""
-    found = _ask(running.client_place(url, username, password, data), message, "GET")
+    found = _ask(login.place(), message, "GET")
     if as_json:
         running.print_json({"data": found})
     else:
-        _show(Console(highlight=False), found, verbose=verbose)
+        _show(showing.console(), found, verbose=verbose)
 
 
 @app.command("list")
+@options.bundled
 def list_messages(
     status: Annotated[
         str, typer.Option(help="Only messages with this status: a number from -3 to 3, or its name.")
@@ -61,52 +61,48 @@ def list_messages(
     recipient: Annotated[str, typer.Option(help="Only messages to this recipient, as they were sent.")] = "",
     channel: Annotated[str, typer.Option(help="Only messages of this channel.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many.")] = 20,
+    *,
     as_json: options.AsJson = False,
-    url: options.Url = "",
-    username: options.Username = "",
-    password: options.Password = "",
-    data: options.Data = options.DATA,
+    login: options.AsClient,
 ) -> None:
     """List messages, newest first."""
     wanted = {"status": _status_number(status), "recipient": recipient, "channel": channel}
     query = {name: value for name, value in wanted.items() if value}
-    found, more = _pages(running.client_place(url, username, password, data), query, limit)
+    found, more = running.pages(login.place(), "/v1/messages", query, limit, PAGE)
     if as_json:
         running.print_json({"data": found, "next": more})
         return
-    console = Console(highlight=False)
+    console = showing.console()
     for one in found:
         _show_short(console, one)
     if not found:
         console.print("There is no such message.")
     elif more:
-        console.print(f"There are more; --limit shows up to {MOST:,}.")
+        showing.print_more(MOST)
 
 
 @app.command()
+@options.bundled
 def cancel(
     message: options.MessageName,
+    *,
     as_json: options.AsJson = False,
-    url: options.Url = "",
-    username: options.Username = "",
-    password: options.Password = "",
-    data: options.Data = options.DATA,
+    login: options.AsClient,
 ) -> None:
     """End a message of which nothing was sent yet. The exit code is 1 where it is too late."""
-    _turn(running.client_place(url, username, password, data), message, "/cancel", as_json=as_json)
+    _turn(login.place(), message, "/cancel", as_json=as_json)
 
 
 @app.command()
+@options.bundled
 def retry(
     message: options.MessageName,
+    *,
     as_json: options.AsJson = False,
-    url: options.Url = "",
-    username: options.Username = "",
-    password: options.Password = "",
-    data: options.Data = options.DATA,
+    login: options.AsClient,
 ) -> None:
     """Send a failed message again, from its first part that was not sent. The exit code is 1 where it did not fail."""
-    _turn(running.client_place(url, username, password, data), message, "/retry", as_json=as_json)
+    _turn(login.place(), message, "/retry", as_json=as_json)
 
 
 # --- asking -------------------------------------------------------------------------------------------------------------
@@ -117,7 +113,7 @@ def _turn(place: Place, name: str, verb: str, *, as_json: bool) -> None:
     if as_json:
         running.print_json({"data": found})
     else:
-        _show_short(Console(highlight=False), found)
+        _show_short(showing.console(), found)
 
 
 def _ask(place: Place, name: str, method: str, verb: str = "") -> Any:
@@ -141,18 +137,6 @@ def _tid_of(place: Place, name: str) -> str:
         several = ", ".join(f"{one['tid']} ({one['channel']})" for one in found)
         running.fail(plain(f"{len(found)} messages have the id «{name}»; name one by its tid: {several}"))
     return str(found[0]["tid"])
-
-
-def _pages(place: Place, query: dict[str, str], limit: int) -> tuple[list[Any], str | None]:
-    found: list[Any] = []
-    after: str | None = None
-    while True:
-        more = {"limit": str(min(PAGE, limit - len(found)))} | ({"after": after} if after else {})
-        reply = running.call(place, "GET", "/v1/messages", query | more)
-        found += running.data_of(reply)
-        after = reply.body.get("next")
-        if after is None or len(found) >= limit:
-            return found, after
 
 
 def _status_number(text: str) -> str:

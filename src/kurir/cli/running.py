@@ -1,4 +1,4 @@
-"""What the verbs share: running servers, calling a gateway that runs, and ending with one sentence.
+"""What the verbs share: calling a gateway that runs, and ending with one sentence.
 
 A verb that calls finds its gateway by options, else variables, else the ``demo.json`` of a running ``kurir up``. What
 belongs to the demo is sent to the demo only: its credentials never go to another address.
@@ -6,40 +6,23 @@ belongs to the demo is sent to the demo only: its credentials never go to anothe
 
 import asyncio
 import json
-import signal
-import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, NoReturn
+from urllib.parse import quote
 
 import aiohttp
 import typer
 
-from kurir import demo
-from kurir.configuration.problems import ConfigError
-from kurir.secretbox import EncryptionKeyError
-from kurir.store.base import StoreUnusable
+from kurir import demo_facts, unreached
 
 #: How long a call may take, in seconds.
 CALL_SECONDS: Final = 30.0
 #: Where a sandbox is that nobody named: the default of ``kurir sandbox --port``.
 SANDBOX: Final = "http://127.0.0.1:8081"
-
-#: Why a call had no answer, the narrower kinds of error before the wider ones that they are of.
-_UNREACHED: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (aiohttp.InvalidURL, "that is no http or https URL"),
-    (aiohttp.NonHttpUrlClientError, "that is no http or https URL"),
-    (aiohttp.ClientConnectorDNSError, "no address is known for that name"),
-    (aiohttp.ClientConnectorCertificateError, "its certificate is not trusted"),
-    (aiohttp.ClientConnectorSSLError, "what listens there speaks no TLS"),
-    (TimeoutError, "no answer came in time"),
-    (aiohttp.ClientConnectorError, "nothing listens there"),
-    (aiohttp.ServerDisconnectedError, "it closed the connection without an answer"),
-    (aiohttp.ClientResponseError, "what answers there does not speak HTTP as a server should"),
-    (aiohttp.ClientPayloadError, "its answer broke off"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +40,7 @@ def client_place(url: str, username: str, password: str, data: Path, client_id: 
     url, username = url or facts.get("url", ""), username or facts.get("username", "")
     password = password or facts.get("password", "")
     if not (url and username and password):
-        fail("no gateway: set KURIR_URL, KURIR_USERNAME and KURIR_PASSWORD, or run «kurir up» in this folder")
+        fail(f"no gateway: {_none_here(data)}, or set KURIR_URL, KURIR_USERNAME and KURIR_PASSWORD")
     headers = {"Auth-username": username, "Auth-password": password}
     return Place(url.rstrip("/"), headers, client_id or facts.get("client_id", "") or username)
 
@@ -67,13 +50,20 @@ def admin_place(url: str, token: str, data: Path) -> Place:
     facts = _of_demo(data, url)
     url, token = url or facts.get("url", ""), token or facts.get("admin_token", "")
     if not (url and token):
-        fail("no gateway, or no token: set KURIR_URL and KURIR_ADMIN_TOKEN, or run «kurir up» in this folder")
+        fail(f"no gateway, or no token: {_none_here(data)}, or set KURIR_URL and KURIR_ADMIN_TOKEN")
     return Place(url.rstrip("/"), {"Authorization": f"Bearer {token}"})
 
 
 def sandbox_place(url: str, data: Path) -> str:
     """Return the URL of the sandbox, without a slash at the end: *url*, else the demo's, else the default port's."""
     return (url or _left_by_demo(data).get("sandbox", "") or SANDBOX).rstrip("/")
+
+
+def _none_here(folder: Path) -> str:
+    """Return what to do where no demo left its addresses and credentials in *folder*, or others than were asked for."""
+    return plain(
+        f"run «kurir up» in this folder, or name the data folder of the one that runs with --data (looked in {folder})"
+    )
 
 
 def _of_demo(folder: Path, url: str) -> dict[str, str]:
@@ -83,19 +73,16 @@ def _of_demo(folder: Path, url: str) -> dict[str, str]:
 
 
 def _left_by_demo(folder: Path) -> dict[str, str]:
-    """Return the addresses and credentials in the ``demo.json`` of *folder*, nothing where there is none."""
-    path = folder / demo.FACTS_FILE
+    """Return the addresses and credentials that a demo left in *folder*, nothing where there is none."""
+    path = folder / demo_facts.FACTS_FILE
     try:
-        found = json.loads(path.read_text("utf-8"))
+        return demo_facts.read(folder)
     except FileNotFoundError:
         return {}
     except OSError as error:
         fail(f"{path} cannot be read: {error.strerror}")
     except ValueError:
         fail(f"{path} is not what «kurir up» wrote; start it anew")
-    if not isinstance(found, dict):
-        return {}
-    return {key: value for key, value in found.items() if isinstance(value, str)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +123,14 @@ async def read_answer(response: aiohttp.ClientResponse, url: str) -> dict[str, A
 
 def not_reached(url: str, error: Exception) -> NoReturn:
     """End with the sentence for a gateway that was not reached."""
-    fix = "start it with «kurir up» or «kurir serve», or name another one with --url"
-    fail(plain(f"the gateway at {url} was not reached: {why_not_reached(error)}; {fix}"))
+    fix = "start it with «kurir up» or «kurir serve», or name another one with --url or --data"
+    fail(plain(f"the gateway at {url} was not reached: {unreached.why(error)}; {fix}"))
 
 
-def why_not_reached(error: Exception) -> str:
-    """Return in plain words why a call had no answer. aiohttp's own words name its classes and connection keys."""
-    return next((words for kind, words in _UNREACHED if isinstance(error, kind)), "the connection broke")
+def sandbox_not_reached(url: str, error: Exception) -> NoReturn:
+    """End with the sentence for a sandbox that was not reached."""
+    fix = "start it with «kurir up» or «kurir sandbox», or name another one with --url or --data"
+    fail(plain(f"the sandbox at {url} was not reached: {unreached.why(error)}; {fix}"))
 
 
 def data_of(reply: Reply) -> Any:
@@ -150,6 +138,27 @@ def data_of(reply: Reply) -> Any:
     if reply.status != 200 or "data" not in reply.body:
         refused(reply)
     return reply.body["data"]
+
+
+def pages(place: Place, path: str, query: Mapping[str, str], limit: int, page: int) -> tuple[list[Any], str | None]:
+    """Return up to *limit* of a list, read in pages of at most *page*, and the cursor of what comes after, None at its end."""
+    found: list[Any] = []
+    after: str | None = None
+    while True:
+        more = {"limit": str(min(page, limit - len(found)))} | ({"after": after} if after else {})
+        reply = call(place, "GET", path, {**query, **more})
+        found += data_of(reply)
+        after = reply.body.get("next")
+        if after is None or len(found) >= limit:
+            return found, after
+
+
+def call_account(place: Place, method: str, account: str, verb: str = "", *, body: object = None) -> Reply:
+    """Call the administrator's path of an account. Ends with a sentence where there is no such account."""
+    reply = call(place, method, f"/v1/admin/accounts/{quote(account, safe='')}{verb}", body=body)
+    if reply.status == HTTPStatus.NOT_FOUND and reply.body.get("code") == "not_found":
+        fail(plain(f"there is no account «{account}»; «kurir account list» lists them"))
+    return reply
 
 
 def refused(reply: Reply) -> NoReturn:
@@ -189,44 +198,6 @@ def print_json(value: object) -> None:
     """Print *value* as JSON, indented. What would steer a terminal is escaped, as JSON itself does below U+0020."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     print("".join(f"\\u{ord(one):04x}" if "\x7f" <= one <= "\x9f" else one for one in text))
-
-
-def run(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run *work* until it ends; it is given an event that is set on SIGINT and SIGTERM. A second signal ends at once."""
-
-    async def main() -> None:
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def on_signal() -> None:
-            if stopping.is_set():
-                sys.stderr.write("stopped at once\n")
-                loop.stop()
-            stopping.set()
-
-        for each in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(each, on_signal)
-        await work(stopping)
-
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(main())
-    except (ConfigError, EncryptionKeyError, StoreUnusable) as error:
-        fail(str(error))
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        fail(f"cannot start: {place}{error.strerror or error}")
-    except RuntimeError as error:
-        if "Event loop stopped" not in str(error):
-            raise
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - not on every platform
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def fail(text: str) -> NoReturn:

@@ -11,7 +11,7 @@ import aiohttp
 import typer
 
 from kurir import demo, logs
-from kurir.cli import options, running
+from kurir.cli import options, running, serving
 from kurir.sandbox.config import CHANNELS, MAX_PEOPLE, demo_config
 from kurir.sandbox.profiles import ProfileError, read_profile
 from kurir.sandbox.server import SandboxServer
@@ -59,7 +59,7 @@ def sandbox(
         await stopping.wait()
         await server.stop()
 
-    running.run(work)
+    serving.run(work)
 
 
 @app.command()
@@ -179,8 +179,7 @@ async def _ask(url: str, method: str, path: str, profile: Mapping[str, Any]) -> 
                 running.fail(running.plain(answer.get("detail", f"the sandbox answered {response.status}")))
             return answer
     except (aiohttp.ClientError, TimeoutError) as error:
-        fix = "start it with «kurir up» or «kurir sandbox», or name another one with --url"
-        running.fail(running.plain(f"the sandbox at {url} was not reached: {running.why_not_reached(error)}; {fix}"))
+        running.sandbox_not_reached(url, error)
 
 
 def _object(raw: bytes) -> dict[str, Any] | None:

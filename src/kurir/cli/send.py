@@ -22,6 +22,7 @@ _ENDINGS: Final = {
 }
 
 
+@options.bundled
 def send(
     channel: Annotated[str, typer.Argument(help="whatsapp, telegram, line or messenger.")],
     recipient: Annotated[str, typer.Argument(help="A phone with country code, or tg:…, line:…, fb:…, wa:….")] = "",
@@ -46,14 +47,12 @@ def send(
     wait: Annotated[
         float, typer.Option(help="Wait so many seconds for the message to leave, and show its status.")
     ] = 0,
-    url: options.Url = "",
-    username: options.Username = "",
-    password: options.Password = "",
     client_id: Annotated[str, typer.Option(envvar="KURIR_CLIENT_ID", help="Else the user name.")] = "",
-    data: options.Data = options.DATA,
+    *,
+    login: options.AsClient,
 ) -> None:
     """Send a message. Without KURIR_URL and credentials it goes to the «kurir up» of this folder."""
-    place = running.client_place(url, username, password, data, client_id)
+    place = login.place(client_id)
     if body is not None:
         content = _read(body)
     elif not recipient:

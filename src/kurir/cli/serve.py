@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kurir import channels, logs
-from kurir.cli import running
+from kurir.cli import running, serving
 from kurir.configuration.file import load
 from kurir.configuration.problems import ConfigError
 from kurir.gateway import Gateway
@@ -23,6 +23,7 @@ def serve(
     public_url: Annotated[str | None, typer.Option(help="What platforms call.")] = None,
     allow_networks: Annotated[str | None, typer.Option(help="Private networks that media may come from.")] = None,
     retention: Annotated[str | None, typer.Option(help="How long finished messages are kept, such as 90d.")] = None,
+    inbound_media_space: Annotated[str | None, typer.Option(help="Disk for files that are kept, such as 20GB.")] = None,
     log_level: Annotated[logs.Level, typer.Option(help="How much is logged.")] = logs.Level.INFO,
 ) -> None:
     """Run the gateway."""
@@ -33,6 +34,7 @@ def serve(
         "public_url": public_url,
         "allow_networks": allow_networks,
         "retention": retention,
+        "inbound_media_space": inbound_media_space,
     }
     try:
         configuration = load(config, os.environ, flags, channels=channels.installed())
@@ -46,4 +48,4 @@ def serve(
         await stopping.wait()
         await gateway.stop()
 
-    running.run(work)
+    serving.run(work)

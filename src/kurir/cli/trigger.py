@@ -125,8 +125,7 @@ async def _do(
                 body["file"] = await _upload(session, url, file)
             return await _call(session, "POST", f"{path}/acts", body)
     except (aiohttp.ClientError, TimeoutError) as error:
-        fix = "start it with «kurir up» or «kurir sandbox», or name another one with --url"
-        running.fail(running.plain(f"the sandbox at {url} was not reached: {running.why_not_reached(error)}; {fix}"))
+        running.sandbox_not_reached(url, error)
 
 
 def _phone(phones: list[dict[str, Any]], channel: str, person: str) -> dict[str, Any] | None:

@@ -13,9 +13,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from kurir import channels, demo, logs
-from kurir.cli import running
+from kurir import channels, demo, demo_facts, logs
+from kurir.cli import running, serving
 from kurir.configuration.file import parse
+from kurir.connect import templates
+from kurir.domain import channel
+from kurir.egress import Egress
 from kurir.gateway import Gateway, Options
 from kurir.sandbox.config import demo_config
 from kurir.sandbox.server import SandboxServer
@@ -60,11 +63,12 @@ def up(
         except BaseException:
             await sandbox.stop()
             raise
-        for channel, url in demo.webhooks(gateway.server.url).items():
-            sandbox.sandbox.connect(channel, url)
+        for name, url in demo.webhooks(gateway.server.url).items():
+            sandbox.sandbox.connect(name, url)
+        await _read_templates(gateway)
         facts = _facts(gateway.server.url, sandbox.url, word, token)
         sandbox.sandbox.hint = _curl(facts, "whatsapp", demo.example("text"))
-        _save(data / demo.FACTS_FILE, facts)
+        demo_facts.write(data, facts)
         print(json.dumps(facts), flush=True) if as_json else _print_screen(facts)
         if open_browser:
             webbrowser.open(facts["phones"])
@@ -72,7 +76,24 @@ def up(
         await gateway.stop()
         await sandbox.stop()
 
-    running.run(work)
+    serving.run(work)
+
+
+async def _read_templates(gateway: Gateway) -> None:
+    """Read the sandbox's templates, as ``kurir template sync`` does: the first send is checked against them.
+
+    A gateway in production does not do so by itself: what it knows of templates decides what it refuses, and reading them
+    wants a permission of its own.
+    """
+    entry = gateway.directory.find(demo.CLIENT, channel.WHATSAPP, demo.ACCOUNTS[channel.WHATSAPP])
+    assert entry is not None, "the demo's configuration has the account"  # noqa: S101 - as it says
+    egress = Egress()
+    try:
+        await templates.sync(gateway.store, egress, gateway.clock, entry.account)
+    except templates.NotSynced as error:
+        typer.echo(f"the sandbox's templates were not read: {error}", err=True)
+    finally:
+        await egress.close()
 
 
 def _facts(gateway: str, sandbox_url: str, word: str, token: str) -> dict[str, Any]:
@@ -89,16 +110,10 @@ def _facts(gateway: str, sandbox_url: str, word: str, token: str) -> dict[str, A
     }
 
 
-def _save(path: Path, facts: dict[str, Any]) -> None:
-    """Keep what the other verbs need to find this gateway, readable by its owner only."""
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-
-
-def _curl(facts: dict[str, Any], channel: str, body: dict[str, Any]) -> str:
+def _curl(facts: dict[str, Any], to: str, body: dict[str, Any]) -> str:
     text = json.dumps(body, ensure_ascii=False)
     return (
-        f"curl -s {facts['url']}/{channel}/send/{facts['client_id']} -H 'Auth-username: {facts['username']}' "
+        f"curl -s {facts['url']}/{to}/send/{facts['client_id']} -H 'Auth-username: {facts['username']}' "
         f"-H 'Auth-password: {facts['password']}' -H 'Content-Type: application/json' -d {shlex.quote(text)}"
     )
 

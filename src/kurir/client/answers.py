@@ -163,6 +163,7 @@ class Contact:
     last_inbound_at: datetime | None = None
     linked_at: datetime | None = None
     blocked: bool = False
+    username: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +172,19 @@ class ContactPage:
 
     data: tuple[Contact, ...] = ()
     next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContactLink:
+    """A link that a person opens, good once until ``expires_at``.
+
+    On LINE ``url`` has a ``{linkToken}`` that the client's own page fills in.
+    """
+
+    channel: str
+    account: str
+    url: str
+    token: str
+    expires_at: datetime
+    phone: str = ""
+    payload: str = ""

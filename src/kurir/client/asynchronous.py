@@ -12,10 +12,11 @@ import aiohttp
 from yarl import URL
 
 from kurir.client import calls, sse
-from kurir.client.answers import Accepted, Contact, MessageDetails, MessageSummary, Preview, Status
+from kurir.client.answers import Accepted, Contact, ContactLink, MessageDetails, MessageSummary, Preview, Status
 from kurir.client.calls import Answer, Call, Login
 from kurir.client.errors import NO_ANSWER, NOT_REACHED, STREAM_ENDED, UNREADABLE_ANSWER, KurirError
 from kurir.client.events import Event
+from kurir.client.feeds import Pages, Polled, Streamed
 from kurir.client.message import Message
 from kurir.client.retrying import OnOutage, Outage, Retries
 
@@ -93,12 +94,9 @@ class AsyncClient:
         page: int = 50,
     ) -> AsyncIterator[MessageSummary]:
         """Yield messages, newest first, reading *page* of them (1 to 200) at a time."""
-        after: str | None = ""
-        while after is not None:
-            found = await self._do(calls.messages(channel, message_id, recipient, status, after, page))
-            for one in found.data:
-                yield one
-            after = found.next
+        each = Pages(lambda after: calls.messages(channel, message_id, recipient, status, after, page))
+        async for one in self._all(each):
+            yield one
 
     async def cancel(self, tid: str) -> MessageDetails:
         """End a message of which nothing was sent yet. ``already_ended`` and ``already_partly_sent`` say it is too late."""
@@ -110,18 +108,32 @@ class AsyncClient:
 
     async def contacts(self, *, phone: str = "", channel: str = "") -> AsyncIterator[Contact]:
         """Yield contacts: those of a phone, of a channel, or all."""
-        after: str | None = ""
-        while after is not None:
-            found = await self._do(calls.contacts(phone, channel, after))
-            for one in found.data:
-                yield one
-            after = found.next
+        async for one in self._all(Pages(lambda after: calls.contacts(phone, channel, after))):
+            yield one
+
+    async def contact(self, channel: str, address: str, *, account: str = "") -> Contact:
+        """Return one person, as the account knows them. ``not_found`` where it does not."""
+        return await self._do(calls.contact(channel, address, account))
 
     async def link_contact(
         self, channel: str, address: str, phone: str, *, name: str = "", account: str = ""
     ) -> Contact:
         """Link a phone to an address of the account, else of the channel's default account."""
         return await self._do(calls.link_contact(channel, address, phone, name, account))
+
+    async def unlink_contact(self, channel: str, address: str, *, account: str = "") -> Contact:
+        """Take a person's phone away. They stay known by their address."""
+        return await self._do(calls.unlink_contact(channel, address, account))
+
+    async def make_link(
+        self, channel: str, *, phone: str = "", payload: str = "", expires_in: int | None = None, account: str = ""
+    ) -> ContactLink:
+        """Make a link: who opens it is known from then on, and linked to *phone* where one is given. It is good once.
+
+        It needs a phone or a *payload*, which comes back in the event. *expires_in* is in seconds; else the gateway's seven
+        days. Asked again, another link is made.
+        """
+        return await self._do(calls.make_link(channel, phone, payload, expires_in, account))
 
     async def erase_contact(self, channel: str, address: str, *, account: str = "") -> Mapping[str, Any]:
         """Erase a person; return what the gateway says was erased."""
@@ -142,9 +154,8 @@ class AsyncClient:
         With *follow* it waits for more, up to *wait* seconds (60 at most) in one call; else it ends with the newest. While
         the gateway cannot be reached it tells *on_outage* and asks again, for *patience* seconds, None: for ever.
         """
-        return AsyncEvents(
-            self, after, follow=follow, wait=wait, limit=limit, outage=Outage(self._retries, patience, on_outage)
-        )
+        outage = Outage(self._retries, patience, on_outage)
+        return AsyncEvents(self, after, outage, follow=follow, wait=wait, limit=limit)
 
     def stream(
         self, after: str = "", *, patience: float | None = 300.0, on_outage: OnOutage | None = None
@@ -155,6 +166,12 @@ class AsyncClient:
         again, for *patience* seconds, None: for ever.
         """
         return AsyncStream(self, after, Outage(self._retries, patience, on_outage))
+
+    async def _all(self, pages: Pages[_T]) -> AsyncIterator[_T]:
+        """Yield what is on every page."""
+        while (call := pages.next_call()) is not None:
+            for one in pages.took(await self._do(call)):
+                yield one
 
     async def _do(self, call: Call[_T]) -> _T:
         done = 0
@@ -203,81 +220,49 @@ class AsyncClient:
         return self._session.request(method, url, json=body, timeout=waits, allow_redirects=False)
 
 
-class AsyncEvents:
+class AsyncEvents(Polled):
     """Events by long polling. ``cursor`` is past those whose loop body has ended: keep it, and give it as *after* again."""
 
     def __init__(
-        self, client: AsyncClient, after: str, *, follow: bool, wait: float, limit: int, outage: Outage
+        self, client: AsyncClient, after: str, outage: Outage, *, follow: bool, wait: float, limit: int
     ) -> None:
-        self.cursor = after
+        super().__init__(after, outage, follow=follow, wait=wait, limit=limit)
         self._client = client
-        self._follow = follow
-        self._wait = min(wait, calls.LONGEST_WAIT)
-        self._limit = limit
-        self._outage = outage
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Yield events, oldest first."""
         while True:
-            page = await self._page()
-            if page is None:
+            call = self._next_call()
+            try:
+                page = calls.understand(call, await self._client._ask(call))  # noqa: SLF001 - of this module
+            except KurirError as error:
+                await asyncio.sleep(self._pause(error, asyncio.get_running_loop().time()))
                 continue
-            for event in page.data:
+            for event in self._each(page):
                 yield event
-                self.cursor = event.id
-            self.cursor = page.next
-            if not page.data and not self._follow:
+            if self._ends_with(page):
                 return
 
-    async def _page(self) -> calls.EventPage | None:
-        """Return the next page, None where the gateway was not reached and was waited for."""
-        call = calls.event_page(self.cursor, self._wait if self._follow else 0.0, self._limit)
-        try:
-            page = calls.understand(call, await self._client._ask(call))  # noqa: SLF001 - of this module
-        except KurirError as error:
-            wait = self._outage.wait(error, asyncio.get_running_loop().time())
-            if wait is None:
-                raise
-            await asyncio.sleep(wait)
-            return None
-        self._outage.over()
-        return page
 
-
-class AsyncStream:
+class AsyncStream(Streamed):
     """Events as they come. ``cursor`` is past those whose loop body has ended: keep it, and give it as *after* again."""
 
     def __init__(self, client: AsyncClient, after: str, outage: Outage) -> None:
-        self.cursor = after
+        super().__init__(after, outage)
         self._client = client
-        self._received = after
-        self._outage = outage
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Yield events. Ends only by an error."""
         while True:
-            error = KurirError(STREAM_ENDED, "the gateway ended the stream")
+            error, parser = KurirError(STREAM_ENDED, "the gateway ended the stream"), sse.Parser()
             try:
-                async with contextlib.aclosing(self._frames()) as frames:
-                    async for frame in frames:
-                        self._received = frame.id or self._received
-                        if frame.data:
-                            yield calls.event_of(frame.data)
-                        self.cursor = self._received
+                async with contextlib.aclosing(self._client._pieces(self._path())) as pieces:  # noqa: SLF001
+                    async for piece in pieces:
+                        for event in self._each(parser, piece):
+                            yield event
             except KurirError as found:
                 error = found
-            wait = self._outage.wait(error, asyncio.get_running_loop().time())
-            if wait is None:
-                raise error
-            await asyncio.sleep(wait)
-
-    async def _frames(self) -> AsyncGenerator[sse.Frame, None]:
-        parser = sse.Parser()
-        async with contextlib.aclosing(self._client._pieces(calls.stream_path(self._received))) as pieces:  # noqa: SLF001
-            async for piece in pieces:
-                self._outage.over()
-                for frame in parser.feed(piece):
-                    yield frame
+            await asyncio.sleep(self._pause(error, asyncio.get_running_loop().time()))
 
 
 @contextlib.contextmanager

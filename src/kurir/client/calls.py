@@ -11,6 +11,7 @@ from kurir.client import events
 from kurir.client.answers import (
     Accepted,
     Contact,
+    ContactLink,
     ContactPage,
     MessageDetails,
     MessagePage,
@@ -22,6 +23,7 @@ from kurir.client.message import Message
 from kurir.client.reading import read
 
 _T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 Json = dict[str, Any]
 
 #: The largest answer that is read, in bytes.
@@ -42,12 +44,12 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[_T]):
+class Call(Generic[_T_co]):
     """A call. ``repeatable``: made twice it does what it does once. ``wait``: seconds that the gateway may take by design."""
 
     method: str
     path: str
-    read: Callable[[Json, Answer], _T]
+    read: Callable[[Json, Answer], _T_co]
     body: Json | None = None
     repeatable: bool = True
     wait: float = 0.0
@@ -152,16 +154,37 @@ def contacts(phone: str = "", channel: str = "", after: str = "", limit: int | N
     return Call("GET", _with_query("/v1/contacts", wanted), lambda answer, _: read(ContactPage, answer))
 
 
+def contact(channel: str, address: str, account: str = "") -> Call[Contact]:
+    """Return the call for one contact."""
+    return Call("GET", _contact_path(channel, address, account), _one(Contact))
+
+
+def unlink_contact(channel: str, address: str, account: str = "") -> Call[Contact]:
+    """Return the call that takes a contact's phone away."""
+    return Call("DELETE", _contact_path(channel, address, account, "/phone"), _one(Contact))
+
+
+def make_link(channel: str, phone: str, payload: str, expires_in: int | None, account: str) -> Call[ContactLink]:
+    """Return the call that makes a link. Not repeatable: each call makes another link."""
+    body: Json = {"channel": channel, "phone": phone, "payload": payload, "account": account}
+    if expires_in is not None:
+        body["expires_in"] = expires_in
+    return Call("POST", "/v1/contacts/links", _one(ContactLink), body, repeatable=False)
+
+
 def link_contact(channel: str, address: str, phone: str, name: str = "", account: str = "") -> Call[Contact]:
     """Return the call that links a phone to an address."""
     body = {"phone": phone, "name": name, "account": account}
-    return Call("PUT", f"/v1/contacts/{_step(channel)}/{_step(address)}", _one(Contact), body)
+    return Call("PUT", _contact_path(channel, address), _one(Contact), body)
 
 
 def erase_contact(channel: str, address: str, account: str = "") -> Call[Json]:
     """Return the call that erases a person."""
-    path = _with_query(f"/v1/contacts/{_step(channel)}/{_step(address)}", {"account": account})
-    return Call("DELETE", path, lambda answer, _: _data(answer))
+    return Call("DELETE", _contact_path(channel, address, account), lambda answer, _: _data(answer))
+
+
+def _contact_path(channel: str, address: str, account: str = "", below: str = "") -> str:
+    return _with_query(f"/v1/contacts/{_step(channel)}/{_step(address)}{below}", {"account": account})
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

@@ -13,10 +13,11 @@ from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from kurir.client import calls, sse
-from kurir.client.answers import Accepted, Contact, MessageDetails, MessageSummary, Preview, Status
+from kurir.client.answers import Accepted, Contact, ContactLink, MessageDetails, MessageSummary, Preview, Status
 from kurir.client.calls import Answer, Call, Login
 from kurir.client.errors import NO_ANSWER, NOT_REACHED, STREAM_ENDED, UNREADABLE_ANSWER, KurirError
 from kurir.client.events import Event
+from kurir.client.feeds import Pages, Polled, Streamed
 from kurir.client.message import Message
 from kurir.client.retrying import OnOutage, Outage, Retries
 
@@ -91,11 +92,7 @@ class Client:
         page: int = 50,
     ) -> Iterator[MessageSummary]:
         """Yield messages, newest first, reading *page* of them (1 to 200) at a time."""
-        after: str | None = ""
-        while after is not None:
-            found = self._do(calls.messages(channel, message_id, recipient, status, after, page))
-            yield from found.data
-            after = found.next
+        yield from self._all(Pages(lambda after: calls.messages(channel, message_id, recipient, status, after, page)))
 
     def cancel(self, tid: str) -> MessageDetails:
         """End a message of which nothing was sent yet. ``already_ended`` and ``already_partly_sent`` say it is too late."""
@@ -107,15 +104,29 @@ class Client:
 
     def contacts(self, *, phone: str = "", channel: str = "") -> Iterator[Contact]:
         """Yield contacts: those of a phone, of a channel, or all."""
-        after: str | None = ""
-        while after is not None:
-            found = self._do(calls.contacts(phone, channel, after))
-            yield from found.data
-            after = found.next
+        yield from self._all(Pages(lambda after: calls.contacts(phone, channel, after)))
+
+    def contact(self, channel: str, address: str, *, account: str = "") -> Contact:
+        """Return one person, as the account knows them. ``not_found`` where it does not."""
+        return self._do(calls.contact(channel, address, account))
 
     def link_contact(self, channel: str, address: str, phone: str, *, name: str = "", account: str = "") -> Contact:
         """Link a phone to an address of the account, else of the channel's default account."""
         return self._do(calls.link_contact(channel, address, phone, name, account))
+
+    def unlink_contact(self, channel: str, address: str, *, account: str = "") -> Contact:
+        """Take a person's phone away. They stay known by their address."""
+        return self._do(calls.unlink_contact(channel, address, account))
+
+    def make_link(
+        self, channel: str, *, phone: str = "", payload: str = "", expires_in: int | None = None, account: str = ""
+    ) -> ContactLink:
+        """Make a link: who opens it is known from then on, and linked to *phone* where one is given. It is good once.
+
+        It needs a phone or a *payload*, which comes back in the event. *expires_in* is in seconds; else the gateway's seven
+        days. Asked again, another link is made.
+        """
+        return self._do(calls.make_link(channel, phone, payload, expires_in, account))
 
     def erase_contact(self, channel: str, address: str, *, account: str = "") -> Mapping[str, Any]:
         """Erase a person; return what the gateway says was erased."""
@@ -136,9 +147,8 @@ class Client:
         With *follow* it waits for more, up to *wait* seconds (60 at most) in one call; else it ends with the newest. While
         the gateway cannot be reached it tells *on_outage* and asks again, for *patience* seconds, None: for ever.
         """
-        return Events(
-            self, after, follow=follow, wait=wait, limit=limit, outage=Outage(self._retries, patience, on_outage)
-        )
+        outage = Outage(self._retries, patience, on_outage)
+        return Events(self, after, outage, follow=follow, wait=wait, limit=limit)
 
     def stream(self, after: str = "", *, patience: float | None = 300.0, on_outage: OnOutage | None = None) -> "Stream":
         """Return an iterator over events as they come, from the cursor *after* on, else from now on.
@@ -147,6 +157,11 @@ class Client:
         again, for *patience* seconds, None: for ever.
         """
         return Stream(self, after, Outage(self._retries, patience, on_outage))
+
+    def _all(self, pages: Pages[_T]) -> Iterator[_T]:
+        """Yield what is on every page."""
+        while (call := pages.next_call()) is not None:
+            yield from pages.took(self._do(call))
 
     def _do(self, call: Call[_T]) -> _T:
         done = 0
@@ -161,76 +176,44 @@ class Client:
             time.sleep(wait)
 
 
-class Events:
+class Events(Polled):
     """Events by long polling. ``cursor`` is past those whose loop body has ended: keep it, and give it as *after* again."""
 
-    def __init__(self, client: Client, after: str, *, follow: bool, wait: float, limit: int, outage: Outage) -> None:
-        self.cursor = after
+    def __init__(self, client: Client, after: str, outage: Outage, *, follow: bool, wait: float, limit: int) -> None:
+        super().__init__(after, outage, follow=follow, wait=wait, limit=limit)
         self._client = client
-        self._follow = follow
-        self._wait = min(wait, calls.LONGEST_WAIT)
-        self._limit = limit
-        self._outage = outage
 
     def __iter__(self) -> Iterator[Event]:
         """Yield events, oldest first."""
         while True:
-            page = self._page()
-            if page is None:
+            call = self._next_call()
+            try:
+                page = calls.understand(call, self._client._wire.ask(call))  # noqa: SLF001 - of this module
+            except KurirError as error:
+                time.sleep(self._pause(error, time.monotonic()))
                 continue
-            for event in page.data:
-                yield event
-                self.cursor = event.id
-            self.cursor = page.next
-            if not page.data and not self._follow:
+            yield from self._each(page)
+            if self._ends_with(page):
                 return
 
-    def _page(self) -> calls.EventPage | None:
-        """Return the next page, None where the gateway was not reached and was waited for."""
-        call = calls.event_page(self.cursor, self._wait if self._follow else 0.0, self._limit)
-        try:
-            page = calls.understand(call, self._client._wire.ask(call))  # noqa: SLF001 - of this module
-        except KurirError as error:
-            wait = self._outage.wait(error, time.monotonic())
-            if wait is None:
-                raise
-            time.sleep(wait)
-            return None
-        self._outage.over()
-        return page
 
-
-class Stream:
+class Stream(Streamed):
     """Events as they come. ``cursor`` is past those whose loop body has ended: keep it, and give it as *after* again."""
 
     def __init__(self, client: Client, after: str, outage: Outage) -> None:
-        self.cursor = after
+        super().__init__(after, outage)
         self._client = client
-        self._received = after
-        self._outage = outage
 
     def __iter__(self) -> Iterator[Event]:
         """Yield events. Ends only by an error."""
         while True:
-            error = KurirError(STREAM_ENDED, "the gateway ended the stream")
+            error, parser = KurirError(STREAM_ENDED, "the gateway ended the stream"), sse.Parser()
             try:
-                for frame in self._frames():
-                    self._received = frame.id or self._received
-                    if frame.data:
-                        yield calls.event_of(frame.data)
-                    self.cursor = self._received
+                for piece in self._client._wire.pieces(self._path()):  # noqa: SLF001 - of this module
+                    yield from self._each(parser, piece)
             except KurirError as found:
                 error = found
-            wait = self._outage.wait(error, time.monotonic())
-            if wait is None:
-                raise error
-            time.sleep(wait)
-
-    def _frames(self) -> Iterator[sse.Frame]:
-        parser = sse.Parser()
-        for piece in self._client._wire.pieces(calls.stream_path(self._received)):  # noqa: SLF001 - of this module
-            self._outage.over()
-            yield from parser.feed(piece)
+            time.sleep(self._pause(error, time.monotonic()))
 
 
 class _Wire:

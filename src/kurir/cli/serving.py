@@ -1,0 +1,49 @@
+"""Running a server, or anything that goes on until Ctrl-C: the loop, the signals, and the errors of a start as a sentence."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from kurir.cli.running import fail
+from kurir.configuration.problems import ConfigError
+from kurir.secretbox import EncryptionKeyError
+from kurir.store.base import StoreUnusable
+
+
+def run(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run *work* until it ends; it is given an event that is set on SIGINT and SIGTERM. A second signal ends at once."""
+
+    async def main() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def on_signal() -> None:
+            if stopping.is_set():
+                sys.stderr.write("stopped at once\n")
+                loop.stop()
+            stopping.set()
+
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, on_signal)
+        await work(stopping)
+
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(main())
+    except (ConfigError, EncryptionKeyError, StoreUnusable) as error:
+        fail(str(error))
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        fail(f"cannot start: {place}{error.strerror or error}")
+    except RuntimeError as error:
+        if "Event loop stopped" not in str(error):
+            raise
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,4 +1,4 @@
-"""What has to be done now and then, in small bites: what is overdue is ended, what retention has outlived is deleted."""
+"""What has to be done now and then, in small bites: what is overdue is ended, what is too old or without its event deleted."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,6 +16,8 @@ log = structlog.get_logger(__name__)
 EXPIRY_SECONDS: Final = 1.0
 #: How often it is looked for what is too old, in seconds.
 EVERY_SECONDS: Final = 3600.0
+#: How often it is looked for kept files whose events are gone, in seconds: a person who was erased waits no longer.
+SWEEP_SECONDS: Final = 600.0
 #: How soon it is tried again after it failed, in seconds.
 TROUBLE_SECONDS: Final = 30.0
 #: Rows of a kind in one transaction: few enough that nobody who sends waits for it.
@@ -25,21 +27,33 @@ RECEIPT_LIFE: Final = timedelta(days=30)
 
 
 class Upkeep:
-    """Ends messages that are overdue, and deletes what *retention* has outlived: at start, then again and again."""
+    """Ends messages that are overdue, and deletes what *retention* has outlived: at start, then again and again.
 
-    def __init__(self, store: Store, clock: Clock, retention: timedelta) -> None:
+    *sweep* deletes kept files without an event, and returns how many; without one there are no kept files.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        retention: timedelta,
+        sweep: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._retention = retention
+        self._sweep = sweep
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin."""
-        kinds = (
+        kinds: list[tuple[str, Callable[[], Awaitable[int]], float]] = [
             ("expired", self.expire, EXPIRY_SECONDS),
             ("no_receipt", self.no_receipts, EVERY_SECONDS),
             ("retention", self.once, EVERY_SECONDS),
-        )
+        ]
+        if self._sweep is not None:
+            kinds.append(("kept_files", self._sweep, SWEEP_SECONDS))
         self._tasks = [asyncio.create_task(self._repeat(*kind), name=f"upkeep {kind[0]}") for kind in kinds]
 
     async def stop(self) -> None:
@@ -86,9 +100,9 @@ class Upkeep:
         while True:
             wait = every
             try:
-                messages = await work()
-                if messages:
-                    log.info("upkeep", kind=kind, messages=messages)
+                done = await work()
+                if done:
+                    log.info("upkeep", kind=kind, done=done)
             except StoreError as error:
                 wait = TROUBLE_SECONDS
                 log.warning("upkeep_not_done", kind=kind, error=str(error), retry_in=wait)

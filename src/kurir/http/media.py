@@ -3,15 +3,15 @@
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
-from urllib.parse import quote
 
 import structlog
 from fastapi import APIRouter, Request, Response
 from starlette.background import BackgroundTask
-from starlette.responses import StreamingResponse
+from starlette.responses import FileResponse, StreamingResponse
 
 from kurir.http.answers import RequestFailed
-from kurir.intake.media import EgressRefused, InboundFiles, MediaUnavailable, NoSuchFile, OpenFile, Ticket
+from kurir.intake.file_names import disposition
+from kurir.intake.media import EgressRefused, InboundFiles, KeptFile, MediaUnavailable, NoSuchFile, OpenFile, Ticket
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ router = APIRouter(include_in_schema=False)
 async def get_media(
     request: Request, account_id: str, position: str, number: str, until: str, signature: str
 ) -> Response:
-    """Pass a file on that came in. A link that is not ours, or has ended, finds nothing."""
+    """Give a file that came in; of a kept one also a range. A link that is not ours, or has ended, finds nothing."""
     ticket = Ticket(account_id, _number(position), _number(number), _number(until), signature)
     files: InboundFiles = request.app.state.files()
     stack = contextlib.AsyncExitStack()
@@ -39,7 +39,14 @@ async def get_media(
     except MediaUnavailable as missing:
         log.info("media_not_fetched", account=account_id[:64], position=ticket.position, why=str(missing))
         raise RequestFailed("media_gone" if missing.final else "media_unavailable", str(missing)) from None
-    return StreamingResponse(_pieces(file, stack), headers=_headers(file), background=BackgroundTask(stack.aclose))
+    try:
+        if isinstance(file, KeptFile):
+            await stack.aclose()  # it holds nothing
+            return FileResponse(file.path, headers=_headers(file), stat_result=file.stat)
+        return StreamingResponse(_pieces(file, stack), headers=_headers(file), background=BackgroundTask(stack.aclose))
+    except BaseException:
+        await stack.aclose()  # nobody will read it
+        raise
 
 
 async def _pieces(file: OpenFile, stack: contextlib.AsyncExitStack) -> AsyncIterator[bytes]:
@@ -49,17 +56,16 @@ async def _pieces(file: OpenFile, stack: contextlib.AsyncExitStack) -> AsyncIter
             yield piece
 
 
-def _headers(file: OpenFile) -> dict[str, str]:
+def _headers(file: OpenFile | KeptFile) -> dict[str, str]:
     """Return headers by which a browser saves the file, and runs nothing of it: strangers sent it."""
-    name = quote(file.name or "file", safe="")
     headers = {
         "Content-Type": file.mime_type,
-        "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
+        "Content-Disposition": disposition(file.name),
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Cache-Control": "private, max-age=3600",
     }
-    if file.length is not None:
+    if isinstance(file, OpenFile) and file.length is not None:
         headers["Content-Length"] = str(file.length)
     return headers
 

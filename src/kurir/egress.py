@@ -28,8 +28,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from kurir import networks
+from kurir import networks, unreached
 from kurir.channels.base import Answer, Call, MediaFacts, NoAnswer, Stage
+from kurir.resolving import ThreadsOfItsOwn
 
 CONNECT_SECONDS: Final = 10.0
 #: Telegram holds a flooding request for up to 8 s and sends it later: a short read time-out would make outcomes unknown.
@@ -208,6 +209,8 @@ class Egress:
         self._probes = _Slots(PROBES, PROBES_OF_ONE)
         self._downloads = _Slots(DOWNLOADS, DOWNLOADS_OF_ONE)
         self._previews = asyncio.Semaphore(PREVIEW_PROBES)
+        # Of names that clients chose, those of files and those of endpoints: neither holds up the other, nor a platform.
+        self._names = ThreadsOfItsOwn("media"), ThreadsOfItsOwn("callbacks")
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_note_writing)
         self._platforms = aiohttp.ClientSession(
@@ -221,10 +224,11 @@ class Egress:
         self._media = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=UPLOADS + PROBES + PREVIEW_PROBES + DOWNLOADS,  # nobody waits here for a place
-                resolver=GuardedResolver(self._settings.allow_networks, resolver),
+                resolver=GuardedResolver(self._settings.allow_networks, resolver or self._names[0]),
                 socket_factory=self._guarded_socket,
             ),
-            timeout=aiohttp.ClientTimeout(total=MEDIA_SECONDS, connect=CONNECT_SECONDS),
+            # No total: what is fetched, probed or passed on has a limit of its own.
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=MEDIA_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "kurir"},
         )
@@ -233,7 +237,7 @@ class Egress:
             connector=aiohttp.TCPConnector(
                 limit=0,
                 keepalive_timeout=CALLBACK_IDLE_SECONDS,
-                resolver=GuardedResolver(self._settings.allow_networks, resolver),
+                resolver=GuardedResolver(self._settings.allow_networks, resolver or self._names[1]),
                 socket_factory=self._guarded_socket,
             ),
             timeout=aiohttp.ClientTimeout(total=None, connect=CALLBACK_CONNECT_SECONDS),
@@ -248,6 +252,8 @@ class Egress:
         await self._platforms.close()
         await self._media.close()
         await self._callbacks.close()
+        for resolver in self._names:  # a connector closes none that it was given
+            await resolver.close()
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Posted:
         """Post *body* to a client's *url* through the guard, at most 15 s in all. Never raises; follows no redirect."""
@@ -499,7 +505,7 @@ class RefusedAddressError(OSError):
 class GuardedResolver(AbstractResolver):
     """Resolves a name and keeps only the addresses that may be reached; the connector connects to just those."""
 
-    def __init__(self, allowed: Sequence[networks.Network], inner: AbstractResolver | None = None) -> None:
+    def __init__(self, allowed: Sequence[networks.Network], inner: AbstractResolver) -> None:
         self._allowed = allowed
         self._inner = inner
 
@@ -507,8 +513,6 @@ class GuardedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Return the addresses of *host* that may be reached. Raises OSError when none is left."""
-        if self._inner is None:
-            self._inner = aiohttp.ThreadedResolver()
         found = await self._inner.resolve(host, port, family)
         good = [one for one in found if networks.refusal(one["host"], self._allowed) is None]
         if found and not good:
@@ -517,8 +521,7 @@ class GuardedResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Close the resolver underneath."""
-        if self._inner is not None:
-            await self._inner.close()
+        await self._inner.close()
 
 
 def duration_ms(head: bytes) -> int | None:
@@ -569,13 +572,11 @@ def _missed(error: BaseException, *, connected: bool) -> tuple[Miss, str]:
     refused = error if isinstance(error, EgressRefused) else _refusal_in(error)
     if refused is not None:
         return Miss.CONNECT, str(refused)[:500]
-    said = _storable(str(error)) or type(error).__name__
     if isinstance(error, TimeoutError):
         if connected:
             return Miss.TIMEOUT, f"connected, and no answer within {CALLBACK_SECONDS:g} s"
         return Miss.CONNECT, "the connection took too long"
-    miss = Miss.OTHER if connected else Miss.CONNECT
-    return miss, f"{type(error).__name__}: {said}"[:500]
+    return Miss.OTHER if connected else Miss.CONNECT, unreached.why(error)
 
 
 async def _read(stream: aiohttp.StreamReader, maximum: int) -> bytes:

@@ -34,8 +34,10 @@ from kurir.http.operator import Operator
 from kurir.http.server import HttpServer
 from kurir.intake.accept import Acceptor
 from kurir.intake.deep_links import DeepLinks
+from kurir.intake.kept_files import FOLDER, Shelf
 from kurir.intake.links import PURPOSE, MediaLinks
 from kurir.intake.media import InboundFiles
+from kurir.intake.media_keep import MediaKeeper
 from kurir.intake.poll import Poller
 from kurir.intake.receive import Hears, Receiver
 from kurir.secretbox import SecretBox, open_box
@@ -92,12 +94,14 @@ class Gateway:
         self._deliverer: Deliverer | None = None
         self._endpoints: Endpoints | None = None
         self._files: InboundFiles | None = None
+        self._keeper: MediaKeeper | None = None
+        self._shelf = Shelf(settings.database.parent / FOLDER, settings.inbound_media_space)
         self._poller: Poller | None = None
         self._quotas: Quotas | None = None
         self._heard = LastWebhooks()
         self._media_keys: tuple[bytes, ...] = ()
         self._feed = Feed(self.store)
-        self._upkeep = Upkeep(self.store, self.clock, settings.retention)
+        self._upkeep = Upkeep(self.store, self.clock, settings.retention, self._sweep)
         self.directory = Directory(self.channels, self._open_account)
         self._links = MediaLinks(settings.public_url, lambda: self._media_keys, self.clock)
         hears = Hears(settled=self._settled, fed=self._fed, stopped=self._stopped)
@@ -117,13 +121,17 @@ class Gateway:
             self._media_keys = self._box.derive(PURPOSE)
             await self._declare(self._box)
             self._egress = Egress(EgressSettings(self.configuration.settings.allow_networks, self._options.reserved))
-            self._files = InboundFiles(self.store, self.directory, self._egress, self._links)
-            self._dispatcher = Dispatcher(self.store, self.directory, self._egress, self.clock, fed=self._fed)
+            self._files = InboundFiles(self.store, self.directory, self._egress, self._links, self._shelf)
+            self._keeper = MediaKeeper(self.store, self.directory, self._egress, self._shelf, self.clock)
+            await self._keeper.start()
+            self._quotas = Quotas(self.store, self.directory, self._egress, self.clock)
+            self._dispatcher = Dispatcher(
+                self.store, self.directory, self._egress, self.clock, fed=self._fed, parked=self._quotas.parked
+            )
             await self._dispatcher.start()
             await self._start_callbacks(self._box, self._egress)
-            self._poller = Poller(self.store, self.directory, self._egress, self._receiver)
+            self._poller = Poller(self.store, self.directory, self._egress, self._receiver, self.clock)
             self._poller.start()
-            self._quotas = Quotas(self.store, self.directory, self._egress, self.clock)
             self._quotas.start()
             self._upkeep.start()
             await self.server.start()
@@ -145,6 +153,8 @@ class Gateway:
                 stack.push_async_callback(self._deliverer.stop)
             if self._dispatcher is not None:
                 stack.push_async_callback(self._dispatcher.stop)
+            if self._keeper is not None:
+                stack.push_async_callback(self._keeper.stop)
             stack.push_async_callback(self._receiver.stop)
             if self._poller is not None:
                 stack.push_async_callback(self._poller.stop)
@@ -235,6 +245,11 @@ class Gateway:
         self._feed.wake(client_id)
         if self._deliverer is not None:
             self._deliverer.wake(client_id)
+        if self._keeper is not None:
+            self._keeper.wake(client_id)
+
+    async def _sweep(self) -> int:
+        return 0 if self._keeper is None else await self._keeper.sweep()
 
     def _stopped(self, account_id: str, error: ErrorRecord) -> None:
         if self._dispatcher is not None:
@@ -262,6 +277,8 @@ class Gateway:
             wrong.append("callbacks: a worker does not run")
         if self._poller is None or not self._poller.alive():
             wrong.append("poll: an account's updates are not fetched")
+        if self._keeper is None or not self._keeper.alive():
+            wrong.append("files: an account's files are not kept")
         if self._quotas is None or not self._quotas.alive():
             wrong.append("quotas: they are not read")
         if not self._upkeep.alive():

@@ -84,6 +84,13 @@ SETTINGS: Final = (
         "90d",
         "How long finished messages, attempts and events are kept.",
     ),
+    Setting(
+        "inbound_media_space",
+        "size",
+        "20GB",
+        "How much disk the files may take that came in and are kept (`inbound_media`), in the folder `media` beside the "
+        "database. What goes beyond is streamed.",
+    ),
 )
 
 
@@ -100,7 +107,10 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of the installation. ``public_url`` has no slash at its end and is "" when nobody knows it."""
+    """The settings of the installation. ``public_url`` has no slash at its end and is "" when nobody knows it.
+
+    ``inbound_media_space`` in bytes.
+    """
 
     listen: Listen
     database: Path
@@ -109,3 +119,4 @@ class Settings:
     admin_token: str | None = field(repr=False)
     allow_networks: tuple[Network, ...]
     retention: timedelta
+    inbound_media_space: int

@@ -67,6 +67,7 @@ class Part:
     ids: list[str] = field(default_factory=list)
     marked: int | None = None
     answered: int | None = None
+    covered: int | None = None
     settled: bool = False
     code: str | None = None
 
@@ -81,6 +82,7 @@ class Part:
             self.code = None
             if self.phase == REFUSED:
                 self.phase, self.answered = ANSWERED, at
+                self.covered = at - 1 if self.covered is None else self.covered
         elif self.status != before:
             self.code = code
         return self.status != before
@@ -243,7 +245,7 @@ class Model:
         message.total, message.address, message.reason = wanted.total, wanted.address, None
         message.facts = message.facts if wanted.facts is None else wanted.facts
         part.run, part.address, part.phase, part.status, part.code = message.run, wanted.address, FLIGHT, None, None
-        part.marked, part.answered, part.settled = now, None, False
+        part.marked, part.answered, part.covered, part.settled = now, None, None, False
         part.attempts += 1
         return True
 
@@ -270,6 +272,7 @@ class Model:
             self.ids |= {(message.account, each): (message.tid, number) for each in verdict.ids}
             part.phase, part.settled = ANSWERED, False
             part.answered = now if part.answered is None else part.answered
+            part.covered = part.answered - 1 if part.covered is None else part.covered
             part.learn(verdict.status, now, None)
             message.refresh(*self._catch_up(message, number, (now, None)), now)
         elif part.settled:
@@ -404,9 +407,13 @@ class Model:
         settles = part.open
         if settles:
             part.phase, part.settled, part.answered = ANSWERED, True, min(told.at, now)
+            part.covered = part.answered - 1
         part.learn(told.status, told.at, told.code)
+        dated = told.status == SENT and part.answered is not None and part.covered != told.at
+        if dated:
+            part.covered = told.at
         last = (told.at, told.code)
-        message.refresh(*(self._catch_up(message, number, last) if settles or new_id else last), now)
+        message.refresh(*(self._catch_up(message, number, last) if settles or new_id or dated else last), now)
 
     def _know(self, message: Message, number: int, platform_id: str) -> None:
         if platform_id not in message.parts[number].ids:
@@ -422,11 +429,13 @@ class Model:
                 continue
             if early.platform_id:
                 self._know(message, number, early.platform_id)
+            if early.status == SENT:
+                part.covered = early.at
             if part.learn(early.status, early.at, early.code):
                 last = early.at, early.code
         for (account, address, status), (up_to, at) in sorted(self.watermarks.items(), key=lambda each: each[0][2]):
             theirs = (account, address) == (message.account, part.address)
-            covered = part.answered is not None and part.answered <= up_to + 1
+            covered = part.covered is not None and part.covered <= up_to
             if theirs and covered and part.learn(status, at, None):
                 last = at, None
         return last
@@ -449,7 +458,7 @@ class Model:
             reached = False
             for part in message.parts.values():
                 theirs = message.account == told.account and part.address == told.address
-                if theirs and part.answered is not None and part.status is not None and part.answered <= up_to + 1:
+                if theirs and part.covered is not None and part.status is not None and part.covered <= up_to:
                     reached |= part.learn(told.status, told.at, None)
             if reached:
                 message.refresh(told.at, None, now)
@@ -532,7 +541,7 @@ class Model:
             ended += 1
         return ended
 
-    def purge(self, before: int) -> int:
+    def purge(self, before: int, now: int) -> int:
         gone = [each for each in self.messages.values() if each.ended is not None and each.ended < before]
         for message in gone:
             tid, fingerprint, _, _ = self.keys[message.key]
@@ -541,7 +550,7 @@ class Model:
         week = before - 7 * DAY
         self.keys = {key: kept for key, kept in self.keys.items() if kept[3] is None or kept[3] >= week}
         self.seen = {event: at for event, at in self.seen.items() if at >= week}
-        self.early = [early for early in self.early if early.received >= before - DAY]
+        self.early = [early for early in self.early if early.received >= now - DAY]
         old = {message.tid for message in gone}
         self.feed = [
             event

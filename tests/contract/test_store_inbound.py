@@ -123,6 +123,16 @@ async def test_the_place_in_the_updates_is_kept_with_what_they_brought(store):
     assert await store.poll_offset(ACCOUNT) is None
 
 
+async def test_the_place_in_the_updates_is_known_as_long_as_it_means_something(store):
+    await take_in(store, poll_offset=(ACCOUNT, 12))  # at 11
+    assert await store.poll_offset(ACCOUNT, at(11)) == 12
+    assert await store.poll_offset(ACCOUNT, at(12)) is None
+    await store.drop_poll_offset(ACCOUNT, 11)
+    assert await store.poll_offset(ACCOUNT) == 12, "another one"
+    await store.drop_poll_offset(ACCOUNT, 12)
+    assert await store.poll_offset(ACCOUNT) is None
+
+
 async def test_an_event_that_is_one_only_if_it_teaches_something(store):
     def news(kind, **fields):
         return arrival(event=new_event(kind), changes=True, heard=heard(heard=False, **fields))
@@ -294,6 +304,15 @@ async def test_an_arrival_by_a_link_uses_it_up_and_a_used_one_teaches_no_phone(s
     assert (await store.contact(ACCOUNT, "2")).phone == ""
     assert await _kinds(store) == ["contact.linked"]
     assert (await store.link_of(ACCOUNT, "tok")).used_at == at(11)
+
+
+async def test_a_link_says_until_when_it_is_good(store):
+    """Whether it still is, is for its reader to say, who knows when the link was opened."""
+    await store.put_link(replace(LINK, expires_at=at(60)))
+    assert (await store.link_of(ACCOUNT, "tok")).expires_at == at(60)
+    assert await store.use_link(ACCOUNT, "tok", at(5)) == replace(LINK, expires_at=at(60), used_at=at(5))
+    await store.put_link(replace(LINK, token="ever"))
+    assert (await store.link_of(ACCOUNT, "ever")).expires_at is None
 
 
 async def test_links_go_with_retention(store):

@@ -662,10 +662,10 @@ class Machine(RuleBasedStateMachine):
         self._both(self.store.no_receipts(at(self.now - back), 100, at(self.now)), meant)
 
     def purge(self, back) -> None:
-        meant = self.model.purge(self.now - back)
+        meant = self.model.purge(self.now - back, self.now)
 
         async def call() -> int:
-            found = await self.store.purge(at(self.now - back), 100)
+            found = await self.store.purge(at(self.now - back), 100, now=at(self.now))
             assert not found.more
             return found.messages
 

@@ -1,5 +1,6 @@
 """What every store promises of people: one contact each, under whatever address, and forgotten whole when they ask."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -7,7 +8,7 @@ import pytest
 
 from kurir.domain.problem import Loss
 from kurir.domain.status import Status
-from kurir.store.base import ContactRecord, ErrorRecord, PartFailed, Turn
+from kurir.store.base import ContactRecord, ErrorRecord, PartFailed, Received, Turn
 from kurir.store.feed import Owed, Replay
 from kurir.store.inbound import ChoiceRecord, Forgotten, LinkRecord
 from support.records import (
@@ -75,6 +76,26 @@ async def test_a_phone_moves_to_whoever_was_newest(store):
     assert (await store.contact_by_phone(ACCOUNT, "628111")).address == "2"
     await _hear(store, "2", phone="628222", at=at(19))
     assert (await store.contact(ACCOUNT, "2")).phone == "628111"
+
+
+async def test_a_phone_is_taken_away_and_all_else_stays(store):
+    await _hear(store, name="Budi", phone="628111", aliases=("US.1",))
+    before = await store.contact(ACCOUNT, "777")
+    gone = await store.unlink_contact(CLIENT, ACCOUNT, "US.1", at(20))  # an alias names its contact
+    assert gone == replace(before, phone="", linked_at=None)
+    assert await store.contact(ACCOUNT, "777") == gone
+    assert await store.contact_by_phone(ACCOUNT, "628111") is None
+    assert await store.unlink_contact(CLIENT, ACCOUNT, "777", at(21)) == gone
+    await _hear(store, "888", phone="628111", at=at(19))  # nobody has the phone any more, so that older news give it
+    assert (await store.contact_by_phone(ACCOUNT, "628111")).address == "888"
+
+
+async def test_only_its_own_client_takes_a_contacts_phone_away(store):
+    await _hear(store, phone="628111")
+    assert await store.unlink_contact(OTHER_CLIENT, ACCOUNT, "777", at(20)) is None
+    assert await store.unlink_contact(CLIENT, SECOND_ACCOUNT, "777", at(20)) is None
+    assert await store.unlink_contact(CLIENT, ACCOUNT, "888", at(20)) is None
+    assert (await store.contact_by_phone(ACCOUNT, "628111")).address == "777"
 
 
 async def test_the_newest_news_of_blocking_stand(store):
@@ -150,6 +171,8 @@ async def test_moving_there_and_back(store):
         await _hear(store, old, moved_to=new, at=at(moment), heard=False)
     [only] = await store.contacts(CLIENT)
     assert (only.address, only.name) == ("1", "Budi")
+    assert await store.aliases(ACCOUNT, "1") == ["2", "3"]
+    assert await store.aliases(ACCOUNT, "2") == []
     assert await store.contact(ACCOUNT, "2") == await store.contact(ACCOUNT, "3") == only
 
 
@@ -203,10 +226,50 @@ async def test_an_answer_that_they_blocked_us_is_news_once(store):
     assert not (await _answered(store, blocked, learned_blocked=True, at=at(3))).taught
     told = [event.kind for event in await store.events(CLIENT)]
     assert told == ["contact.blocked", "message.status", "message.status"]
-    assert await store.contact(ACCOUNT, "777") == _contact(blocked=True, blocked_at=at(2))
+    assert await store.contact(ACCOUNT, "777") == _contact(blocked=True, blocked_at=at(2), block_inferred=True)
     assert not (await _answered(store, sent("p-1"))).taught
     assert (await _answered(store, sent("p-2"), learned_blocked=False, at=at(4))).taught
     assert not (await store.contact(ACCOUNT, "777")).blocked
+
+
+BLOCKED = PartFailed(Status.UNDELIVERED, ErrorRecord("blocked", "they blocked us", "403"))
+
+
+async def test_what_the_platform_tells_goes_before_what_an_answer_taught_by_whatever_clock(store):
+    await _answered(store, BLOCKED, learned_blocked=True, attempt=attempt(at=at(20)))
+    await _hear(store, heard=False, blocked=False, at=at(10))  # the gateway's clock is ahead of the platform's
+    assert await store.contact(ACCOUNT, "777") == _contact(blocked_at=at(10))
+    assert [event.kind for event in await store.events(CLIENT)][-1] == "contact.unblocked"
+    await _hear(store, heard=False, blocked=True, at=at(5))  # between the platform's own words its times decide
+    assert not (await store.contact(ACCOUNT, "777")).blocked
+
+
+async def test_an_unblocking_of_the_second_in_which_we_heard_of_the_blocking_counts(store):
+    """Platforms tell whole seconds: the news of 20 s came after our answer of 20.7 s, perhaps, and no other will come."""
+    await _answered(store, BLOCKED, learned_blocked=True, attempt=attempt(at=at(20.7)))
+    await _hear(store, heard=False, blocked=False, at=at(20))
+    assert not (await store.contact(ACCOUNT, "777")).blocked
+    await _hear(store, heard=False, blocked=True, at=at(30.7))  # LINE tells milliseconds
+    await _hear(store, heard=False, blocked=False, at=at(30))
+    assert not (await store.contact(ACCOUNT, "777")).blocked
+    await _hear(store, heard=False, blocked=True, at=at(29))  # the second before is older
+    assert not (await store.contact(ACCOUNT, "777")).blocked
+
+
+async def test_an_answer_that_is_older_than_what_the_platform_told_teaches_nothing(store):
+    await _hear(store, heard=False, blocked=False, at=at(30))
+    assert not (await _answered(store, BLOCKED, learned_blocked=True, attempt=attempt(at=at(20)))).taught
+    assert not (await store.contact(ACCOUNT, "777")).blocked
+    assert (await _answered(store, BLOCKED, learned_blocked=True, attempt=attempt(at=at(40)))).taught
+    assert (await store.contact(ACCOUNT, "777")).blocked
+
+
+async def test_of_two_contacts_that_are_one_the_platforms_word_of_blocking_stands(store):
+    await _answered(store, BLOCKED, learned_blocked=True, attempt=attempt(at=at(20)))
+    await _hear(store, "US.1", heard=False, blocked=False, at=at(10))
+    await _hear(store, "777", heard=False, aliases=("US.1",), at=at(40))
+    found = await store.contact(ACCOUNT, "777")
+    assert (found.blocked, found.blocked_at, found.block_inferred) == (False, at(10), False)
 
 
 async def test_an_answer_names_the_address_that_replaces_theirs(store):
@@ -271,7 +334,7 @@ async def test_a_person_is_forgotten_whole(store, named):
     await store.called(
         [called(one, Owed.PENDING, body=SECRET.encode(), headers=SECRET) for one in (received, *statuses)]
     )
-    done = await store.forget(CLIENT, ACCOUNT, named, at(60))
+    done = await store.forget(CLIENT, ACCOUNT, [named], at(60))
     assert done == Forgotten(0, 0, 2, 1, contact=True)
 
     for address in ("777", "US.1"):
@@ -289,7 +352,8 @@ async def test_a_person_is_forgotten_whole(store, named):
     shown = repr((kept, await store.events(CLIENT), await store.owed(hook), await store.contacts(CLIENT)))
     tries = [await store.callback_attempts(hook, each.position) for each in statuses]
     for personal in (SECRET, "628111", "777", "refused for good"):
-        assert personal not in shown + repr(tries)
+        alone = rf"(?<![0-9a-f-]){re.escape(personal)}(?![0-9a-f-])"  # not among the digits of a tid
+        assert not re.search(alone, shown + repr(tries))
 
     assert [(each.message_id, each.status) for each in kept] == [
         (message.message_id, Status.READ),
@@ -300,7 +364,7 @@ async def test_a_person_is_forgotten_whole(store, named):
     assert [event.change.status for event in await store.events(CLIENT)] == [Status.SENT, Status.READ, Status.FAILED]
     assert await store.retry(CLIENT, refused.tid, at(70)) is Turn.ENDED
     assert (await store.quoted(ACCOUNT, "p-1")).message_id == message.message_id
-    assert await store.forget(CLIENT, ACCOUNT, named, at(80)) == Forgotten()
+    assert await store.forget(CLIENT, ACCOUNT, [named], at(80)) == Forgotten()
 
 
 async def test_what_waits_for_a_person_is_cancelled_first(store):
@@ -309,7 +373,7 @@ async def test_what_waits_for_a_person_is_cancelled_first(store):
     waits = [new_message(lane=lane, body=SECRET.encode()) for lane in lanes]
     for message in waits:
         await store.accept(message)
-    done = await store.forget(CLIENT, ACCOUNT, "777", at(60))
+    done = await store.forget(CLIENT, ACCOUNT, ["777"], at(60))
     assert (done.cancelled, done.messages) == (4, 5)
     for message in waits:
         found = await store.message(CLIENT, message.tid)
@@ -322,12 +386,40 @@ async def test_nothing_is_forgotten_while_something_is_being_sent(store):
     for each in (under_way, waits):
         await store.accept(each)
     await store.mark(mark(under_way, address="777"))
-    assert await store.forget(CLIENT, ACCOUNT, "777", at(60)) == Forgotten(begun=1)
+    assert await store.forget(CLIENT, ACCOUNT, ["777"], at(60)) == Forgotten(begun=1)
     assert (await store.contact(ACCOUNT, "777")).name == SECRET
     assert (await store.message(CLIENT, waits.tid)).queued
     assert (await store.message(CLIENT, message.tid)).recipient == "628111"
     await store.record(result(under_way, sent("p-2")))
-    assert (await store.forget(CLIENT, ACCOUNT, "777", at(61))).contact
+    assert (await store.forget(CLIENT, ACCOUNT, ["777"], at(61))).contact
+
+
+async def test_somebody_with_two_spellings_is_forgotten_as_one(store):
+    one, other = "5511987654321", "551187654321"  # with Brazil's ninth digit, and as WhatsApp may write it
+    waits, under_way = new_message(lane=one), new_message(lane=other)
+    for each in (waits, under_way):
+        await store.accept(each)
+    await take_in(store, arrival(address=one, platform_id="p-in", heard=heard(address=one)))
+    await store.mark(mark(under_way, address=other))
+    assert await store.forget(CLIENT, ACCOUNT, [one, other], at(60)) == Forgotten(begun=1)
+    assert (await store.message(CLIENT, waits.tid)).queued, "while one is being sent, nothing of the other is touched"
+    assert await store.contact(ACCOUNT, one) is not None
+    await store.record(result(under_way, sent("p-2")))
+    done = await store.forget(CLIENT, ACCOUNT, [one, other], at(61))
+    assert (done.cancelled, done.messages, done.contact) == (1, 2, True)
+    assert [(await store.message(CLIENT, each.tid)).recipient for each in (waits, under_way)] == ["", ""]
+
+
+async def test_receipts_that_wait_are_forgotten_with_their_person(store):
+    theirs, others = receipt(Status.READ, "p-theirs", address="777"), receipt(Status.READ, "p-others", address="778")
+    assert await store.receive([theirs, others], at(1)) == Received(2, 2)
+    await store.forget(CLIENT, ACCOUNT, ["777"], at(60))
+    for platform_id, status in (("p-theirs", Status.SENT), ("p-others", Status.READ)):
+        message = new_message(lane="779")
+        await store.accept(message)
+        await store.mark(mark(message, address="779"))
+        await store.record(result(message, sent(platform_id)))
+        assert (await store.message(CLIENT, message.tid)).status is status
 
 
 async def test_nobody_else_is_forgotten(store):
@@ -337,9 +429,9 @@ async def test_nobody_else_is_forgotten(store):
     elsewhere = new_message(account_id=SECOND_ACCOUNT, channel="telegram", lane="777")
     await store.accept(elsewhere)
     await take_in(store, arrival(account_id=SECOND_ACCOUNT, heard=heard(account_id=SECOND_ACCOUNT)))
-    assert await store.forget(OTHER_CLIENT, ACCOUNT, "777", at(60)) == Forgotten()
+    assert await store.forget(OTHER_CLIENT, ACCOUNT, ["777"], at(60)) == Forgotten()
     assert (await store.contact(ACCOUNT, "777")).name == SECRET
-    await store.forget(CLIENT, ACCOUNT, "777", at(60))
+    await store.forget(CLIENT, ACCOUNT, ["777"], at(60))
     assert (await store.contact(ACCOUNT, "778")).name == "Siti"
     assert (await store.message(CLIENT, others.tid)).address == "778"
     assert (await store.message(CLIENT, elsewhere.tid)).queued
@@ -350,7 +442,7 @@ async def test_nobody_else_is_forgotten(store):
 async def test_who_was_forgotten_may_come_back(store):
     hook = (await store.put_endpoint(endpoint(), at(0))).id
     await _acquainted(store)
-    await store.forget(CLIENT, ACCOUNT, "777", at(60))
+    await store.forget(CLIENT, ACCOUNT, ["777"], at(60))
     await _hear(store, name="Budi again", at=at(70))
     assert await store.contact(ACCOUNT, "777") == _contact(name="Budi again", last_inbound_at=at(70))
     await store.replay(hook, Replay(), at(80))
@@ -367,7 +459,7 @@ async def test_a_person_among_many_is_forgotten_in_steps(store):
                 for whom in ["777" if each % 500 == 0 else "778"]
             ),
         )
-    done = await store.forget(CLIENT, ACCOUNT, "777", at(60))
+    done = await store.forget(CLIENT, ACCOUNT, ["777"], at(60))
     assert done.events == 24
     left = {event.conversation for event in await store.events(CLIENT, limit=20_000)}
     assert left == {"778"}

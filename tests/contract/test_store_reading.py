@@ -249,6 +249,16 @@ async def test_early_receipts_and_known_events_are_forgotten_in_time(store):
     assert await store.receive([early], at(0) + 20 * DAY) == Received(1, 1)
 
 
+async def test_an_early_receipt_waits_for_a_day_and_not_for_the_retention(store):
+    await store.receive([receipt(Status.READ, "p-1"), receipt(Status.READ, "p-2")], at(0))
+    await store.purge(at(0) - 89 * DAY, 100, now=at(0) + DAY)
+    first = await send(store, "p-1")
+    assert (await store.message(CLIENT, first.tid)).status is Status.READ
+    await store.purge(at(0) - 89 * DAY, 100, now=at(1) + DAY)
+    second = await send(store, "p-2")
+    assert (await store.message(CLIENT, second.tid)).status is Status.SENT
+
+
 async def test_a_purge_deletes_no_more_of_a_kind_than_it_may_and_says_when_there_is_more(store):
     early = [receipt(Status.READ, f"never-{number}") for number in range(5)]
     await store.receive(early, at(0))

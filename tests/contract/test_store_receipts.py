@@ -309,6 +309,25 @@ async def test_a_watermark_covers_what_was_answered_up_to_it(store):
     assert [await _status(store, message) for message in messages] == [Status.READ] * 6
 
 
+async def test_a_watermark_goes_by_the_platforms_own_time_of_sending_where_that_is_known(store):
+    before, after = await _send_at(store, 20.9, "before"), await _send_at(store, 20.9, "after")
+    echoes = [receipt(Status.SENT, "before", at=at(20)), receipt(Status.SENT, "after", at=at(20.4))]
+    await store.receive(echoes, at(21))
+    late = await _send_at(store, 300, "late")  # the answer took five minutes, or the clocks differ by as much
+    await store.receive([_watermark(Status.DELIVERED, 20.2)], at(22))
+    assert [await _status(store, each) for each in (before, after)] == [Status.DELIVERED, Status.SENT]
+    assert await _status(store, late) is Status.SENT
+    await store.receive([receipt(Status.SENT, "late", at=at(20.1))], at(301))  # the echo comes last
+    assert await _status(store, late) is Status.DELIVERED
+
+
+async def test_an_echo_that_comes_before_the_answer_gives_the_time_of_sending(store):
+    await store.receive([receipt(Status.SENT, "p-1", at=at(20.4)), _watermark(Status.READ, 20.3)], at(21))
+    assert await _history(store, await _send_at(store, 20.5, "p-1")) == [Status.SENT]
+    await store.receive([receipt(Status.SENT, "p-2", at=at(20.2))], at(21))
+    assert await _history(store, await _send_at(store, 300, "p-2")) == [Status.READ]
+
+
 async def test_a_watermark_is_of_one_account_and_one_address(store):
     other_address = await _send_at(store, 10, "a", lane="1")
     other_account = await _send_at(store, 10, "a", account_id=SECOND_ACCOUNT)

@@ -172,9 +172,10 @@ async def test_hostile_endpoints_cost_a_bounded_call_each_and_no_other_endpoint_
     assert max(busy) < 5.0, "another endpoint waits for none of them"
     print(
         f"scorecard 20: {len(ids)} hostile endpoints: {', '.join(ids)}: the longest call {longest / 1000:.1f} s, memory "
-        f"{(after - before) / 1024 / 1024:+.1f} MiB in all, {(after - middle) / 1024 / 1024:+.1f} "
-        f"MiB of it in the second half; from a webhook to the callback of another endpoint p99 {quick:.0f} ms "
-        f"before and {slow:.0f} ms meanwhile ({EVENTS} and {2 * EVENTS} events)"
+        f"{(after - before) / 1024 / 1024:+.1f} MiB in all, {(after - before) / 1024 / 1024 / len(ids):+.1f} for each, "
+        f"{(after - middle) / 1024 / 1024:+.1f} MiB of it in the second half; from a webhook to the callback of another "
+        f"endpoint p99 {quick:.0f} ms before and {slow:.0f} ms meanwhile, {slow / quick:.2f} × ({EVENTS} and "
+        f"{2 * EVENTS} events)"
     )
 
 

@@ -18,12 +18,15 @@ import apsw
 import pytest
 from structlog.testing import capture_logs
 
+from kurir import channels
+from kurir.store import sqlite_quarantine
 from kurir.store.sqlite import SqliteStore
 from support import cases, junk
 from support.delivering import eventually
 from support.disks import FailingDisk
 from support.endpoint import RecordingEndpoint, recording
 from support.inbound import (
+    ADMIN,
     ANI,
     CLIENT,
     NUMBER,
@@ -192,6 +195,8 @@ BODIES = 10_000 if NIGHTLY else 2_500
 CHANNELS = ("telegram", "line", "whatsapp", "messenger")
 #: What a case tells of an account is no fault of the gateway.
 NEWS = ("account_news", "account_parked")
+#: Of a body that nobody could read and that did not fit into the quarantine any more.
+BEYOND = "webhook_not_kept"
 #: One good event after so many spoilt ones.
 EVERY = 100
 
@@ -234,7 +239,7 @@ async def good(inbox: Inbox, channel: str, text: str) -> None:
 
 @pytest.mark.scorecard(18)
 @pytest.mark.parametrize("channel", CHANNELS)
-async def test_no_spoilt_body_ends_in_a_5xx_or_keeps_good_ones_out(tmp_path, channel):
+async def test_no_spoilt_body_ends_in_a_5xx_or_keeps_good_ones_out(tmp_path, channel, monkeypatch):
     random, bodies = Random(f"{SEED} {channel}"), seeds(channel)
     statuses: Counter[int] = Counter()
     waits: list[float] = []
@@ -261,21 +266,65 @@ async def test_no_spoilt_body_ends_in_a_5xx_or_keeps_good_ones_out(tmp_path, cha
                     waits.append(await arrives(inbox, channel, f"good {number + 1000}"))
                 async with platform.get(f"{inbox.url}/readyz") as response:
                     assert response.status == 200, "every worker is alive"
-        faults = [row for row in logs if row["log_level"] == "error" and row["event"] not in NEWS]
-        unreadable = [row for row in logs if row["event"] == "webhook_unreadable"]
+        faults = [row for row in logs if row["log_level"] == "error" and row["event"] not in (*NEWS, BEYOND)]
+        unreadable = [row for row in logs if row["event"] in ("webhook_unreadable", BEYOND)]
         ignored = sum(row["event"] == "webhook_event_ignored" for row in logs)
         assert faults == []
         assert unreadable
         assert all(row["account"] == f"acme-{channel}" and row["size"] >= 0 for row in unreadable)
         assert len(hook.received) >= len(waits)
-        events = len(await inbox.gateway.store.events(CLIENT, limit=1_000_000))
+        store = inbox.gateway.store
+        events = len(await store.events(CLIENT, limit=1_000_000))
+        quarantined = await store.quarantined(f"acme-{channel}", limit=1_000_000)
+        beyond = sum(one.webhooks for one in await store.not_kept())
+        assert sum(one.times for one in quarantined) + beyond == len(unreadable), "each is kept, or said to be beyond"
+        assert len(quarantined) == sqlite_quarantine.MOST_BODIES or beyond == 0
+        for one in quarantined:
+            assert (await replayed(inbox, one.number))["understood"] is False, "the same version reads it no better"
+        assert len(await store.quarantined(limit=1_000_000)) == len(quarantined)
+        assert len(await store.events(CLIENT, limit=1_000_000)) == events
+        waits.append(await learned_later(inbox, channel, quarantined[0].number, monkeypatch))
     assert set(statuses) <= {200, 413}
     assert max(waits) <= 1.0, waits
     print(
         f"scorecard 18: {channel}, seed {SEED}: {BODIES:,} spoilt bodies and {len(junk.extremes(b'{}'))} extremes, signed: "
-        f"{dict(statuses)}, {len(unreadable)} unreadable (logged with account and size; the bodies are not kept) and "
-        f"{ignored} events ignored, {events:,} events told; {len(waits)} good ones between them in ≤ {max(waits):.2f} s"
+        f"{dict(statuses)}, {len(unreadable)} unreadable ({len(quarantined)} different ones in quarantine and replayed, "
+        f"{beyond} beyond its bound and counted) and {ignored} events ignored, {events:,} events told; {len(waits)} good "
+        f"ones between them in ≤ {max(waits):.2f} s; one that a later version reads is told once, by its replay"
     )
+
+
+async def learned_later(inbox: Inbox, channel: str, room: int, monkeypatch: pytest.MonkeyPatch) -> float:
+    """Replay a webhook that the version which took it could not read. Returns how long the next good one took to arrive."""
+    store, account = inbox.gateway.store, f"acme-{channel}"
+    await store.release(room)
+    before = {one.number for one in await store.quarantined(account, limit=1_000_000)}
+
+    def fail(*_: Any) -> None:
+        raise KeyError("a member that this version does not know")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(channels.BUILT_IN[channel], "parse", fail)
+        await good(inbox, channel, "learned 900001")  # it is taken: a 200
+    [number] = {one.number for one in await store.quarantined(account, limit=1_000_000)} - before
+    wait = await arrives(inbox, channel, "next 900002")
+    assert (await replayed(inbox, number))["new"] == 1
+    assert (await replay(inbox, number))[0] == 404, "it is out of quarantine"
+    told = [one["data"]["message"]["text"] for one in await inbox.events()]
+    assert told == ["learned 900001"]
+    return wait
+
+
+async def replay(inbox: Inbox, number: int) -> tuple[int, Any]:
+    url, login = f"{inbox.url}/v1/admin/webhooks/{number}/replay", {"Authorization": f"Bearer {ADMIN}"}
+    async with aiohttp.request("POST", url, headers=login) as response:
+        return response.status, await response.json(content_type=None)
+
+
+async def replayed(inbox: Inbox, number: int) -> Any:
+    status, answer = await replay(inbox, number)
+    assert status == 200, answer
+    return answer["data"]
 
 
 async def arrives(inbox: Inbox, channel: str, text: str) -> float:

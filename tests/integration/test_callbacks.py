@@ -164,11 +164,23 @@ async def test_put_changes_what_is_given_and_a_secret_is_made_where_none_is(tmp_
             ("GET", ""),
             ("DELETE", ""),
             ("POST", "/pause"),
+            ("POST", "/rotate"),
             ("POST", "/test"),
             ("GET", "/deliveries"),
         ]:
             status, answer = await admin(gateway, method, f"/{made['data']['id']}{path}")
             assert (status, answer["code"]) == (404, "not_found")
+
+
+async def test_times_that_utc_has_no_year_for_are_refused(tmp_path):
+    async with connected(tmp_path) as (gateway, _, endpoint):
+        ends = {"since": "0001-01-01T00:00:00+01:00", "until": "9999-12-31T23:59:59-01:00"}
+        status, answer = await admin(gateway, "POST", f"/{endpoint}/replay", json=ends)
+        assert (status, answer["code"]) == (422, "invalid_parameters")
+        found = [(one["pointer"], one["code"]) for one in answer["errors"]]
+        assert found == [("/since", "out_of_range"), ("/until", "out_of_range")]
+        whole = {"since": "0001-01-01T00:00:00Z", "until": "9999-12-31T23:59:59Z"}
+        assert (await admin(gateway, "POST", f"/{endpoint}/replay", json=whole))[0] == 200
 
 
 async def test_every_problem_of_an_endpoint_is_told_at_once(tmp_path):

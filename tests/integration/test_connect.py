@@ -15,6 +15,7 @@ from kurir.connect.quota import LEAST_SECONDS, Quotas
 from kurir.connect.templates import NotSynced, sync
 from kurir.domain.account import Account, LineSettings
 from kurir.egress import Egress
+from kurir.store.base import ErrorRecord
 from support.connecting import ENDPOINT, INFO, LOGIN, QUOTA, USED, gateway_with, line_answers, template
 from support.platform import answering
 from support.servers import running
@@ -215,6 +216,17 @@ async def test_templates_are_synced_kept_and_told_to_the_client(tmp_path):
             assert await gateway.gateway.store.template("demo-wa", "b", "en_US") is None
 
 
+async def test_templates_of_an_account_that_does_not_name_its_waba_are_not_synced_and_why_is_said(tmp_path):
+    def edit(document):
+        del document["clients"]["demo"]["accounts"][0]["waba_id"]
+
+    async with gateway_with(tmp_path, edit) as (gateway, _):
+        status, failed = await ask(gateway, "POST", "/v1/admin/accounts/demo-wa/templates/sync")
+        assert (status, failed["code"]) == (502, "templates_not_synced")
+        assert "waba_id is not set" in failed["detail"]
+        assert "add waba_id" in failed["detail"]
+
+
 async def test_templates_of_another_channel_are_none(egress):
     with pytest.raises(NotSynced, match="WhatsApp's"):
         await sync(None, egress, FakeClock(), ACCOUNT)
@@ -252,8 +264,16 @@ async def test_quotas_are_read_at_the_start_and_when_a_send_was_refused_for_them
                 assert await store.quota("demo-tg") is None
                 platform.answers[f"GET {USED}"] = (200, {"totalUsage": 1000})
                 clock.move(LEAST_SECONDS)
-                quotas.wake("demo-line")
+                quotas.parked("demo-line", ErrorRecord("account_setup", "not for this"))
+                quotas.parked("demo-line", ErrorRecord("account_quota", "the monthly limit is reached"))
                 await until_used(store, 1000)
+                asked = platform.count(f"GET {USED}")
+                platform.answers[f"GET {USED}"] = (200, {"totalUsage": 900})
+                for seconds in (1, 20, 38, 1):  # however often it is refused, it is read once a minute
+                    clock.move(seconds)
+                    quotas.parked("demo-line", ErrorRecord("account_quota", "the monthly limit is reached"))
+                await until_used(store, 900)
+                assert platform.count(f"GET {USED}") == asked + 1
                 assert quotas.alive()
             finally:
                 await quotas.stop()
@@ -268,6 +288,7 @@ async def test_a_quota_that_cannot_be_read_leaves_what_is_known_and_is_logged(tm
             document["clients"]["demo"]["accounts"][2]["api_base"] = platform.url
 
         async with running(tmp_path, edit=edit) as gateway:
+            await gateway.gateway._quotas.stop()  # the gateway's own reading would be logged, too
             egress, store = Egress(), gateway.gateway.store
             await store.set_quota("demo-line", 7, 500, NOW)
             quotas = Quotas(store, gateway.gateway.directory, egress, FakeClock(NOW))

@@ -363,7 +363,7 @@ async def test_while_a_message_is_being_sent_nothing_is_erased(tmp_path):
                 await asyncio.sleep(0.02)
         async with gateway.session.delete(f"{gateway.url}/v1/contacts/telegram/{ANIS_CHAT}") as response:
             told = await response.json(content_type=None)
-            assert (response.status, told["code"]) == (409, "sending")
+            assert (response.status, told["code"]) == (409, "person_in_use")
             assert response.headers["Retry-After"] == "5"
         assert await done(gateway, "GET", f"/v1/contacts/telegram/{ANIS_CHAT}")
         await gateway.until(tid, 1)

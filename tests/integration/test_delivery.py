@@ -15,8 +15,10 @@ from kurir import channels
 from kurir.channels.base import Rejected, Retry
 from kurir.channels.telegram import channel as telegram
 from kurir.clock import FakeClock, uuid7
+from kurir.delivery.dispatcher import Dispatcher
 from kurir.delivery.lanes import LANE_MESSAGES, WINDOW_MESSAGES
 from kurir.domain.status import Status
+from kurir.intake.refusals import BELIEVED
 from kurir.store import sqlite_accept
 from kurir.store.base import ErrorRecord, StoreUnavailable
 from kurir.store.inbound import Arrival, Heard, Webhook
@@ -265,6 +267,57 @@ async def test_who_blocked_us_is_not_called_again_until_they_write(tmp_path):
         await world.store.take_in(Webhook(now, (), (Arrival(message.account_id, CLIENT, "u-1", now, heard=heard),)))
         message = await world.ended(await world.accept("tg:1001"))
         assert message.status is Status.SENT
+
+
+async def test_who_blocked_us_by_an_answer_is_tried_again_after_ten_minutes(tmp_path):
+    clock = FakeClock()
+    async with delivering(tmp_path, clock=clock) as world:
+        world.platform.answers = lambda _: refused(403, "Forbidden: bot was blocked by the user")
+        await world.ended(await world.accept("tg:1001"))
+        clock.move(BELIEVED.total_seconds() + 1)
+        tried = await world.ended(await world.accept("tg:1001"))
+        assert len(world.platform.calls) == 2
+        at_once = await world.ended(await world.accept("tg:1001"))  # the answer said the same again
+        assert [message.error.code for message in (tried, at_once)] == ["recipient_blocked"] * 2
+        assert len(world.platform.calls) == 2
+        clock.move(BELIEVED.total_seconds() + 1)
+        world.platform.answers = lambda _: None
+        assert (await world.ended(await world.accept("tg:1001"))).status is Status.SENT
+        contact = await world.store.contact(tried.account_id, "1001")
+        assert contact is not None
+        assert not contact.blocked
+        told = [event.kind for event in await world.store.events(CLIENT) if event.kind.startswith("contact.")]
+        assert told == ["contact.blocked", "contact.unblocked"]
+        assert (await world.ended(await world.accept("tg:1001"))).status is Status.SENT
+
+
+async def test_who_blocked_us_by_the_platforms_word_is_not_tried_again(tmp_path):
+    clock = FakeClock()
+    async with delivering(tmp_path, clock=clock) as world:
+        account, now = f"{CLIENT}-telegram", clock.now()
+        heard = Heard(account, CLIENT, "telegram", "1001", now, blocked=True)
+        await world.store.take_in(Webhook(now, (), (Arrival(account, CLIENT, "u-1", now, heard=heard),)))
+        clock.move(10 * BELIEVED.total_seconds())
+        message = await world.ended(await world.accept("tg:1001"))
+        assert (message.status, message.error.code) == (Status.UNDELIVERED, "recipient_blocked")
+        assert world.platform.calls == []
+
+
+async def test_why_the_platform_stops_an_account_is_told_to_who_wants_to_know(tmp_path):
+    told: list[tuple[str, str]] = []
+    async with delivering(tmp_path, start=False) as world:
+        world.dispatcher = Dispatcher(
+            world.store,
+            world.directory,
+            world.egress,
+            world.clock,
+            parked=lambda account_id, error: told.append((account_id, error.code)),
+        )
+        world.platform.answers = lambda _: line_error(429, "You have reached your monthly limit.")
+        await world.dispatcher.start()
+        await world.accept(LINE_USER, channel="line")
+        await eventually(lambda: told)
+        assert told[0] == (f"{CLIENT}-line", "account_quota")
 
 
 async def test_a_transient_fault_is_tried_again_until_it_is_taken(tmp_path):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -15,6 +16,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from kurir import egress, networks
 from kurir.channels.base import Answer, Call, MediaFacts, NoAnswer, Stage, Upload
 from kurir.egress import Egress, EgressRefused, EgressSettings, MediaUnavailable, NoFile, duration_ms, mask
+from kurir.resolving import THREADS
+from support.delivering import eventually
 
 LOOPBACK = networks.ip_network("127.0.0.0/8")
 SECRET = 'se"cret/token+='
@@ -489,6 +492,50 @@ async def test_the_uploads_of_one_client_from_a_slow_host_do_not_hold_up_another
         await asyncio.gather(*uploads, return_exceptions=True)
 
 
+# --- downloads --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_a_file_that_takes_longer_than_its_head_may_is_passed_on_whole(monkeypatch, guarded):
+    monkeypatch.setattr(egress, "MEDIA_SECONDS", 1.0)
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(13):
+            await response.write(b"piece")
+            await asyncio.sleep(0.1)  # the time it takes is what is tested
+        return response
+
+    async with serving({"/file": slow}) as url, sending(allow_networks=(LOOPBACK,)) as sender:
+        call = Call(1, "GET", f"{url}/file", (), {}, file=True)
+        async with sender.download(call, guarded=guarded) as download:
+            assert b"".join([piece async for piece in download.chunks]) == b"piece" * 13
+
+
+async def test_a_file_whose_host_falls_silent_is_given_up(monkeypatch):
+    monkeypatch.setattr(egress, "MEDIA_SECONDS", 0.3)
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"piece")
+        await asyncio.Event().wait()
+        return response
+
+    async def read(sender: Egress, call: Call) -> None:
+        async with asyncio.timeout(10), sender.download(call, guarded=True) as download:
+            assert await anext(download.chunks) == b"piece"
+            await anext(download.chunks)
+
+    async with serving({"/file": silent}) as url, sending(allow_networks=(LOOPBACK,)) as sender:
+        with pytest.raises(MediaUnavailable) as missing:
+            await read(sender, Call(1, "GET", f"{url}/file", (), {}, file=True))
+        assert not missing.value.final
+        with pytest.raises(MediaUnavailable, match="did not answer within"):
+            await sender.fetch(f"{url}/file", 100)
+
+
 # --- probing ----------------------------------------------------------------------------------------------------------------
 
 
@@ -784,6 +831,39 @@ async def test_allowed_networks_open_private_addresses_and_never_metadata(connec
             with pytest.raises(EgressRefused, match="never reached"):
                 await sender.fetch(f"http://{host}/", 100)
     assert connects == []
+
+
+@pytest.mark.scorecard(20)
+async def test_slow_name_servers_of_clients_hold_up_no_platform_and_media_no_callback(monkeypatch):
+    real, answered, asked = socket.getaddrinfo, threading.Event(), []
+
+    def slow(host, *args, **more):
+        if str(host).endswith(".slow.example"):
+            asked.append(host)
+            answered.wait(30)
+            raise socket.gaierror(socket.EAI_AGAIN, "no name server answers")
+        return real(host, *args, **more)
+
+    async def well(_):
+        return web.json_response({"ok": True})
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    async with serving({"/{method:.*}": well}) as url, sending(allow_networks=[LOOPBACK]) as sender:
+        there = url.replace("127.0.0.1", "localhost")
+        hang = [asyncio.create_task(sender.probe(f"http://m{n}.slow.example/a", f"c{n // 4}")) for n in range(16)]
+        hang += [asyncio.create_task(sender.fetch(f"http://f{n}.slow.example/a", 100)) for n in range(40)]
+        try:
+            async with asyncio.timeout(20):
+                await eventually(lambda: len(asked) == THREADS)
+                assert (await sender.post(f"{there}/hook", b"{}", {})).status == 200
+                hang += [asyncio.create_task(sender.post(f"http://h{n}.slow.example/", b"{}", {})) for n in range(40)]
+                await eventually(lambda: len(asked) == 2 * THREADS)
+                exchange = await sender.send(Call(1, "POST", f"{there}/x", (), {}))
+                assert exchange.answer.status == 200
+            assert len(asked) == 2 * THREADS
+        finally:
+            answered.set()
+            await asyncio.gather(*hang, return_exceptions=True)
 
 
 async def test_the_address_is_checked_at_the_socket_too(connects):

@@ -72,6 +72,24 @@ async def test_a_long_poll_answers_when_something_happens_and_empty_when_nothing
         assert page["data"][0]["data"]["tid"] == tid
 
 
+async def test_readers_that_leave_their_long_polls_make_room_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(feeds, "LISTENERS", 2)
+    async with running(tmp_path) as gateway:
+        listeners = gateway.gateway._feed.listeners
+        async with asyncio.timeout(20):  # far less than the polls would last
+            for _ in range(3):
+                waiting = [asyncio.create_task(read(gateway, wait=60)) for _ in range(2)]
+                while listeners("demo") < 2:  # noqa: ASYNC110 - nothing tells of it
+                    await asyncio.sleep(0.01)
+                assert (await read(gateway, wait=60))[0] == 429
+                for one in waiting:
+                    one.cancel()
+                await asyncio.gather(*waiting, return_exceptions=True)
+                while listeners("demo"):  # noqa: ASYNC110 - nothing tells of it
+                    await asyncio.sleep(0.01)
+        assert (await read(gateway, wait=0.1))[0] == 200
+
+
 @pytest.mark.parametrize("query", [{"after": "x"}, {"after": "-1"}, {"after": "9" * 19}, {"wait": 61}, {"limit": 0}])
 async def test_a_wrong_parameter_is_told(tmp_path, query):
     async with running(tmp_path) as gateway:

@@ -1,19 +1,25 @@
 """What comes in, through a whole gateway: presses, typed titles, quotes, files, phones, blocking, reply tokens, polling."""
 
+import base64
 import json
 import re
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from kurir.clock import FakeClock
+from kurir.intake import media as inbound_media
 from kurir.intake.arrivals import CHOICES_LIFE
 from kurir.intake.links import MediaLinks
+from kurir.store.inbound import Webhook
+from kurir.store.sqlite import SqliteStore
 from support.delivering import eventually
 from support.inbound import (
+    ADMIN,
     ANI,
     CLIENT,
     LINE_TOKEN,
@@ -185,6 +191,57 @@ async def test_a_token_of_another_client_is_not_known(tmp_path):
 # --- typed titles -----------------------------------------------------------------------------------------------------
 
 
+async def test_a_typed_title_of_a_message_that_was_refused_is_a_text(tmp_path):
+    def refuses(request: Any) -> web.Response | None:
+        error = {"message": "(#100) Invalid", "type": "OAuthException", "code": 100, "fbtrace_id": "x"}
+        return web.json_response({"error": error}, status=400) if request.path.endswith("/messages") else None
+
+    async with receiving(tmp_path) as inbox:
+        inbox.platform.answers = refuses
+        sent = await inbox.sent("messenger", **choices("k1", "k2", "k3", "k4"))
+        assert sent["status"] < 0
+        assert await inbox.gateway.store.choices("acme-messenger", ANI["messenger"]) is None
+        typed = {"sender": {"id": ANI["messenger"]}, "recipient": {"id": PAGE}, "timestamp": now_ms()}
+        await inbox.messenger(typed | {"message": {"mid": "m_1", "text": "Option 1"}})
+        [told] = [one["data"]["message"] for one in await inbox.events() if one["type"] == "message.received"]
+        assert (told["type"], told["text"], told["postback"]) == ("text", "Option 1", None)
+
+
+async def test_erasing_somebody_on_whatsapp_leaves_their_number_in_no_row_but_the_records_of_what_was_sent(tmp_path):
+    number = ANI["whatsapp"]
+
+    def wamid(last: int) -> str:
+        return "wamid." + base64.b64encode(b"\x1c\x18\x0d" + number.encode() + b"\x15\x02" + bytes([last])).decode()
+
+    async with receiving(tmp_path) as inbox:
+        await inbox.whatsapp(
+            {"from": number, "id": wamid(1), "timestamp": "1790000000", "type": "text", "text": {"body": "hi"}}
+        )
+        details = {"code": 131026, "title": "x", "error_data": {"details": f"Message to {number} undeliverable"}}
+        failed = {
+            "id": wamid(2),
+            "status": "failed",
+            "timestamp": "1790000000",
+            "recipient_id": number,
+            "errors": [details],
+        }
+        await inbox.whatsapp(statuses=[failed])  # of what another system sent from the same number
+        async with inbox.session.delete(f"{inbox.url}/v1/contacts/whatsapp/{number}") as response:
+            assert response.status == 200
+            assert (await response.json())["data"]["contact"] is True
+
+        def rows(db: Any) -> list[str]:
+            tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return [f"{name} {row!r}" for name in tables for row in db.execute(f"SELECT * FROM {name}")]
+
+        kept = await inbox.gateway.store._prompt.run(rows)
+        assert sum(row.startswith("inbound_event ") for row in kept) == 2
+        for row in kept:
+            hidden = b"".join(base64.b64decode(found) for found in re.findall(r"wamid\.([A-Za-z0-9+/]+=*)", row))
+            assert number not in row
+            assert number.encode() not in hidden
+
+
 async def test_a_typed_title_is_a_press_for_a_day_and_a_text_afterwards(tmp_path):
     async with receiving(tmp_path) as inbox:
         sent = await inbox.sent("messenger", **choices("k1", "k2", "k3", "k4"), id="asked")
@@ -288,8 +345,7 @@ async def test_a_file_is_behind_a_link_of_ours_and_no_secret_shows(tmp_path, cha
         assert (event["data"]["message"]["type"], media["id"]) == ("document", f"{event['id']}-0")
         status, headers, content = await inbox.fetch(media["url"])
         assert (status, content) == (200, CONTENT)
-        assert headers["Content-Disposition"].startswith("attachment; filename*=UTF-8''")
-        assert "/" not in headers["Content-Disposition"].partition("''")[2]
+        assert re.match(r"attachment; filename=\"[^\"/<>]+\"; filename\*=UTF-8''[^/]+$", headers["Content-Disposition"])
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert "default-src 'none'" in headers["Content-Security-Policy"]
         assert not {"Set-Cookie", "X-Internal"} & set(headers)
@@ -323,6 +379,22 @@ async def test_a_file_is_behind_a_link_of_ours_and_no_secret_shows(tmp_path, cha
             for where in (json.dumps(feed), answer.decode(), later.decode(), logged, str(headers)):
                 assert secret not in where
         assert inbox.platform.url not in json.dumps(feed), "where the platform keeps it is not told either"
+
+
+@pytest.mark.parametrize("waits", [3, 5, 6])
+async def test_a_file_that_line_is_still_preparing_is_waited_for_some_seconds(tmp_path, monkeypatch, waits):
+    monkeypatch.setattr(inbound_media, "READY_SECONDS", 0.01)
+    statuses = iter([202] * waits + [200])
+    async with receiving(tmp_path) as inbox:
+        path = await file_in(inbox, "line")
+        inbox.platform.gets[path] = lambda _: web.Response(status=next(statuses), body=CONTENT)
+        [event] = [one for one in await inbox.events() if one["type"] == "message.received"]
+        status, _, content = await inbox.fetch(event["data"]["message"]["media"]["url"])
+        if waits > inbound_media.READY_WAITS:
+            assert (status, json.loads(content)["code"]) == (502, "media_unavailable")
+        else:
+            assert (status, content) == (200, CONTENT)
+        assert sum(asked == path for asked, _ in inbox.platform.asked) == min(waits, inbound_media.READY_WAITS) + 1
 
 
 # --- people -----------------------------------------------------------------------------------------------------------
@@ -440,14 +512,41 @@ async def test_a_webhook_that_stands_in_the_way_is_removed_and_updates_are_fetch
             await eventually(lambda: not updates.webhook and not updates.waiting)
             texts = [one["data"]["message"]["text"] for one in await inbox.events()]
             assert texts == [f"t{number}" for number in range(5, 255)]
-        last = updates.offsets[-1]
-        assert last == 255
+        assert max(updates.offsets) == 255
         updates.waiting[255] = {"update_id": 255, **said(255, text="after the restart")}
         async with receiving(tmp_path, platform=platform, edit=by_polling) as inbox:
             await eventually(lambda: not updates.waiting)
             texts = [one["data"]["message"]["text"] for one in await inbox.events()]
             assert len(texts) == 251
             assert texts[-1] == "after the restart"
+
+
+async def test_an_update_with_a_lower_number_after_a_quiet_week_is_told(tmp_path):
+    async with platforms() as platform:
+        updates = Updates(platform)
+        updates.waiting[900_000_005] = {"update_id": 900_000_005, **said(5, text="first")}
+        async with receiving(tmp_path, platform=platform, edit=by_polling) as inbox:
+            await eventually(lambda: updates.offsets[-2:] == [900_000_006, 0])
+            updates.waiting[123] = {"update_id": 123, **said(6, text="after a quiet week")}
+            await eventually(lambda: not updates.waiting)
+            texts = [one["data"]["message"]["text"] for one in await inbox.events()]
+            assert texts == ["first", "after a quiet week"]
+
+
+async def test_an_offset_that_is_older_than_what_telegram_keeps_is_not_named(tmp_path):
+    async with platforms() as platform:
+        updates = Updates(platform)
+        updates.waiting[123] = {"update_id": 123, **said(6, text="after a quiet week")}
+        store = SqliteStore(tmp_path / "kurir.db")
+        await store.open()
+        await store.take_in(
+            Webhook(datetime.now(UTC) - timedelta(hours=25), poll_offset=("acme-telegram", 900_000_006))
+        )
+        await store.close()
+        async with receiving(tmp_path, platform=platform, edit=by_polling) as inbox:
+            await eventually(lambda: not updates.waiting)
+            assert [one["data"]["message"]["text"] for one in await inbox.events()] == ["after a quiet week"]
+        assert max(updates.offsets) == 124
 
 
 async def test_an_update_that_comes_again_is_told_once(tmp_path):
@@ -466,3 +565,38 @@ async def test_an_update_that_comes_again_is_told_once(tmp_path):
         async with receiving(tmp_path, platform=platform, edit=by_polling) as inbox:
             await eventually(lambda: len(updates.offsets) > 5)
             assert [one["data"]["message"]["text"] for one in await inbox.events()] == ["once"]
+
+
+# --- news of the account ------------------------------------------------------------------------------------------------
+
+
+async def test_a_block_that_the_platform_tells_again_does_not_stop_what_the_operator_resumed(tmp_path, capfd):
+    def block(second: int) -> dict[str, Any]:
+        enforced = {"action": "block", "reason": "The page broke a policy."}
+        return {"recipient": {"id": PAGE}, "timestamp": 1795000000000 + second * 1000, "policy_enforcement": enforced}
+
+    async with receiving(tmp_path) as inbox:
+        admin = f"{inbox.url}/v1/admin/accounts/acme-messenger"
+
+        async def standing() -> str:
+            async with aiohttp.request("GET", admin, headers={"Authorization": f"Bearer {ADMIN}"}) as response:
+                return (await response.json())["data"]["standing"]
+
+        async def resume() -> None:
+            async with aiohttp.request(
+                "POST", f"{admin}/resume", headers={"Authorization": f"Bearer {ADMIN}"}
+            ) as response:
+                assert response.status == 200
+
+        await inbox.messenger(block(1))
+        assert await standing() == "parked"
+        await resume()
+        assert await standing() == "working"
+        await inbox.messenger(block(1))
+        assert await standing() == "working", "what was told before"
+        await inbox.messenger(block(1), block(2))
+        assert await standing() == "parked", "a block of its own"
+        await resume()
+        await inbox.messenger(block(2), block(1))
+        assert await standing() == "working"
+    assert "".join(capfd.readouterr()).count("account_news") == 2

@@ -51,9 +51,9 @@ ERRORS = {"media_url_failed": "media_refused"}
 
 #: Two cases name one tid, and this gateway has both: the second one's is another, in its webhook as well.
 TIDS = {"ms-i07-echo-reconciles-timeout": "b3d31d85-0000-4000-8000-000000000007"}
-#: The cases' moments of sending are the platform's. We record its answer so much later; the store lets a watermark
-#: cover what was recorded up to a second after it.
-ANSWER = timedelta(milliseconds=600)
+#: ``sent_at_ms`` is Meta's time of sending, which its echo tells. Our answer came so much later, by our clock: so much
+#: that the message would stand behind every watermark of the cases, were that time taken for it.
+ANSWER = timedelta(seconds=5)
 
 
 def account_of(case: Any) -> str:
@@ -160,6 +160,15 @@ async def put(inbox: Inbox, channel: str, case: Any, message: Any, *, tid: str =
     return new
 
 
+def sent_at(message: Any) -> datetime:
+    return datetime.fromtimestamp(message["sent_at_ms"] / 1000, UTC)
+
+
+def echo_of(account_id: str, platform_id: str, message: Any) -> ReceiptRecord:
+    """Return what the echo of a message on Messenger is to the store."""
+    return ReceiptRecord(account_id, f"echo of {platform_id}", Status.SENT, sent_at(message), platform_id)
+
+
 async def arrange(inbox: Inbox, channel: str, case: Any) -> None:
     """Bring what the case's ``store`` holds about, by the store's own operations."""
     store, known, account_id = inbox.gateway.store, case.get("store", {}), account_of(case)
@@ -170,10 +179,12 @@ async def arrange(inbox: Inbox, channel: str, case: Any) -> None:
     for platform_id, message in known.get("sent", {}).items():
         to = message.get("psid", "")
         new = await put(inbox, channel, case, message, to=to)
-        at = datetime.fromtimestamp(message["sent_at_ms"] / 1000, UTC) + ANSWER if to else records.at(2)
+        at = sent_at(message) + ANSWER if to else records.at(2)
         begun = Status(min(message["status"], 1))
         assert await store.mark(records.mark(new, at=at))
         await store.record(records.result(new, records.sent(platform_id, status=begun), at=at))
+        if to:
+            await store.receive([echo_of(account_id, platform_id, message)], at)
         if message["status"] > 1:
             reached = ReceiptRecord(account_id, "reached", Status(message["status"]), at, platform_id)
             await store.receive([reached], at)
@@ -182,13 +193,14 @@ async def arrange(inbox: Inbox, channel: str, case: Any) -> None:
         assert await store.mark(records.mark(new))
     for message in known.get("parts", {}).values():
         new = await put(inbox, channel, case, message, to=message["psid"])
-        moments = [datetime.fromtimestamp(part["sent_at_ms"] / 1000, UTC) + ANSWER for part in message["parts"]]
+        moments = [sent_at(part) + ANSWER for part in message["parts"]]
         marks = [records.mark(new, number, len(moments), at=at) for number, at in enumerate(moments, 1)]
         following: list[Mark | None] = [*marks[1:], None]
         assert await store.mark(marks[0])
         for number, (part, at) in enumerate(zip(message["parts"], moments, strict=True), 1):
             done = records.result(new, records.sent(part["mid"]), number, at=at, next_mark=following[number - 1])
             await store.record(done)
+            await store.receive([echo_of(account_id, part["mid"], part)], at)
     if case["id"] == "tg-i10-unblocked":  # the update says what was before: they had blocked us
         update = json.loads(json.dumps(case["update"]))
         change = update["my_chat_member"]

@@ -310,6 +310,106 @@ async def test_one_failed_part_is_the_messages_failure(tmp_path):
         assert await it.status(tid) == -2
 
 
+# --- a window that WhatsApp tells of afterwards ----------------------------------------------------------------------------
+
+TEMPLATE = {"name": "order_update", "language": "en_US", "parameters": {"body": ["77"]}}
+FALLBACK = {"when": "window_closed", "template": TEMPLATE}
+
+
+def kinds(it: World) -> list[str]:
+    return [call.json["type"] for call in it.platform.calls]
+
+
+def closed(wamid: str, at: int = 0, **more: Any) -> Any:
+    return failed(wamid, 131047, at) | more
+
+
+async def test_a_window_that_a_receipt_says_is_closed_brings_the_fallback_once(tmp_path):
+    async with world(tmp_path) as it:
+        tid = await it.send("whatsapp", fallback=FALLBACK)
+        (wamid,) = await it.answered(tid)
+        for _ in range(2):
+            assert await it.whatsapp(closed(wamid)) == 200
+        await it.platform.called(2)
+        (second,) = await it.answered(tid)
+        assert (kinds(it), second != wamid) == (["text", "template"], True)
+        message = await it.run.message(tid)
+        assert (message["status"], message["error"]) == (0, None)
+        assert [loss["kind"] for loss in message["losses"]] == ["sent_as_template"]
+        assert await it.whatsapp(told(wamid, "sent"), told(second, "sent", 1)) == 200
+        assert await it.whatsapp(told(second, "delivered", 2)) == 200
+        assert (await it.status(tid), await it.history(tid)) == (2, [1, 2])
+
+
+async def test_a_template_that_is_refused_too_ends_the_message(tmp_path):
+    async with world(tmp_path) as it:
+        tid = await it.send("whatsapp", fallback=FALLBACK)
+        (wamid,) = await it.answered(tid)
+        assert await it.whatsapp(closed(wamid)) == 200
+        await it.platform.called(2)
+        (second,) = await it.answered(tid)
+        assert await it.whatsapp(closed(second)) == 200
+        message = await it.run.message(tid)
+        assert (message["status"], message["error"]["code"]) == (-2, "window_closed")
+        assert kinds(it) == ["text", "template"]
+
+
+@pytest.mark.parametrize("code", [131047, 131026])
+async def test_without_a_fallback_or_for_another_cause_a_receipt_ends_the_message(tmp_path, code):
+    async with world(tmp_path) as it:
+        more = {"fallback": FALLBACK} if code != 131047 else {}
+        tid = await it.send("whatsapp", **more)
+        (wamid,) = await it.answered(tid)
+        assert await it.whatsapp(failed(wamid, code)) == 200
+        assert await it.status(tid) == -2
+        assert kinds(it) == ["text"]
+
+
+async def test_a_closed_window_that_is_told_before_the_answer_brings_the_fallback(tmp_path):
+    async with world(tmp_path) as it:
+        gate = asyncio.Event()
+
+        async def hold(request):
+            if request.number == 1:
+                await gate.wait()
+
+        it.platform.answers = hold
+        tid = await it.send("whatsapp", fallback=FALLBACK)
+        await it.platform.called(1)
+        assert await it.whatsapp(closed("wamid.1", biz_opaque_callback_data=tid)) == 200
+        gate.set()
+        await it.platform.called(2)
+        assert await it.answered(tid) == ["wamid.2"]
+        assert kinds(it) == ["text", "template"]
+
+
+async def test_a_call_without_an_answer_whose_receipt_tells_of_the_window_goes_as_the_fallback(tmp_path):
+    async with world(tmp_path, unknown_outcome="hold") as it:
+        it.platform.answers = lambda request: CUT if request.number == 1 else None
+        tid = await it.send("whatsapp", fallback=FALLBACK)
+        await it.platform.called(1)
+        assert await it.whatsapp(closed("wamid.lost", biz_opaque_callback_data=tid)) == 200
+        await it.platform.called(2)
+        assert await it.answered(tid) == ["wamid.2"]
+        assert kinds(it) == ["text", "template"]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_of_several_parts_that_the_window_refused_one_template_goes(tmp_path, order):
+    async with world(tmp_path) as it:
+        tid = await it.send("whatsapp", LONG, fallback=FALLBACK)
+        wamids = await it.answered(tid, 2)
+        for part in order:
+            assert await it.whatsapp(closed(wamids[part])) == 200
+        await it.platform.called(3)
+        assert await it.answered(tid) == ["wamid.3"]
+        behind = await it.send("whatsapp", "behind")
+        await it.answered(behind)
+        assert kinds(it) == ["text", "text", "template", "text"]
+        assert await it.whatsapp(told("wamid.3", "read")) == 200
+        assert await it.status(tid) == 3
+
+
 # --- whose receipts ---------------------------------------------------------------------------------------------------------
 
 

@@ -250,7 +250,7 @@ async def test_a_kill_in_the_middle_of_a_migration_leaves_the_older_version(tmp_
         ("DELETE FROM message", "belongs to no message"),
         ("PRAGMA foreign_keys = OFF; DELETE FROM message", "has no message"),
         (
-            "INSERT INTO early_receipt VALUES (1, 'acme-fb', 'p-1', '', 2, 0, NULL, NULL, NULL, 0)",
+            "INSERT INTO early_receipt VALUES (1, 'acme-fb', 'p-1', '', '', 2, 0, NULL, NULL, NULL, '', 0)",
             "still waits for a send",
         ),
     ],

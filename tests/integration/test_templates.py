@@ -8,7 +8,8 @@ import pytest
 from kurir.domain.message import Message
 from kurir.domain.status import Status
 from kurir.intake import templates, wire
-from kurir.intake.accept import Preview, Refused
+from kurir.intake.accept import IdReused, Preview, Refused
+from kurir.store.base import ErrorRecord, ReceiptRecord
 from kurir.store.inbound import Arrival, Heard, TemplateRecord, Webhook
 from support.delivering import CLIENT, World, delivering, graph_error
 
@@ -94,6 +95,25 @@ async def test_a_platform_that_refuses_everything_ends_the_message(tmp_path, fal
         assert len(world.platform.calls) == (2 if fallback else 1)
 
 
+async def test_a_fallback_that_a_receipt_asked_for_is_sent_after_a_restart(tmp_path):
+    async with delivering(tmp_path) as world:
+        tid = await send(world, fallback=FALLBACK)
+        await world.ended(tid)
+        await world.dispatcher.stop()
+        closed = ErrorRecord("window_closed", "more than 24 hours", "131047")
+        told = ReceiptRecord(
+            ACCOUNT, "e", Status.UNDELIVERED, world.clock.now(), "wamid.1", error=closed, again="template"
+        )
+        await world.store.receive([told], world.clock.now())
+        message = await world.message(tid)
+        assert (message.queued, message.reason) == (True, closed)
+        world.dispatcher = world.new_dispatcher()
+        await world.dispatcher.start()
+        message = await world.ended(tid)
+        assert (message.status, shown(world)) == (Status.PENDING, ["hello", GRAPHS])
+        assert [loss.kind for loss in message.losses] == ["sent_as_template"]
+
+
 @pytest.mark.parametrize(("hours", "kind"), [(1, "text"), (25, "template")])
 async def test_the_preview_shows_what_would_be_sent(tmp_path, hours, kind):
     async with delivering(tmp_path, start=False) as world:
@@ -101,6 +121,33 @@ async def test_the_preview_shows_what_would_be_sent(tmp_path, hours, kind):
         preview = await world.acceptor.preview(CLIENT, "whatsapp", world.body(ANI, "hello", fallback=FALLBACK))
         assert isinstance(preview, Preview)
         assert [call.json["type"] for call in preview.rendering.calls] == [kind]
+
+
+async def test_the_preview_says_what_a_send_would_end_with(tmp_path):
+    async with delivering(tmp_path, start=False) as world:
+        await heard(world, 25 * HOUR)
+        preview = await world.acceptor.preview(CLIENT, "whatsapp", world.body(ANI, "hello"))
+        assert isinstance(preview, Preview)
+        [loss] = preview.losses
+        assert (loss.pointer, loss.kind) == ("/recipient", "window_closed")
+        assert "send one (type template" in loss.detail
+        assert [call.json["type"] for call in preview.rendering.calls] == ["text"]
+        preview = await world.acceptor.preview(CLIENT, "whatsapp", world.body(ANI, "hello", fallback=FALLBACK))
+        assert isinstance(preview, Preview)
+        assert [loss.kind for loss in preview.losses] == ["sent_as_template"]
+        preview = await world.acceptor.preview(CLIENT, "whatsapp", world.body("628999999999", "hello"))
+        assert isinstance(preview, Preview)
+        assert preview.losses == ()
+
+
+async def test_the_preview_says_that_the_person_blocked_the_account(tmp_path):
+    async with delivering(tmp_path, start=False) as world:
+        account, at = f"{CLIENT}-telegram", world.clock.now()
+        blocked = Heard(account, CLIENT, "telegram", "1001", at, blocked=True)
+        await world.store.take_in(Webhook(at, arrivals=(Arrival(account, CLIENT, "e", at, heard=blocked),)))
+        preview = await world.acceptor.preview(CLIENT, "telegram", world.body("tg:1001", "hello"))
+        assert isinstance(preview, Preview)
+        assert [(loss.pointer, loss.kind) for loss in preview.losses] == [("/recipient", "recipient_blocked")]
 
 
 # --- against what was synced --------------------------------------------------------------------------------------------
@@ -168,6 +215,27 @@ async def test_a_template_that_there_is_not_is_refused_with_the_nearest(tmp_path
         assert (at, "is there in id, and not in fr" in detail) == ("/body/template/language", True)
         ((at, detail),) = await found(world, a_template(world, name="welcome", language="fr"))
         assert (at, "is there in id, and not in fr" in detail) == ("/body/template/language", True)
+
+
+async def test_a_repeat_is_answered_as_before_whatever_became_of_the_template(tmp_path):
+    async with delivering(tmp_path) as world:
+        await sync(world, ("order_update", "en_US", "APPROVED", '[{"type":"BODY","text":"Order {{1}}"}]'))
+        message = world.body(ANI, "same", type="template", body={"template": TEMPLATE})
+        first = await world.acceptor.accept(CLIENT, "whatsapp", message)
+        await world.ended(first.tid)
+        await sync(world, ("order_update", "en_US", "PAUSED", '[{"type":"BODY","text":"Order {{1}}"}]'))
+        again = await world.acceptor.accept(CLIENT, "whatsapp", message)
+        assert (again.tid, again.replayed) == (first.tid, True)
+        read = ReceiptRecord(ACCOUNT, "e", Status.READ, world.clock.now(), "wamid.1")
+        await world.store.receive([read], world.clock.now())
+        await world.store.purge(world.clock.now() + timedelta(days=1), 100)
+        assert await world.store.message(CLIENT, first.tid) is None
+        again = await world.acceptor.accept(CLIENT, "whatsapp", message)
+        assert (again.tid, again.replayed) == (first.tid, True), "the key outlives its message"
+        other = message | {"body": {"template": TEMPLATE | {"parameters": {"body": ["78"]}}}}
+        assert isinstance(await world.acceptor.accept(CLIENT, "whatsapp", other), IdReused)
+        assert isinstance(await world.acceptor.accept(CLIENT, "whatsapp", message | {"id": "new"}), Refused)
+        assert isinstance(await world.acceptor.preview(CLIENT, "whatsapp", message), Refused)
 
 
 async def test_a_send_that_the_synced_template_does_not_fit_is_refused(tmp_path):

@@ -100,12 +100,16 @@ class Updates:
             case "getUpdates":
                 offset = int(request.json.get("offset", 0))
                 self.offsets.append(offset)
-                self.waiting = {number: one for number, one in self.waiting.items() if number >= offset}
+                self._confirm(offset)
                 if not self.waiting:
                     await asyncio.sleep(0.02)
+                    self._confirm(offset)  # what is below it is never told, though it came later
                 known = [self.waiting[number] for number in sorted(self.waiting)][:100]
                 return web.json_response({"ok": True, "result": known})
         return None
+
+    def _confirm(self, offset: int) -> None:
+        self.waiting = {number: one for number, one in self.waiting.items() if number >= offset}
 
 
 def by_polling(document: Any) -> None:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kurir.callbacks import worker
-from kurir.callbacks.ladder import LAST_STEP, WAITS
+from kurir.callbacks.ladder import JITTER, LAST_STEP, WAITS
 from kurir.callbacks.window import HELD
 from kurir.callbacks.worker import IN_FLIGHT
 from kurir.egress import Miss
@@ -26,6 +26,13 @@ def world_with(count: int = 0, conversations: int = 1) -> tuple[World, str]:
     for number in range(count):
         world.add(f"c{number % conversations}")
     return world, endpoint
+
+
+def after_steps(steps: int) -> float:
+    """Return seconds after which an endpoint that is dead from the start was tried again *steps* times, and no more."""
+    seconds = sum(WAITS[:steps]) * (1 + JITTER) + 1  # the second is for the calls themselves
+    assert seconds < sum(WAITS[: steps + 1])
+    return seconds
 
 
 def test_an_event_is_posted_at_once_when_its_client_is_woken():
@@ -136,16 +143,16 @@ def test_one_event_at_a_time_probes_and_then_everything_flows_in_order():
     world.endpoints.script = lambda *_: miss(Miss.TIMEOUT) if dead else OK
     with world:
         world.start()
-        world.pass_time(1000)
+        world.pass_time(after_steps(4))
         probes = world.endpoints.arrived[8:]
-        assert len(probes) == 2
+        assert len(probes) == 4
         assert all(first.answered <= then.at for first, then in pairwise(probes))
-        assert probes[0].position != probes[1].position, (
+        assert len({probe.position for probe in probes}) == 4, (
             "another conversation probes, in case it was that event's fault"
         )
         dead = False
         before = len(world.endpoints.arrived)
-        world.pass_time(2500)
+        world.pass_time(WAITS[4] * (1 + JITTER) + 60)
         after = world.endpoints.arrived[before:]
         assert after[1].at >= after[0].answered, "the probe first"
         assert world.endpoints.most <= IN_FLIGHT
@@ -292,6 +299,54 @@ def test_an_event_that_breaks_the_endpoint_does_not_keep_the_others_from_it(monk
 
 
 @pytest.mark.scorecard(20)
+@pytest.mark.parametrize("behind", [60, 600])
+def test_what_is_owed_behind_an_event_that_breaks_the_endpoint_does_not_keep_the_others_from_it(behind):
+    world, endpoint = world_with(behind, conversations=1)  # the first of them is the one
+    world.endpoints.script = lambda position, _: answer(500) if position == 1 else OK
+    with world:
+        world.start()
+        world.pass_time(0.2)
+        for hour in range(3):
+            last = world.add(f"other {hour}")
+            world.pass_time(3600)
+        states = world.states(endpoint)
+        assert {states[number] for number in range(behind + 1, last + 1)} == {Owed.DELIVERED}
+        assert world.store.ends[endpoint].ladder.paused_at is None
+        assert world.endpoints.positions().count(1) > 1
+        assert not [number for number in world.endpoints.positions() if 1 < number <= behind], "none overtakes its head"
+
+
+def test_the_search_for_a_probe_goes_on_where_it_ended_and_does_not_hurry():
+    world, endpoint = world_with(1300, conversations=1)
+    world.endpoints.script = lambda position, _: answer(500) if position == 1 else OK
+    watched = 600
+    steps = 1 + next(number for number, wait in enumerate(WAITS) if wait > watched)
+    tries = steps + 1  # one was a probe: that is the endpoint's step
+    with world:
+        world.start()
+        # The others do well, so that the first waits by itself, and long.
+        while world.endpoints.positions().count(1) < tries:
+            world.add("other")
+            world.pass_time(10)
+        assert world.store.ends[endpoint].ladder.failures == 1
+        reads, owed = 0, world.store.owed
+
+        async def counted(*args, **more):
+            nonlocal reads
+            reads += 1
+            return await owed(*args, **more)
+
+        world.store.owed = counted
+        world.pass_time(watched)
+        assert watched < reads < 1000, "a look a second for what is new, and seldom one at everything"
+        assert world.endpoints.positions().count(1) == tries
+        new = world.add("new")
+        world.pass_time(0.2)
+        assert world.endpoints.positions()[-1] == new
+        assert world.store.ends[endpoint].ladder.failures == 0
+
+
+@pytest.mark.scorecard(20)
 def test_a_slow_and_a_dead_endpoint_of_others_delay_nobody():
     world, _ = world_with()
     world.put("other", OTHER)
@@ -384,15 +439,16 @@ def test_a_restart_on_the_ladder_waits_as_long_as_it_would_have():
     world.endpoints.script = lambda *_: miss()
     with world:
         world.start()
-        world.pass_time(10)
-        assert world.store.ends[endpoint].ladder.failures == 2
+        killed_at = after_steps(2) + WAITS[2] / 2  # late in the third wait: one that began anew would end too late
+        world.pass_time(killed_at)
+        assert world.store.ends[endpoint].ladder.failures == 3
         world.kill()
         world.start()
-        world.pass_time(280)
-        assert len(world.endpoints.arrived) == 2
-        world.pass_time(60)
+        world.pass_time(sum(WAITS[:3]) - 1 - killed_at)
         assert len(world.endpoints.arrived) == 3
-        assert world.store.ends[endpoint].ladder.failures == 3
+        world.pass_time(after_steps(3) - sum(WAITS[:3]) + 1)
+        assert len(world.endpoints.arrived) == 4
+        assert world.store.ends[endpoint].ladder.failures == 4
 
 
 def test_a_wall_clock_that_is_put_back_stretches_no_wait():
@@ -400,9 +456,10 @@ def test_a_wall_clock_that_is_put_back_stretches_no_wait():
     world.endpoints.script = lambda *_: miss()
     with world:
         world.start()
-        world.pass_time(7)
+        world.pass_time(after_steps(1))
+        assert len(world.endpoints.arrived) == 2
         world.clock.jump(-86_400)
-        world.pass_time(331)
+        world.pass_time(after_steps(2) - after_steps(1))
         assert len(world.endpoints.arrived) == 3
 
 
@@ -511,3 +568,38 @@ def test_whatever_fails_the_order_holds_each_event_is_taken_and_after_success_ne
             for one in taken[:1]:
                 later = [call for call in mine if call.at > one.at]
                 assert all(call.life > one.life for call in later), "it was called again though its success was known"
+
+
+def test_an_endpoint_that_took_an_example_is_off_its_ladder_and_everything_flows():
+    world, endpoint = world_with(20, conversations=4)
+    dead = True
+    world.endpoints.script = lambda *_: miss() if dead else OK
+    with world:
+        world.start()
+        world.pass_time(after_steps(2))
+        assert world.store.ends[endpoint].ladder.failures == 3
+        dead = False
+        assert world.run(world.deliverer.worker(endpoint).well()) is True
+        assert world.store.ends[endpoint].ladder == Ladder(), "it is on disk"
+        world.pass_time(1)
+        assert set(world.states(endpoint).values()) == {Owed.DELIVERED}
+        assert world.run(world.deliverer.worker(endpoint).well()) is False
+
+
+def test_an_example_lets_what_was_paused_by_failures_go_on_and_never_what_an_operator_paused():
+    world, endpoint = world_with(1)
+    world.endpoints.script = lambda *_: answer(500)
+    with world:
+        world.start()
+        world.pass_time(4 * DAY)
+        worker_of = world.deliverer.worker(endpoint)
+        assert worker_of.ladder.paused_at is not None
+        world.endpoints.script = lambda *_: OK
+        assert world.run(worker_of.well()) is True
+        world.pass_time(1)
+        assert world.states(endpoint) == {1: Owed.DELIVERED}
+        world.run(worker_of.pause())
+        assert world.run(worker_of.well()) is False
+        world.add()
+        world.pass_time(100)
+        assert world.states(endpoint)[2] is Owed.PENDING

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from kurir.auth import Hasher
 from kurir.callbacks import keys
+from kurir.callbacks.keys import unseal
 from kurir.channels import BUILT_IN
 from kurir.cli.config import app, summary
 from kurir.configuration.accounts import EVERY_CHANNELS_RATES, channel_keys, documented
@@ -30,7 +31,6 @@ from kurir.configuration.declared import (
     endpoint_about,
     existing_records,
     open_account,
-    open_endpoint,
 )
 from kurir.configuration.file import load, parse
 from kurir.configuration.keys import ACCOUNT_KEYS, CALLBACK_KEYS, CHANNEL_MEANINGS, CLIENT_KEYS, EVENTS, Key
@@ -38,7 +38,7 @@ from kurir.configuration.model import Configuration
 from kurir.configuration.problems import ConfigError, dotted, kind, shown
 from kurir.configuration.template import TEMPLATE, new_secrets
 from kurir.configuration.values import rate, show_duration, show_rate
-from kurir.domain.account import ChannelSettings, LineSettings, Rate, TelegramSettings, UnknownOutcome
+from kurir.domain.account import ChannelSettings, LineSettings, MediaPolicy, Rate, TelegramSettings, UnknownOutcome
 from kurir.secretbox import KeyFile, KeyValue, SealError, SecretBox, new_key
 from kurir.settings import SETTINGS, Listen
 from kurir.store.base import Declared, ErrorRecord
@@ -229,6 +229,7 @@ def test_an_account_gets_its_channels_defaults_and_its_own_limits():
     assert account.rates == {**channel.RATES, "account": None, "recipient": Rate(2, 1, 9)}
     assert account.api_base == channel.API_BASE
     assert account.concurrency == channel.CONCURRENCY
+    assert account.inbound_media is MediaPolicy.STREAM
     assert (account.default, account.unknown_outcome, account.unknown_wait_seconds) == (
         False,
         UnknownOutcome.RESEND,
@@ -239,12 +240,13 @@ def test_an_account_gets_its_channels_defaults_and_its_own_limits():
 def test_an_account_takes_every_common_key():
     text = TELEGRAM + (
         'api_base = "http://127.0.0.1:9000/"\ndefault = true\nconcurrency = 3\nunknown_outcome = "hold"\n'
-        'unknown_wait = "2m"\nreceive = "poll"\n'
+        'unknown_wait = "2m"\nreceive = "poll"\ninbound_media = "keep"\n'
     )
     (account,) = read(CLIENT + text).clients[0].accounts
     assert account.api_base == "http://127.0.0.1:9000"
     assert (account.default, account.concurrency) == (True, 3)
     assert (account.unknown_outcome, account.unknown_wait_seconds) == (UnknownOutcome.HOLD, 120.0)
+    assert account.inbound_media is MediaPolicy.KEEP
     assert account.settings == TelegramSettings("123:abc", "s3cret", "poll")
 
 
@@ -295,6 +297,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path):
 
 REFERENCE_SENTENCE = 'a string, { env = "NAME" } or { file = "path" }'
 DURATION = 'expected a duration such as "90s", "15m", "24h" or "90d"'
+SIZE = 'expected a size such as "500MB", "20GB" or "1TB"'
 RATE = 'expected a rate such as "80/s", "20/60s", "1/6s burst 45" or "none"'
 SECRET = "expected whsec_ and the base64 of 24 to 64 random bytes, such as `kurir config init` prints"
 HTTP_URL = "expected an http:// or https:// URL without user name and fragment"
@@ -314,7 +317,7 @@ BAD: list[tuple[str, list[str]]] = [
         [
             (
                 "zzz: unknown key of the top level; known are: listen, database, public_url, encryption_key, "
-                "admin_token, allow_networks, retention, clients"
+                "admin_token, allow_networks, retention, inbound_media_space, clients"
             )
         ],
     ),
@@ -371,6 +374,9 @@ BAD: list[tuple[str, list[str]]] = [
     ),
     ("allow_networks = {}", ['allow_networks: expected a list of networks such as ["10.0.0.0/8"], got a table']),
     ("retention = 90", [f"retention: {DURATION}, got 90"]),
+    ("inbound_media_space = 20", [f"inbound_media_space: {SIZE}, got 20"]),
+    ('inbound_media_space = "20 GB"', [f'inbound_media_space: {SIZE}, got "20 GB"']),
+    ('inbound_media_space = "1.5TB"', [f'inbound_media_space: {SIZE}, got "1.5TB"']),
     ('retention = "90 days"', [f'retention: {DURATION}, got "90 days"']),
     ('retention = "1h"', ['retention: expected a duration from 1d to 36525d, got "1h"']),
     ("retention = 2026-01-01", [f"retention: {DURATION}, got a date or time"]),
@@ -753,6 +759,7 @@ def test_a_flag_wins_over_a_variable_over_the_file_over_the_default():
         ("public_url", "https://a.example/x/", "https://a.example/x"),
         ("allow_networks", "10.0.0.0/8, 192.168.0.0/16", (ip_network("10.0.0.0/8"), ip_network("192.168.0.0/16"))),
         ("retention", "7d", timedelta(days=7)),
+        ("inbound_media_space", "500MB", 500_000_000),
         ("admin_token", "an admin token that is long", "an admin token that is long"),
         ("encryption_key", "ab" * 32, KeyValue((bytes.fromhex("ab" * 32),))),
     ],
@@ -967,7 +974,7 @@ def test_what_is_declared_opens_to_what_was_configured():
     assert tuple(opened) == config.clients[0].accounts
     assert [record.position for record in records.accounts] == [0, 1, 2, 3]
     (endpoint,) = records.endpoints
-    secrets = open_endpoint(endpoint, box)
+    secrets = unseal(endpoint, box)
     assert (secrets.secret, secrets.headers) == (WHSEC, {})
     assert WHSEC not in repr(secrets)
 
@@ -1001,7 +1008,7 @@ def test_a_new_key_seals_everything_anew_while_the_old_one_still_reads():
     rotated = declare(config, SecretBox([new, old]), first)
     only_new = SecretBox([new])
     assert tuple(open_account(one, only_new, BUILT_IN) for one in rotated.accounts) == config.clients[0].accounts
-    assert [open_endpoint(one, only_new).secret for one in rotated.endpoints] == [WHSEC]
+    assert [unseal(one, only_new).secret for one in rotated.endpoints] == [WHSEC]
 
 
 def test_a_value_moved_to_another_row_does_not_open_and_is_replaced():

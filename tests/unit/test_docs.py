@@ -22,7 +22,19 @@ from kurir.cli.app import app
 from kurir.client import Event, verify
 from kurir.domain import errors
 from kurir.domain import message as messages
-from kurir.http import admin, callbacks, connect, contacts, events, media, native, operations, send, webhooks
+from kurir.http import (
+    admin,
+    callbacks,
+    connect,
+    contacts,
+    events,
+    media,
+    native,
+    operations,
+    quarantine,
+    send,
+    webhooks,
+)
 from kurir.intake import wire
 from kurir.settings import SETTINGS
 from kurir.store.feed import KINDS
@@ -34,7 +46,7 @@ PACKAGE = ROOT / "src" / "kurir"
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 
 #: Losses that only a preview reports, under the code of the error that a send would end with.
-OF_PREVIEW = {"recipient_not_linked", "recipient_ambiguous"}
+OF_PREVIEW = {"recipient_not_linked", "recipient_ambiguous", "recipient_blocked", "window_closed"}
 
 
 def read(*path: str) -> str:
@@ -106,7 +118,7 @@ def test_every_option_of_the_root_is_described() -> None:
             assert name in page
 
 
-MODULES = (send, native, contacts, events, admin, connect, callbacks, webhooks, media, operations)
+MODULES = (send, native, contacts, events, admin, connect, callbacks, quarantine, webhooks, media, operations)
 
 
 def routes() -> Iterator[tuple[str, str]]:

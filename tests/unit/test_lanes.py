@@ -21,7 +21,7 @@ from kurir.delivery import lanes as module
 from kurir.delivery.lanes import HIGH_MESSAGES, LANE_LOW, LANE_MESSAGES, LANES, WINDOW_MESSAGES, Fetched, Lane, Lanes
 from kurir.delivery.reading import RESCAN_SECONDS, QueueReader
 from kurir.directory import Entry
-from kurir.domain.account import Account, TelegramSettings
+from kurir.domain.account import Account, TelegramSettings, WhatsAppSettings
 from kurir.domain.message import Priority
 from kurir.store.base import ContactRecord, PartRecord, Phase, QueuedMessage
 
@@ -59,6 +59,7 @@ class Queue:
         self.stored: dict[int, QueuedMessage] = {}
         self.next_seq = 1
         self.contacts = {"1001": ContactRecord("acme", "acme-tg", "telegram", "1001", PHONE)}
+        self.other_addresses: dict[str, list[str]] = {}
         self.high_read_to = 0
 
     def put(self, lane: str, priority: Priority = NORMAL, count: int = 1, **more) -> None:
@@ -102,18 +103,26 @@ class Queue:
         await Later()
         return next((one for one in self.contacts.values() if one.phone == phone), None)
 
+    async def aliases(self, _account, address):
+        await Later()
+        return self.other_addresses.get(address, [])
+
 
 class Accounts:
     """The directory as the reader asks it."""
 
+    def __init__(self, account: Account = ACCOUNT) -> None:
+        self.account = account
+
     def accounts(self):
-        return {ACCOUNT.id: Entry(ACCOUNT, telegram)}
+        return {self.account.id: Entry(self.account, telegram)}
 
 
 class Worker:
     """The reading half of an account's worker. A read goes on when it is told to."""
 
-    def __init__(self, concurrency: int = 3) -> None:
+    def __init__(self, concurrency: int = 3, account: Account = ACCOUNT) -> None:
+        self.account = account
         self.queue = Queue()
         self.clock = FakeClock()
         self.concurrency = concurrency
@@ -122,7 +131,7 @@ class Worker:
     def restart(self) -> None:
         """Begin anew on the same store, as after a crash."""
         self.lanes = Lanes()
-        self.reader = QueueReader(ACCOUNT.id, self.lanes, self.queue, Accounts(), self.clock)
+        self.reader = QueueReader(self.account.id, self.lanes, self.queue, Accounts(self.account), self.clock)
         self.load = None
 
     def read(self, steps: int | None = None) -> bool:
@@ -666,6 +675,48 @@ def test_a_phone_that_is_linked_while_its_messages_wait_lets_nothing_overtake():
     lanes.done(lane)
     assert second.seq == 2
     assert lanes.home("phone:628") is None
+
+
+WHATSAPP = Account("acme-wa", "acme", "whatsapp", "", WhatsAppSettings("1065", "token", "secret", "verify"))
+BRAZIL = ("5511987654321", "551187654321")
+MEXICO = ("5215512345678", "525512345678")
+ARGENTINA = ("5491112345678", "541112345678")
+
+
+def seqs_of_one_person(worker: Worker, names: tuple[str, ...], **more) -> list[int]:
+    """Queue a long lane under the first of *names*, so that it is refilled before the others were read; send all of it."""
+    worker.queue.put(names[0], count=40, **more)
+    worker.queue.put("somebody", count=80, **more)
+    worker.queue.put("somebody else", count=80, **more)  # and with that the first batch is full
+    for _ in range(20):
+        for name in reversed(names):
+            worker.queue.put(name, **more)
+    return [message.seq for message in worker.send_all() if message.lane in names]
+
+
+@pytest.mark.parametrize("spellings", [BRAZIL, BRAZIL[::-1], MEXICO, MEXICO[::-1], ARGENTINA, ARGENTINA[::-1]])
+def test_a_long_lane_keeps_its_order_over_both_spellings_of_a_number(spellings):
+    worker = Worker(1, WHATSAPP)
+    worker.queue.contacts = {spellings[0]: ContactRecord("acme", WHATSAPP.id, "whatsapp", spellings[0])}
+    sent = seqs_of_one_person(worker, spellings, channel="whatsapp", account_id=WHATSAPP.id)
+    assert sent == [*range(1, 41), *range(201, 241)]
+
+
+def test_a_long_lane_keeps_its_order_over_the_id_that_whatsapp_gave_the_holder_of_a_phone():
+    worker = Worker(1, WHATSAPP)
+    holder = ContactRecord("acme", WHATSAPP.id, "whatsapp", "US.1")
+    worker.queue.contacts = {"US.1": holder, BRAZIL[0]: holder}  # the phone is another address of theirs
+    worker.queue.other_addresses = {"US.1": [BRAZIL[0]]}
+    sent = seqs_of_one_person(worker, ("US.1", *BRAZIL), channel="whatsapp", account_id=WHATSAPP.id)
+    assert sent == [*range(1, 41), *range(201, 261)]
+
+
+@pytest.mark.parametrize("spellings", [BRAZIL, BRAZIL[::-1]])
+def test_a_long_lane_keeps_its_order_over_both_spellings_of_a_linked_phone(spellings):
+    worker = Worker(1)
+    worker.queue.contacts = {"1001": ContactRecord("acme", ACCOUNT.id, "telegram", "1001", spellings[0])}
+    sent = seqs_of_one_person(worker, ("1001", *(f"phone:{spelling}" for spelling in spellings)))
+    assert sent == [*range(1, 41), *range(201, 261)]
 
 
 def test_a_message_that_left_while_the_store_was_read_is_not_taken_in_again():

@@ -1,7 +1,9 @@
 """The account's table for the configuration file: what is written, what stays, and when nothing is."""
 
+import os
 import stat
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +100,81 @@ def test_another_secret_in_the_same_place_is_never_replaced(tmp_path):
 def test_a_file_that_is_not_there_is_said(tmp_path):
     with pytest.raises(block.NotWritten, match="no such file"):
         block.write(tmp_path / "kurir.toml", "acme", ACCOUNT, SECRETS, in_files=True)
+
+
+# --- byte for byte, and on disk -----------------------------------------------------------------------------------------
+
+TABLE = block.table("acme", ACCOUNT, SECRETS, in_files=True).encode()
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_what_was_in_the_file_stays_byte_for_byte_and_the_table_takes_over_how_its_lines_end(tmp_path, mark, end, last):
+    path = tmp_path / "kurir.toml"
+    before = mark + FILE.encode().replace(b"\n", end)
+    if not last:
+        before = before.removesuffix(end)
+    path.write_bytes(before)
+    block.write(path, "acme", ACCOUNT, SECRETS, in_files=True)
+    assert path.read_bytes() == before + (b"" if last else end) + end + TABLE.replace(b"\n", end)
+
+
+def test_a_file_whose_lines_end_in_both_ways_gets_the_more_frequent_one(tmp_path):
+    path = tmp_path / "kurir.toml"
+    before = FILE.encode().replace(b"\n", b"\r\n", 1)
+    path.write_bytes(before)
+    block.write(path, "acme", ACCOUNT, SECRETS, in_files=True)
+    assert path.read_bytes() == before + b"\n" + TABLE
+
+
+def test_a_secret_in_another_coding_is_another_one_and_the_configuration_is_not_blamed(tmp_path):
+    path = tmp_path / "kurir.toml"
+    path.write_text(FILE, "utf-8")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "acme-tg-token").write_bytes(b"\xff\xfe7\x00")
+    with pytest.raises(block.NotWritten, match="another secret"):
+        block.write(path, "acme", ACCOUNT, SECRETS, in_files=True)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_on_return_the_names_of_the_files_are_on_disk_too(tmp_path, monkeypatch, again):
+    path = tmp_path / "kurir.toml"
+    path.write_text(FILE, "utf-8")
+    done: list[tuple[str, str]] = []
+    sync, replace = os.fsync, Path.replace
+
+    def synced(handle: int) -> None:
+        done.append(("sync", Path(f"/proc/self/fd/{handle}").resolve().name))
+        sync(handle)
+
+    def replaced(self: Path, target: Path) -> Path:
+        done.append(("replace", target.name))
+        return replace(self, target)
+
+    if again:  # the secrets are there already, of a try that did not get to its end
+        block.write(path, "acme", ACCOUNT, SECRETS, in_files=True)
+        path.write_text(FILE, "utf-8")
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    block.write(path, "acme", ACCOUNT, SECRETS, in_files=True)
+    place = done.index(("replace", "kurir.toml"))
+    assert {("sync", "secrets"), ("sync", tmp_path.name)} <= set(done[:place])
+    assert ("sync", tmp_path.name) in done[place:]
+
+
+def test_a_secret_that_could_not_be_written_leaves_no_cut_file_and_the_next_try_works(tmp_path, monkeypatch):
+    path = tmp_path / "kurir.toml"
+    path.write_text(FILE, "utf-8")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(block.NotWritten, match="No space left"):
+        block.write(path, "acme", ACCOUNT, SECRETS, in_files=True)
+    assert path.read_text("utf-8") == FILE
+    assert list((tmp_path / "secrets").iterdir()) == []
+    monkeypatch.undo()
+    block.write(path, "acme", ACCOUNT, SECRETS, in_files=True)
+    assert (tmp_path / "secrets" / "acme-tg-token").read_bytes() == b"7001:x\n"

@@ -331,6 +331,23 @@ def test_connect_subscribes_the_page_to_all_that_is_read_and_says_what_to_paste(
     assert [one.value for one in report.pastes[:2]] == [FB_URL, "v3rify"]
 
 
+@pytest.mark.parametrize("channel", ["whatsapp", "messenger"])
+def test_where_another_account_of_ours_has_the_apps_webhook_ours_is_set_with_the_token_that_is_its_own(channel):
+    setup, account, url, fine, kind = {
+        "whatsapp": (whatsapp_setup, WA_APP, WA_URL, WA_FINE, "whatsapp_business_account"),
+        "messenger": (messenger_setup, FB_APP, FB_URL, FB_FINE, "page"),
+    }[channel]
+    other = "https://chat.example.com/webhooks/acme-other"
+    there = {"object": kind, "callback_url": other, "active": True, "fields": [{"name": "feed"}]}
+    rows = {"POST ": (200, {"success": True}), "/15/subscriptions": (200, {"data": [there]})} | {
+        key: said for key, said in fine.items() if key != "/15/subscriptions"
+    }
+    report, calls = held(setup.connect(account, Site(url, answers=True)), table(rows))
+    (asked,) = [parse_qs(urlsplit(call.url).query) for call in calls if call.method == "POST" and "/15/" in call.url]
+    assert (asked["callback_url"], asked["verify_token"]) == ([url], ["v3rify"])
+    assert f"the app's webhook is set to {url}" in report.done
+
+
 def test_a_public_url_that_is_not_known_is_wrong_for_both():
     report, _ = held(messenger_setup.check(FB, Site("")), table(FB_FINE))
     assert codes(report) == ["public_url_missing"]

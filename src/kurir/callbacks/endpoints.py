@@ -42,7 +42,10 @@ class UnreadableEndpoint(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An endpoint as it is asked for. None leaves what an existing one has, and is the default of a new one."""
+    """An endpoint as it is asked for. None leaves what an existing one has, and is the default of a new one.
+
+    The defaults: the dialect compat, all events, no headers, a secret that is made, enabled.
+    """
 
     client_id: str
     url: str
@@ -63,11 +66,15 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What an endpoint said to an example: the request as it was posted, and what came of it."""
+    """What an endpoint said to an example: the request as it was posted, and what came of it.
+
+    ``resumed``: the endpoint stood on its ladder, and is off it, since it took the example.
+    """
 
     webhook_id: str
     body: bytes
     attempt: CallbackAttempt
+    resumed: bool = False
 
 
 class Endpoints:
@@ -108,16 +115,20 @@ class Endpoints:
             await self._deliverer.reload()
         return deleted
 
-    async def rotate(self, endpoint: Endpoint, overlap: timedelta, secret: str = "") -> Made:
+    async def rotate(self, endpoint_id: str, overlap: timedelta, secret: str = "") -> Made | None:
         """Give the endpoint a new secret; the old one signs as well for *overlap*. Durable on return.
 
-        Raises UnreadableEndpoint, InvalidEndpoint for a *secret* of another form, StoreError.
+        None when there is no such endpoint. Two rotations at once are two: the secret of the first signs until the overlap
+        of the second has passed. Raises UnreadableEndpoint, InvalidEndpoint for a *secret* of another form, StoreError.
         """
         problems: list[Problem] = []
         given = _read(problems, "/secret", webhook_secret, secret) if secret else ""
         if problems:
             raise InvalidEndpoint(problems)
         async with self._changing:
+            endpoint = await self._store.endpoint(endpoint_id)  # in here, where nobody changes it
+            if endpoint is None:
+                return None
             record = endpoint.record
             keys = self._keys(record).rotated(given or signing.new_secret(), self._clock.now(), overlap)
             sealed = seal(record.client_id, record.url, keys, self._box)
@@ -152,9 +163,10 @@ class Endpoints:
         return owed
 
     async def test(self, endpoint: Endpoint, kind: str) -> Tried:
-        """Post an example of *kind* now, whatever the ladder says, and return what came of it. It is not kept.
+        """Post an example of *kind* now, whatever the ladder says, and return what came of it. The example is not kept.
 
-        Raises UnreadableEndpoint.
+        An endpoint that takes it is off its ladder, durably on return; one that an operator paused stays paused. Raises
+        UnreadableEndpoint, StoreError.
         """
         record, keys, at = endpoint.record, self._keys(endpoint.record), self._clock.now()
         body = dialects.body(record.dialect, example.event(kind, record.client_id, at))
@@ -168,7 +180,10 @@ class Endpoints:
         }
         async with self._tests:
             posted = await self._poster.post(record.url, body, headers)
-        return Tried(webhook_id, body, attempt_of(endpoint.id, 0, at, posted))
+        worker = self._deliverer.worker(endpoint.id)
+        taken = ladder.judge(posted.status) is ladder.Verdict.TAKEN
+        resumed = worker is not None and taken and await worker.well()
+        return Tried(webhook_id, body, attempt_of(endpoint.id, 0, at, posted), resumed)
 
     def standing(self, endpoint: Endpoint) -> Ladder:
         """Return where the endpoint stands at this moment, which the store may know a little later."""
@@ -217,7 +232,7 @@ class Endpoints:
         if secret or made:
             old = Keys(secret or signing.new_secret(), old.headers)
         keys = old if headers is None else replace(old, headers=headers)
-        enabled = wanted.enabled if wanted.enabled is not None else True
+        enabled = wanted.enabled if wanted.enabled is not None else known.enabled if known else True
         return EndpointRecord(wanted.client_id, address, dialect, tuple(events), b"", enabled), keys, made
 
 

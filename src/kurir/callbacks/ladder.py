@@ -7,10 +7,11 @@
 | 410 | the endpoint | it is paused at once |
 | another 4xx, 3xx | the event | three tries within a minute, then it failed; the endpoint is off its ladder |
 
-The waits are those of Standard Webhooks: after the first failure 5 s, then 5 min, 30 min, 2, 5, 10, 14, 20 and 24 h, 75 h
-35 min in all. After the tenth failure in a row the endpoint is paused. Each wait is drawn from itself to a tenth more, so
-that endpoints of one host do not come back together. ``Retry-After`` is obeyed up to a day: the wait is never shorter
-than that, nor shorter than the step's own, since an endpoint that asks for a second each time would be paused within ten.
+After the first failure 5 s are waited, then 30 s, 2 min, 10 min, 2, 6, 16, 24 and 24 h, 72 h 12 min in all: most outages are
+a restart, and a minute of it should not cost five. After the tenth failure in a row the endpoint is paused. Each wait is
+drawn from itself to a tenth more, so that endpoints of one host do not come back together. ``Retry-After`` is obeyed up to a
+day: the wait is never shorter than that, nor shorter than the step's own, since an endpoint that asks for a second each time
+would be paused within ten.
 
 What fails together is one step: ten calls that were under way when the endpoint went down are not ten steps. While an
 endpoint is on its ladder one event at a time probes it. An event that breaks an endpoint which takes the others (it answers
@@ -29,7 +30,7 @@ from kurir.store.feed import Ladder
 _HOUR: Final = 3600.0
 #: Seconds after the n-th failure of an endpoint in a row, from the first.
 WAITS: Final = (
-    5.0, 300.0, 1800.0, 2 * _HOUR, 5 * _HOUR, 10 * _HOUR, 14 * _HOUR, 20 * _HOUR, 24 * _HOUR,
+    5.0, 30.0, 120.0, 600.0, 2 * _HOUR, 6 * _HOUR, 16 * _HOUR, 24 * _HOUR, 24 * _HOUR,
 )  # fmt: skip
 #: The failure in a row that pauses.
 LAST_STEP: Final = len(WAITS) + 1

@@ -10,7 +10,7 @@ import contextlib
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Final, Protocol
@@ -43,6 +43,8 @@ TROUBLE_SECONDS: Final = 5.0
 PAUSED_SECONDS: Final = 60.0
 #: Bytes of an answer's body that are kept, and how many of its headers.
 KEPT_BODY: Final = 16 * 1024
+#: The same of a success: nobody looks for a fault in it.
+KEPT_BODY_OF_SUCCESS: Final = 1024
 KEPT_HEADERS: Final = 50
 #: Events of which it is remembered how often they were refused or broke the endpoint.
 BLAMED: Final = 1000
@@ -76,6 +78,21 @@ class _Blame:
     faults: int = 0
 
 
+@dataclass(slots=True)
+class _Search:
+    """How far the search for an event to probe with has come.
+
+    ``after``: the position up to which was read. ``passed``: conversations whose head waits or was tried already; since the
+    search ends at a head that never was, there are no more of them than events that were called. ``least`` is the one of
+    these heads that may be called and was tried least, ``again`` the monotonic moment from which on to begin afresh.
+    """
+
+    again: float
+    after: int = 0
+    passed: set[str] = field(default_factory=set)
+    least: CallbackRecord | None = None
+
+
 class EndpointWorker:
     """Calls one endpoint. ``ladder`` is where it stands; the store follows within moments."""
 
@@ -95,6 +112,7 @@ class EndpointWorker:
         self._look = True
         self._more = True
         self._rescan = False
+        self._search: _Search | None = None
         self._stopping = False
         self._generation = 0  # counts the changes of the ladder, to tell which calls began before one
         self._probe_at = self._moment(endpoint.ladder.next_at)
@@ -127,6 +145,7 @@ class EndpointWorker:
     def rescan(self) -> None:
         """Look at everything that is owed: something older is owed again."""
         self._rescan = True
+        self._search = None
         self.wake()
 
     def change(self, record: EndpointRecord, keys: Keys) -> None:
@@ -144,6 +163,17 @@ class EndpointWorker:
             self._set_ladder(ladder.resumed(self._tools.clock.now()))
             self._blamed.clear()
         await self._keep_ladder()
+
+    async def well(self) -> bool:
+        """Take the endpoint off its ladder, since it took an example; return whether it was on it.
+
+        One that an operator paused stays so. Durable on return. Raises StoreError.
+        """
+        if self.ladder == Ladder() or self.ladder.paused_reason == ladder.OPERATOR:
+            return False
+        self._recovered()
+        await self._keep_ladder()
+        return True
 
     def in_flight(self) -> int:
         """Return how many calls are under way."""
@@ -204,16 +234,44 @@ class EndpointWorker:
             return max(wait, POLL_SECONDS)
         if wait > 0:
             return wait
-        self._window.forget()
-        for record in await self._tools.store.owed(self.id, limit=PROBE_PAGE):
-            self._window.offer(record, self._moment(record.next_at))
         now = self._tools.clock.monotonic()
-        heads = self._window.heads(now)
-        if not heads or self._stopping:
-            return self._until_due(now)
-        # The least tried first: an event that the endpoint cannot bear does not keep the others from proving it well.
-        self._begin(min(heads, key=lambda row: (row.record.tries, row.record.position)), probing=True)
+        if self._search is None or self._search.again <= now:
+            self._search = _Search(again=now + PAUSED_SECONDS)
+        search = self._search
+        ended = await self._look_for_probe(search)
+        if search is not self._search or not ended or self._stopping:
+            return 0.0  # it goes on, once it was looked whether something else is to be done
+        if search.least is None:
+            return min(POLL_SECONDS, max(0.0, search.again - self._tools.clock.monotonic()))
+        self._search = None
+        self._window.forget()
+        self._window.offer(search.least)
+        self._begin(self._window.heads(now)[0], probing=True)
         return POLL_SECONDS
+
+    async def _look_for_probe(self, search: _Search) -> bool:
+        """Go on with *search*; return whether it is over: everything was looked at, or a head that was never tried is found.
+
+        The least tried probes: an event that the endpoint cannot bear, and all that is owed behind it, do not keep the
+        others from proving it well.
+        """
+        for _ in range(LOOKS):
+            rows = await self._tools.store.owed(self.id, after=search.after, limit=PROBE_PAGE)
+            for record in rows:
+                search.after = record.position
+                if record.conversation in search.passed:
+                    continue
+                due = self._moment(record.next_at)
+                if due is not None and due > self._tools.clock.monotonic():  # read after it: what is past is due now
+                    search.again = min(search.again, due)
+                elif search.least is None or record.tries < search.least.tries:
+                    search.least = record
+                    if record.tries == 0:
+                        return True
+                search.passed.add(record.conversation)
+            if len(rows) < PROBE_PAGE:
+                return True
+        return False
 
     async def _fill(self) -> None:
         """Read on, where there is room and perhaps more to read."""
@@ -388,6 +446,7 @@ class EndpointWorker:
             return
         old, self.ladder = self.ladder, new
         self._generation += 1
+        self._search = None
         self._probe_at = None if new.paused_at is not None else self._moment(new.next_at)
         if new.paused_at is not None and old.paused_at is None:
             tell = log.info if new.paused_reason == ladder.OPERATOR else log.error
@@ -431,6 +490,6 @@ def attempt_of(endpoint_id: str, position: int, at: datetime, posted: Posted) ->
         posted.duration_ms,
         posted.status,
         json.dumps(shown, ensure_ascii=False),
-        posted.body[:KEPT_BODY],
+        posted.body[: KEPT_BODY_OF_SUCCESS if 200 <= posted.status < 300 else KEPT_BODY],
         error,
     )

@@ -381,11 +381,12 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """An event that the gateway has no use for, or does not know."""
+    """An event that the gateway has no use for, or does not know. ``unread``: one that it could not read, for a later look."""
 
     event_id: str
     why: str
     raw: bytes = b""
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)

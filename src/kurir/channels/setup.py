@@ -1,4 +1,4 @@
-"""The words of setting an account up and of looking what is wrong with it, which the four ``*_setup`` modules share.
+"""The words of setting an account up and of looking what is wrong with it, which the channels' ``setup`` modules share.
 
 A set-up is a talk: it asks the platform, and what it asks next depends on the answer. It is written as a generator that
 yields calls and is sent answers, so that the channel stays free of I/O and a test answers as it likes. Whoever drives it

@@ -33,7 +33,7 @@ from kurir.configuration.values import (
     show_duration,
     text,
 )
-from kurir.domain.account import Account, ChannelSettings, Rate, Retrying, UnknownOutcome
+from kurir.domain.account import Account, ChannelSettings, MediaPolicy, Rate, Retrying, UnknownOutcome
 from kurir.domain.channel import canonical
 
 Reader: typing.TypeAlias = Callable[[object], object]
@@ -120,6 +120,7 @@ def read_account(
         unknown_outcome=table.get("unknown_outcome", member(UnknownOutcome), UnknownOutcome.RESEND),
         unknown_wait=table.get("unknown_wait", _WAIT, timedelta(seconds=90)),
         api_base=table.get("api_base", base_url, channel.API_BASE.rstrip("/") if channel else ""),
+        inbound_media=table.get("inbound_media", member(MediaPolicy), MediaPolicy.STREAM),
     )
     if channel is None:
         return None
@@ -140,6 +141,7 @@ def read_account(
         unknown_wait_seconds=common.unknown_wait.total_seconds(),
         retrying=retrying,
         rates=rates,
+        inbound_media=common.inbound_media,
     )
 
 
@@ -152,6 +154,7 @@ class _Common:
     unknown_outcome: UnknownOutcome
     unknown_wait: timedelta
     api_base: str
+    inbound_media: MediaPolicy
 
 
 def _channel(reading: Reading, path: Path, values: object, channels: Mapping[str, Channel]) -> Channel | None:

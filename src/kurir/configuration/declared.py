@@ -9,28 +9,20 @@ really change. What was sealed with an older key is sealed anew, which is how a 
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import Final
 
 from kurir.auth import Hasher
 from kurir.channels.base import Channel
 from kurir.configuration.model import CallbackConfig, ClientConfig, Configuration
-from kurir.domain.account import Account, ChannelSettings, Rate, Retrying, UnknownOutcome
+from kurir.domain.account import Account, ChannelSettings, MediaPolicy, Rate, Retrying, UnknownOutcome
 from kurir.secretbox import SealError, SecretBox
 from kurir.store.base import AccountRecord, ClientRecord, Declared, EndpointRecord, Store
 
 _NOTHING: Final = Declared()
 #: How long a callback's old secret signs beside the new one, unless it is said otherwise.
 ROTATION_OVERLAP: Final = timedelta(hours=24)
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointSecrets:
-    """What is sealed of a callback endpoint."""
-
-    secret: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
 
 
 def declared(
@@ -178,6 +170,7 @@ def _options(account: Account) -> str:
             "concurrency": account.concurrency,
             "unknown_outcome": account.unknown_outcome.value,
             "unknown_wait_seconds": account.unknown_wait_seconds,
+            "inbound_media": account.inbound_media.value,
             "retry": asdict(account.retrying),
             "rates": {
                 name: None if rate is None else [rate.count, rate.seconds, rate.burst]
@@ -216,13 +209,8 @@ def open_account(record: AccountRecord, box: SecretBox, channels: Mapping[str, C
         unknown_wait_seconds=float(options.get("unknown_wait_seconds", 90.0)),
         retrying=Retrying(**options.get("retry", {})),
         rates={**channel.RATES, **rates},
+        inbound_media=MediaPolicy(options.get("inbound_media", MediaPolicy.STREAM)),
     )
-
-
-def open_endpoint(record: EndpointRecord, box: SecretBox) -> EndpointSecrets:
-    """Return what is sealed in *record*. Raises SealError."""
-    stored = json.loads(box.open(record.sealed, about=endpoint_about(record.client_id, record.url)))
-    return EndpointSecrets(stored["secret"], stored["headers"])
 
 
 def _settings(kind: type[ChannelSettings], stored: Mapping[str, object]) -> ChannelSettings:

@@ -84,6 +84,13 @@ ACCOUNT_KEYS: Final = (
         "How a part that was not sent is tried again: so many attempts (0: while the message lives), after waits drawn from "
         "up to `first`, then up to twice as much each time, at most `longest`. Throttling and outages use up no attempts.",
     ),
+    Key(
+        "inbound_media",
+        "`stream` or `keep`",
+        "stream",
+        "Whether a file that comes in is fetched from the platform when its link is opened, or at once, and kept as long "
+        "as its event.",
+    ),
     Key("rate", "table of rates", "the channel's", "Limits by name: `80/s`, `20/60s`, `1/6s burst 45`, or `none`."),
 )
 

@@ -47,6 +47,9 @@ allow_networks = []
 # How long finished messages, their attempts and events are kept.
 retention = "90d"
 
+# How much disk the files may take that came in and are kept (inbound_media below).
+# inbound_media_space = "20GB"
+
 
 # One table for each client: a system that sends through kurir. Its id stands in the path: POST /telegram/send/acme
 [clients.acme]
@@ -78,6 +81,7 @@ max_age = "24h"
 #   unknown_wait     how long proof is waited for before that is done
 #   retry            how a refused call is tried again: { attempts = 15, first = "1s", longest = "5m" }
 #   rate             limits by name: { account = "80/s", recipient = "1/6s burst 45" }, "none" switches one off
+#   inbound_media    "stream" fetches a file that came in when its link is opened, "keep" at once, and keeps it
 #   api_base         where the platform's API is
 
 # [[clients.acme.accounts]]

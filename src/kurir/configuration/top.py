@@ -7,7 +7,17 @@ from typing import Final, TypeVar
 
 from kurir.configuration.problems import WrongValueError
 from kurir.configuration.table import Reading, Table
-from kurir.configuration.values import duration, is_loopback, list_of, listen, network, public_url, secret_text, text
+from kurir.configuration.values import (
+    duration,
+    is_loopback,
+    list_of,
+    listen,
+    network,
+    public_url,
+    secret_text,
+    size,
+    text,
+)
 from kurir.networks import Network
 from kurir.secretbox import EncryptionKeyError, KeyFile, KeySource, KeyValue, parse_keys, read_key_file
 from kurir.settings import KEY_FILE_NAME, SETTINGS, Listen, Settings
@@ -38,6 +48,7 @@ def read_settings(table: Table, flags: Mapping[str, object], current_folder: Pat
         admin_token=layers.read("admin_token", table.referred(_admin_token), None),
         allow_networks=layers.read("allow_networks", _networks, ()),
         retention=layers.read("retention", duration(timedelta(days=1)), timedelta(days=90)),
+        inbound_media_space=layers.read("inbound_media_space", size, 20 * 10**9),
     )
 
 

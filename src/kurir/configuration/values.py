@@ -28,6 +28,9 @@ _DURATION: Final = re.compile(r"([0-9]{1,9})([smhdw])")
 _DURATION_FORM: Final = 'a duration such as "90s", "15m", "24h" or "90d"'
 _CENTURY: Final = timedelta(days=36_525)
 
+_SIZES: Final = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SIZE: Final = re.compile(r"([0-9]{1,6})(MB|GB|TB)")
+
 _RATE: Final = re.compile(r"([0-9]{1,9})/([0-9]{1,6}(?:\.[0-9]{1,3})?)?([smh])(?: burst ([0-9]{1,9}))?")
 _RATE_FORM: Final = 'a rate such as "80/s", "20/60s", "1/6s burst 45" or "none"'
 
@@ -152,7 +155,7 @@ def _alternatives(words: Sequence[str]) -> str:
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
-# --- durations and rates ----------------------------------------------------------------------------------------------
+# --- durations, sizes and rates ---------------------------------------------------------------------------------------
 
 
 def duration(low: timedelta, high: timedelta = _CENTURY) -> Callable[[object], timedelta]:
@@ -175,6 +178,14 @@ def show_duration(value: timedelta) -> str:
     seconds = int(value.total_seconds())
     unit = next((unit for unit in ("d", "h", "m") if seconds and seconds % _UNITS[unit] == 0), "s")
     return f"{seconds // _UNITS[unit]}{unit}"
+
+
+def size(value: object) -> int:
+    """Read a size on a disk, in bytes: ``20GB`` is 20,000,000,000."""
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise wrong('a size such as "500MB", "20GB" or "1TB"', value)
+    return int(match[1]) * _SIZES[match[2]]
 
 
 def rate(value: object) -> Rate | None:

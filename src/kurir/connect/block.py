@@ -1,7 +1,8 @@
 """The account's table for the configuration file, and putting it there without touching anything else in it.
 
 The table is added at the end of the file as text, so that comments and order stay. What came of it is read again before it
-takes the file's place, which happens at once or not at all. Secrets go into files of their own, readable by their owner.
+takes the file's place, which happens at once or not at all. What was there stays byte for byte: the marks at the ends of its
+lines, which the table takes over, and a byte order mark. Secrets go into files of their own, readable by their owner.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 #: The folder for secrets, beside the configuration file.
 FOLDER: Final = "secrets"
+_MARK: Final = "\ufeff"
 
 
 class NotWritten(Exception):
@@ -48,7 +50,7 @@ def table(client_id: str, account: Mapping[str, str], secrets: Mapping[str, str]
 
 
 def added(text: str, client_id: str, account_id: str, wanted: str) -> str:
-    """Return the file's *text* with the table at its end. Raises NotWritten."""
+    """Return the file's *text* with the table at its end; the table's lines end as the text's do. Raises NotWritten."""
     before = _parsed(text)
     client = before.get("clients", {}).get(client_id) if isinstance(before.get("clients"), dict) else None
     if not isinstance(client, dict):
@@ -57,10 +59,11 @@ def added(text: str, client_id: str, account_id: str, wanted: str) -> str:
         accounts = other.get("accounts") if isinstance(other, dict) else None
         if any(isinstance(one, dict) and one.get("id") == account_id for one in _list(accounts)):
             raise NotWritten(f"it has an account «{account_id}» already: change it there, or choose another --id")
-    whole = text if not text or text.endswith("\n") else text + "\n"
-    whole += f"\n{wanted}"
+    end = "\r\n" if 2 * text.count("\r\n") > text.count("\n") else "\n"
+    whole = text if not text or text.endswith("\n") else text + end
+    whole += end + wanted.replace("\n", end)
     try:
-        after = tomllib.loads(whole)
+        after = tomllib.loads(whole.removeprefix(_MARK))
     except tomllib.TOMLDecodeError:
         raise NotWritten("its accounts are written in one line («accounts = […]»): put the table in by hand") from None
     last = _list(after["clients"][client_id].get("accounts"))[-1:]
@@ -74,11 +77,12 @@ def write(
 ) -> None:
     """Put the account's table into the configuration file at *path*, and its secrets into files where *in_files*.
 
-    On return both are on disk. Raises NotWritten; then the configuration is as it was.
+    On return both are on disk. Raises NotWritten; then the configuration is as it was, and a secret may be there already,
+    whole.
     """
     try:
         path = path.resolve()
-        text = path.read_text("utf-8")
+        text = path.read_bytes().decode("utf-8")
         whole = added(text, client_id, account["id"], table(client_id, account, secrets, in_files=in_files))
         for key, value in secrets.items() if in_files else ():
             _keep(path.parent / place_of(account["id"], key).file, value)
@@ -97,24 +101,30 @@ def _keep(path: Path, value: str) -> None:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        if path.read_text("utf-8").rstrip("\r\n") != value:
+        if path.read_bytes().rstrip(b"\r\n") != value.encode():
             raise NotWritten(
                 f"{path} is there and holds another secret: remove it first, or choose another --id"
             ) from None
         path.chmod(0o600)
-        return
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(value + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    else:
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(value.encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)  # what is cut would look like another secret at the next try
+            raise
+    _settle(path.parent)
+    _settle(path.parent.parent)
 
 
 def _replace(path: Path, text: str) -> None:
     """Put *text* in the place of the file at once, with the mode that it had."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode())
             file.flush()
             os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             os.fsync(file.fileno())
@@ -122,11 +132,21 @@ def _replace(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    _settle(path.parent)
+
+
+def _settle(folder: Path) -> None:
+    """Put the names in *folder* on disk: a file that was synced can lose its name to a power cut until then."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _parsed(text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text.removeprefix("\ufeff"))
+        return tomllib.loads(text.removeprefix(_MARK))
     except tomllib.TOMLDecodeError as error:
         raise NotWritten(f"it is not valid TOML: {error}") from None
 

@@ -1,6 +1,6 @@
 """Looking what is wrong with an account, and connecting it, over real HTTP.
 
-What is asked of a platform is the channel's (``kurir.channels.*_setup``); here are the calls, and what no platform tells:
+What is asked of a platform is the channel's (``kurir.channels.<name>.setup``); here are the calls, and what no platform tells:
 whether the public address answers, and how far off this machine's clock is.
 """
 
@@ -130,19 +130,19 @@ async def converse(
     secrets = account.settings.secrets()
     loop = asyncio.get_running_loop()
     end, made = loop.time() + seconds, 0
-    call = next(talk)
+    answer: Answer | NoAnswer | None = None
     while True:
-        answer: Answer | NoAnswer = NoAnswer(Stage.BEFORE_SEND, f"all calls together took longer than {seconds:g} s")
+        try:
+            call = next(talk) if answer is None else talk.send(answer)
+        except StopIteration as ended:  # perhaps at once: there may be nothing to ask
+            result: _T = ended.value
+            return result
+        answer = NoAnswer(Stage.BEFORE_SEND, f"all calls together took longer than {seconds:g} s")
         if loop.time() < end and made < MOST_CALLS:
             answer = await _made(egress, call, secrets, account.client_id, end - loop.time())
         if heard is not None and isinstance(answer, Answer):
             heard(answer)
         made += 1
-        try:
-            call = talk.send(answer)
-        except StopIteration as ended:
-            result: _T = ended.value
-            return result
 
 
 async def _made(egress: Egress, call: Call, secrets: Sequence[str], owner: str, seconds: float) -> Answer | NoAnswer:

@@ -1,7 +1,7 @@
 """How much of its monthly quota each account has used, as the platform says.
 
-It is read at the start, hourly, and when a send was refused for it. LINE alone has one. It calls the number approximate,
-so it is shown and never decides about a message.
+It is read at the start, hourly, and at once when a send was refused for it. LINE alone has one. It calls the number
+approximate, so it is shown and never decides about a message.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from kurir.directory import Directory, Entry
 from kurir.domain import channel
 from kurir.egress import Egress
 from kurir.store import GatewayStore
-from kurir.store.base import StoreError
+from kurir.store.base import ErrorRecord, StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 EVERY_SECONDS: Final = 3600.0
 TROUBLE_SECONDS: Final = 300.0
 LEAST_SECONDS: Final = 60.0
+#: Why the platform stops an account that has used its quota up, by our code.
+QUOTA: Final = "account_quota"
 
 
 class Quotas:
@@ -54,6 +56,11 @@ class Quotas:
     def alive(self) -> bool:
         """Return whether it runs."""
         return self._task is not None and not self._task.done()
+
+    def parked(self, account_id: str, error: ErrorRecord) -> None:
+        """Hear that the platform stopped the account: where it did so for its quota, that is read at once."""
+        if error.code == QUOTA:
+            self.wake(account_id)
 
     def wake(self, account_id: str) -> None:
         """Hint that a send was refused for the account's quota: it is read soon, at most once a minute."""

@@ -23,7 +23,7 @@ from kurir.store.base import ErrorRecord
 class Dispatcher:
     """Runs one worker for each enabled account. *backoff* goes before the accounts' own.
 
-    *fed* is told a client whose feed may have grown.
+    *fed* is told a client whose feed may have grown, *parked* an account that the platform stops, and why.
     """
 
     def __init__(
@@ -35,10 +35,12 @@ class Dispatcher:
         rng: Random | None = None,
         backoff: Backoff | None = None,
         fed: Callable[[str], None] = lambda _: None,
+        parked: Callable[[str, ErrorRecord], None] = lambda *_: None,
     ) -> None:
         self._store = store
         self._directory = directory
         self._clock = clock
+        self._parked = parked
         self._rng = rng or Random()  # noqa: S311 - jitter, not secrets
         self._sender = Sender(store, egress, clock, self._rng, self._region_of, backoff, fed)
         self._workers: dict[str, AccountWorker] = {}
@@ -46,7 +48,9 @@ class Dispatcher:
     async def start(self) -> None:
         """Start a worker for each enabled account."""
         for account_id, entry in self._directory.accounts().items():
-            worker = AccountWorker(entry, self._store, self._directory, self._sender, self._clock, self._rng)
+            worker = AccountWorker(
+                entry, self._store, self._directory, self._sender, self._clock, self._rng, self._parked
+            )
             self._workers[account_id] = worker
             worker.start()
 

@@ -13,7 +13,7 @@ from typing import Final
 from kurir.clock import Clock
 from kurir.delivery.lanes import Fetched, Lane, Lanes
 from kurir.directory import Directory
-from kurir.domain import channel
+from kurir.domain import channel, recipient
 from kurir.domain.message import Priority
 from kurir.domain.recipient import Form, Recipient
 from kurir.intake import identity
@@ -246,12 +246,19 @@ class QueueReader:
         return Fetched(due, rows[-1].seq if len(rows) == LANE_BATCH else None)
 
     async def _aliases(self, address: str) -> list[str]:
-        """Return the stored lanes that lead to *address* beside its own: that of the phone which is linked to it."""
+        """Return the stored lanes that lead to *address* beside its own: those of a phone, in each of its spellings.
+
+        It is the phone that is linked to the address, and on WhatsApp also the address itself, where it is a phone.
+        """
         known = await self._store.contact(self._account_id, address)
-        if known is None or not known.phone:
-            return []
-        read = Recipient(Form.PHONE, known.phone)
-        return [identity.lane_of(known.channel, read)]
+        entry = self._directory.accounts().get(self._account_id)
+        phones = [known.phone] if known is not None and known.phone else []
+        if entry is not None and entry.account.channel == channel.WHATSAPP:
+            others = await self._store.aliases(self._account_id, address)
+            phones += [address, *others]
+        name = known.channel if known is not None else channel.WHATSAPP
+        spelt = (spelling for phone in phones for spelling in recipient.variants(phone))
+        return [identity.lane_of(name, Recipient(Form.PHONE, phone)) for phone in spelt]
 
     async def _lane_key(self, message: QueuedMessage) -> str:
         """Return the lane by the resolved address, so that a phone and the address it is linked to share one.

@@ -60,6 +60,7 @@ from kurir.domain.recipient import Recipient
 from kurir.domain.status import Status
 from kurir.egress import Egress, Exchange, Parcel
 from kurir.intake import identity, wire
+from kurir.intake.refusals import known_refusal
 from kurir.store import GatewayStore
 from kurir.store.base import (
     AttemptRecord,
@@ -99,7 +100,11 @@ _CRASHED: Final = "the process stopped in the middle of the call"
 
 @dataclass(slots=True)
 class _Run:
-    """A message on its way: what does not change over its parts, and the parts as they stand."""
+    """A message on its way: what does not change over its parts, and the parts as they stand.
+
+    ``probes``: an answer said that the person blocks us, long enough ago to try again: one that the platform takes says
+    that they no longer do.
+    """
 
     queued: QueuedMessage
     message: Message
@@ -110,6 +115,7 @@ class _Run:
     pasts: dict[int, Past]
     stored: bool
     gate: Gate
+    probes: bool = False
     recorded: bool = True
     learned: Learned = _NOTHING_LEARNED
     parcel: Parcel | None = None
@@ -194,7 +200,7 @@ class Sender:
         if to is not None:
             asked = gathering.Question(entry.channel, entry.account, message, queued.tid, to)
             facts = await gathering.gather(self._store, self._egress, self._clock, asked)
-            refused = _known_refusal(message, entry, facts, to) if not queued.parts else None
+            refused = known_refusal(message, entry, facts, to, self._clock.now()) if not queued.parts else None
             if refused is not None:
                 return await self._end(queued, refused.status, ErrorRecord(refused.code, refused.reason))
         else:
@@ -202,8 +208,9 @@ class Sender:
         parts = {part.number: part for part in queued.parts}
         facts = gathering.with_cures(facts, parts)
         rendering = entry.channel.render(message, entry.account, facts)
-        stored = queued.facts is not None
-        run = _Run(queued, message, entry, facts, rendering, parts, {}, stored, gate)
+        cured = any(part.again for part in queued.parts if part.phase is not Phase.ANSWERED)
+        stored = queued.facts is not None and not cured  # a receipt may have named the cure, and nobody rendered it yet
+        run = _Run(queued, message, entry, facts, rendering, parts, {}, stored, gate, _inferred_block(to))
         try:
             return await self._parts(run)
         finally:
@@ -392,6 +399,7 @@ class Sender:
             address=run.facts.address,
             again=part.again if part else (),
             reply_token=run.rendering.calls[number - 1].reply_token,
+            cures=tuple(cure.value for cure in run.rendering.calls[number - 1].cures),
         )
         if run.stored:
             return mark
@@ -488,6 +496,8 @@ class Sender:
             upcoming = run.rendering.calls[following - 1]
             free = upcoming.upload is None and run.gate.wait(upcoming) <= 0
             next_mark = self._mark(run, following) if free else None
+        if run.probes and run.learned.blocked is None:
+            run.learned, run.probes = replace(run.learned, blocked=False), False
         verdict = PartAnswered(outcome.platform_ids, outcome.status, outcome.learned.quote_tokens)
         recorded = await self._record(run, number, attempt, verdict, next_mark)
         run.parts[number] = PartRecord(number, Phase.ANSWERED, platform_ids=outcome.platform_ids)
@@ -497,6 +507,8 @@ class Sender:
             return Finished(), False
         if next_mark is not None and not recorded.marked:
             return Waiting(0.0, begun=True), False  # it moved under us: to be read anew
+        if following is None:
+            return Waiting(0.0, begun=True), False  # a receipt that came before the answer refused it: there is a cure
         return None, recorded.marked
 
     async def _again(
@@ -627,14 +639,10 @@ class Sender:
                 return recorded
 
 
-def _known_refusal(message: Message, entry: Entry, facts: Facts, to: identity.Resolved) -> Rejected | None:
-    """Return why the platform is known to refuse *message*, from what it told before; None when it is to be tried."""
-    contact = to.contact
-    if contact is not None and contact.blocked and entry.channel.CAPABILITIES.tells_blocking:
-        since = "" if contact.blocked_at is None else f" at {contact.blocked_at.isoformat(timespec='seconds')}"
-        reason = f"the person blocked the account{since}, or it was removed from the chat; only they can undo that"
-        return Rejected(Status.UNDELIVERED, "recipient_blocked", reason)
-    return entry.channel.refusal(message, entry.account, facts)
+def _inferred_block(to: identity.Resolved | None) -> bool:
+    """Return whether only an answer to a call said that the person blocks us."""
+    contact = None if to is None else to.contact
+    return contact is not None and contact.blocked and contact.block_inferred
 
 
 def _waits(recorded: Recorded, seconds: float) -> Progress:

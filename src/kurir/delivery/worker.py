@@ -12,6 +12,7 @@ Where the platform has to show first that it answers, the worker looks at it by 
 import asyncio
 import contextlib
 import math
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import Random
 from typing import Final
@@ -50,16 +51,27 @@ AT_ONCE: Final = 0.05
 
 
 class AccountWorker:
-    """One account's queue: loads, starts heads, waits. *rng* draws the moments of the breaker's probes."""
+    """One account's queue: loads, starts heads, waits. *rng* draws the moments of the breaker's probes.
+
+    *parked* is told the account and why each time that the platform stops it, also when it was stopped before.
+    """
 
     def __init__(
-        self, entry: Entry, store: Store, directory: Directory, sender: Sender, clock: Clock, rng: Random
+        self,
+        entry: Entry,
+        store: Store,
+        directory: Directory,
+        sender: Sender,
+        clock: Clock,
+        rng: Random,
+        parked: Callable[[str, ErrorRecord], None] = lambda *_: None,
     ) -> None:
         account, channel = entry.account, entry.channel
         self._account_id = account.id
         self._store = store
         self._directory = directory
         self._sender = sender
+        self._parked = parked
         self._clock = clock
         self.lanes = Lanes()
         self.rates = Rates(account.rates, widens=not channel.CAPABILITIES.tells_throttle_scope)
@@ -105,8 +117,9 @@ class AccountWorker:
     def settled(self, address: str) -> None:
         """A receipt told what became of a message to *address*: its lane need not wait for that any more.
 
-        Neither for a moment nor for the end of the call.
+        Neither for a moment nor for the end of the call. Or it brought the message back into the queue.
         """
+        self._reader.wake()
         self.lanes.end_rest(address)
         self._in_doubt.discard(address)
         if address in self._gates:
@@ -448,6 +461,7 @@ class AccountWorker:
             self._opened()
             log.error("account_parked", account=self._account_id, code=error.code, why=error.detail)
         self._tell_directory()
+        self._parked(self._account_id, error)
 
     def _failed(self, now: float, began: float, address: str, error: ErrorRecord, *, unreadable: bool = False) -> None:
         self.window.went_badly(now, began)

@@ -16,6 +16,13 @@ class UnknownOutcome(StrEnum):
     HOLD = "hold"
 
 
+class MediaPolicy(StrEnum):
+    """Whether a file that comes in is passed on from the platform when its link is opened, or fetched at once and kept."""
+
+    STREAM = "stream"
+    KEEP = "keep"
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
     """What a channel needs to know of an account. Each channel has its own subclass; ``SECRETS`` names its secrets."""
@@ -118,3 +125,4 @@ class Account:
     unknown_wait_seconds: float = 90.0
     retrying: Retrying = Retrying()
     rates: Mapping[str, Rate | None] = field(default_factory=dict)
+    inbound_media: MediaPolicy = MediaPolicy.STREAM

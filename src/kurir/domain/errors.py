@@ -156,6 +156,14 @@ ERRORS: Final = _registry(
         409,
     ),
     ErrorEntry(
+        "person_in_use",
+        "A message to this person is being sent",
+        "A person is erased when no message to them has begun: of one that has, nobody knows yet what has left.",
+        "Ask again after Retry-After; the message ends at its expires_at at the latest.",
+        409,
+        retryable=True,
+    ),
+    ErrorEntry(
         "account_not_enabled",
         "The account is not enabled",
         "The account, or its client, is no longer in the configuration, or is switched off: it sends nothing anyhow.",

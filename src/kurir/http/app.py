@@ -31,6 +31,7 @@ from kurir.http import (
     media,
     native,
     operations,
+    quarantine,
     send,
     webhooks,
 )
@@ -115,6 +116,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(connect.router)
     app.include_router(connect.client_router)
     app.include_router(callbacks.router)
+    app.include_router(quarantine.router)
     app.include_router(webhooks.router)
     app.include_router(media.router)
     app.include_router(operations.router)

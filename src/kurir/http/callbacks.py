@@ -51,7 +51,7 @@ class EndpointRequest(BaseModel):
     secret: str | None = Field(
         None, description="whsec_ and base64 of 24 to 64 bytes; else one is made, and shown once."
     )
-    enabled: bool | None = Field(None, description="A disabled endpoint is owed nothing. Default true.")
+    enabled: bool | None = Field(None, description="A disabled endpoint is owed nothing. A new one is enabled.")
 
 
 class RotateRequest(BaseModel):
@@ -64,7 +64,7 @@ class RotateRequest(BaseModel):
 class ReplayRequest(BaseModel):
     """Which callbacks to owe again: some by position, or a range by the time of the event, or all that failed."""
 
-    positions: list[int] = Field(default_factory=list, max_length=1000)
+    positions: list[Annotated[int, Field(ge=1, le=2**62)]] = Field(default_factory=list, max_length=1000)
     since: AwareDatetime | None = Field(None, description="RFC 3339; events from then on.")
     until: AwareDatetime | None = Field(None, description="RFC 3339; events before then.")
     failed_only: bool = Field(False, description="Only those that failed.")
@@ -183,6 +183,7 @@ class TestBody(TryBody):
 
     webhook_id: str
     sent: Any = Field(description="The body as it was posted.")
+    resumed: bool = Field(description="Whether the endpoint failed or was paused for it, and goes on now.")
 
 
 class TestAnswer(BaseModel):
@@ -261,15 +262,16 @@ async def resume_endpoint(request: Request, endpoint_id: EndpointPath) -> Shown:
 @router.post("/{endpoint_id}/rotate", response_model=EndpointAnswer, responses=_OF_ONE, summary="Rotate the secret")
 async def rotate_endpoint(request: Request, endpoint_id: EndpointPath, wanted: RotateRequest | None = None) -> Shown:
     """Give the endpoint a new secret, shown once. Until `overlap_seconds` have passed both secrets sign."""
-    endpoint = await _found(request, endpoint_id)
     overlap = OVERLAP if wanted is None else timedelta(seconds=wanted.overlap_seconds)
     given = (wanted.secret if wanted is not None else None) or ""
     try:
-        made = await _parts_of(request)[0].rotate(endpoint, overlap, given)
+        made = await _parts_of(request)[0].rotate(endpoint_id, overlap, given)
     except InvalidEndpoint as error:
         raise RequestFailed("invalid_parameters", problems=error.problems) from None
     except UnreadableEndpoint:
         raise _unreadable() from None
+    if made is None:
+        raise _none(endpoint_id)
     return await _made(request, made)
 
 
@@ -280,7 +282,11 @@ async def replay_events(request: Request, endpoint_id: EndpointPath, wanted: Rep
     if not (wanted.positions or wanted.since or wanted.until or wanted.failed_only):
         detail = "say which: positions, since, until or failed_only; since 1970-01-01T00:00:00Z is everything"
         raise RequestFailed("invalid_parameters", problems=[Problem("", "too_few", detail)])
-    replay = Replay(tuple(wanted.positions), _utc(wanted.since), _utc(wanted.until), wanted.failed_only)
+    problems: list[Problem] = []
+    since, until = _utc(problems, "/since", wanted.since), _utc(problems, "/until", wanted.until)
+    if problems:
+        raise RequestFailed("invalid_parameters", problems=problems)
+    replay = Replay(tuple(wanted.positions), since, until, wanted.failed_only)
     return {"data": {"count": await _parts_of(request)[0].replay(endpoint_id, replay)}}
 
 
@@ -326,13 +332,17 @@ async def try_endpoint(
     endpoint_id: EndpointPath,
     kind: Annotated[Literal["message.status", "message.received", "postback.received"], Query()] = "message.received",
 ) -> Shown:
-    """Post an example event now, signed as a true one and marked `Kurir-Test: true`, and return what the endpoint said."""
+    """Post an example event now, signed as a true one and marked `Kurir-Test: true`, and return what the endpoint said.
+
+    An endpoint that answers 2xx is off its ladder: what is owed to it flows at once. One that an operator paused stays paused.
+    """
     endpoint = await _found(request, endpoint_id)
     try:
         tried = await _parts_of(request)[0].test(endpoint, kind)
     except UnreadableEndpoint:
         raise _unreadable() from None
-    return {"data": {**_try(tried.attempt), "webhook_id": tried.webhook_id, "sent": json.loads(tried.body)}}
+    told = {"webhook_id": tried.webhook_id, "sent": json.loads(tried.body), "resumed": tried.resumed}
+    return {"data": {**_try(tried.attempt), **told}}
 
 
 # --- how they are shown -----------------------------------------------------------------------------------------------
@@ -425,5 +435,10 @@ def _try(attempt: CallbackAttempt) -> Shown:
     }
 
 
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.astimezone(UTC) if moment is not None else None
+def _utc(problems: list[Problem], where: str, moment: datetime | None) -> datetime | None:
+    """Return *moment* in UTC, None for none; a problem at *where* for one that UTC has no year of four digits for."""
+    try:
+        return moment.astimezone(UTC) if moment is not None else None
+    except OverflowError:  # such as 0001-01-01T00:00:00+01:00
+        problems.append(Problem(where, "out_of_range", f"{where[1:]} lies outside the years 1 to 9999 in UTC"))
+        return None

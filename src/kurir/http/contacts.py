@@ -212,18 +212,10 @@ async def erase_contact(request: Request, channel: ChannelPath, address: Address
     store, _, client_id = _parts_of(request)
     known = await identity.known_at(store, entry.account, where)
     spellings = recipients.variants(where) if entry.account.channel == channels.WHATSAPP else (where,)
-    total = Forgotten()
-    for one in dict.fromkeys((where if known is None else known.address, *spellings)):
-        erased = await store.forget(client_id, entry.account.id, one, request.app.state.clock.now())
-        total = Forgotten(
-            erased.begun,
-            total.cancelled + erased.cancelled,
-            total.messages + erased.messages,
-            total.events + erased.events,
-            total.contact or erased.contact,
-        )
-        if erased.begun:
-            raise _being_sent(total)
+    everywhere = tuple(dict.fromkeys((where if known is None else known.address, *spellings)))
+    total = await store.forget(client_id, entry.account.id, everywhere, request.app.state.clock.now())
+    if total.begun:
+        raise _being_sent(total)
     data: Shown = {
         "channel": entry.account.channel,
         "account": entry.account.id,
@@ -240,9 +232,7 @@ def _being_sent(total: Forgotten) -> RequestFailed:
     """Return the 409 for a person to whom something is under way: nobody knows yet what of it has left."""
     many = "a message to them has" if total.begun == 1 else f"{total.begun} messages to them have"
     detail = f"{many} begun to be sent, and must end first, at its expires_at at the latest: ask again then"
-    failed = RequestFailed("sending", detail, headers=_AGAIN)
-    failed.status = 409
-    return failed
+    return RequestFailed("person_in_use", detail, headers=_AGAIN)
 
 
 # --- links ------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from kurir.http.answers import RequestFailed
 from kurir.http.edge import NativeRoute
 from kurir.http.shown import Shown
 from kurir.store.base import StoreError
-from kurir.store.feed import FeedStore
+from kurir.store.feed import EventRecord, FeedStore
 
 log = structlog.get_logger(__name__)
 
@@ -88,14 +88,7 @@ async def list_events(
     events = await store.events(client_id, after=position, limit=limit)
     if not events and wait > 0:
         with _listening(feed, client_id):
-            deadline = asyncio.get_running_loop().time() + wait
-            while not events and not feed.closed:
-                seen = feed.look(client_id)
-                events = await store.events(client_id, after=position, limit=limit)
-                left = deadline - asyncio.get_running_loop().time()
-                if events or left <= 0:
-                    break
-                await feed.changed(client_id, seen, position, left)
+            events = await _awaited(request, position, limit, wait)
     link = request.app.state.link
     newest = events[-1].position if events else position
     return {"data": [dialects.in_feed(event, link) for event in events], "next": str(newest)}
@@ -183,6 +176,33 @@ class _EventStream(Response):
             log.info("stream_stalled", client=self._client_id)
         except Exception:
             log.exception("stream_fault", client=self._client_id)
+
+
+async def _awaited(request: Request, position: int, limit: int, seconds: float) -> list[EventRecord]:
+    """Return the events above *position* once there are any; none after *seconds*, or when the reader has gone.
+
+    To be called while the client's feed is listened to. Raises StoreError.
+    """
+    feed, store, client_id = _parts_of(request)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    leaving = asyncio.create_task(_left(request.receive))
+    tasks = [leaving]
+    try:
+        while not feed.closed and not leaving.done():
+            seen = feed.look(client_id)
+            events = await store.events(client_id, after=position, limit=limit)
+            left = deadline - loop.time()
+            if events or left <= 0:
+                return events
+            changing = asyncio.create_task(feed.changed(client_id, seen, position, left))
+            tasks[1:] = [changing]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return []
 
 
 async def _left(receive: Receive) -> None:

@@ -1,8 +1,8 @@
 """What the platforms call: ``/webhooks/{account id}``.
 
 A bad signature and an unknown account get the same bare answer. Nobody has to log in here, so a body is read only where it
-can be verified, and all of them together have a bound. The 200 comes after the commit; a store that cannot write answers
-503, so that the platform comes again.
+can be verified, and all of them together have a bound. The 200 comes after the commit, also where the commit is of a body
+in quarantine that nobody could read; a store that cannot write answers 503, so that the platform comes again.
 """
 
 from collections.abc import Iterator

@@ -19,6 +19,7 @@ from kurir.domain.problem import Loss, Problem
 from kurir.domain.recipient import Recipient
 from kurir.domain.status import Status
 from kurir.intake import identity, templates, wire
+from kurir.intake.refusals import known_refusal
 from kurir.store import GatewayStore
 from kurir.store.base import Conflict, ErrorRecord, NewMessage
 
@@ -97,7 +98,7 @@ class Acceptor:
 
     async def accept(self, client_id: str, channel_name: str, body: object) -> Taken | Refused | IdReused:
         """Accept the message in *body*. Raises StoreUnavailable when it could not be made durable."""
-        checked = await self._check(client_id, channel_name, body)
+        checked = await self._check(client_id, channel_name, body, repeats=True)
         if isinstance(checked, Refused):
             return checked
         message, entry = checked.message, checked.entry
@@ -136,13 +137,23 @@ class Acceptor:
         if self._probe is not None:
             media = {url: await self._probe(url) for url in entry.channel.needs(message, entry.account).probe}
         facts = Facts(tid=PREVIEW_TID, address=address, last_inbound_seconds=age, reply=checked.reply, media=media)
+        if not isinstance(found, ErrorRecord):
+            refused = known_refusal(message, entry, facts, found, self._clock.now())
+            extra = () if refused is None else (Loss("/recipient", refused.code, refused.reason),)
         rendering = entry.channel.render(message, entry.account, facts)
         problems = _too_many(rendering)
         if problems:
             return Refused(tuple(problems))
         return Preview(rendering, (*message.ignored, *rendering.losses, *extra), entry)
 
-    async def _check(self, client_id: str, channel_name: str, body: object) -> _Checked | Refused:
+    async def _check(
+        self, client_id: str, channel_name: str, body: object, *, repeats: bool = False
+    ) -> _Checked | Refused:
+        """Return what *body* says, or all that is wrong with it.
+
+        *repeats*: it may be a repeat of a message that is known, which is answered as it was, whatever became of its
+        template since.
+        """
         channel = self._channels[channel_name]
         region = self._directory.clients()[client_id].default_region
         message, problems = wire.examine(body, channel_name, region)
@@ -158,7 +169,7 @@ class Acceptor:
         if message is None or problems:
             return Refused(tuple(problems))
         mismatches = await templates.problems(self._store, entry.account.id, message)
-        if mismatches:
+        if mismatches and not (repeats and await self._store.key_known(client_id, channel_name, message.id)):
             return Refused(tuple(mismatches))
         read = recipients.read(channel_name, message.recipient, region)
         assert isinstance(read, Recipient), "decoding has checked the recipient"  # noqa: S101 - narrows the type

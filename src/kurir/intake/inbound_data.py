@@ -24,7 +24,7 @@ from kurir.channels.base import (
     Person,
     Reaction,
 )
-from kurir.domain.recipient import PREFIX_OF
+from kurir.store import contact_data
 
 RECEIVED: Final = "message.received"
 POSTBACK: Final = "postback.received"
@@ -120,38 +120,34 @@ def contact(event: ContactNews, *, channel: str, account_id: str) -> JsonObject:
     whom = person(channel, event.person)
     if event.shared_phone:
         whom["phone"] = event.shared_phone
-    news = {
-        "referral": event.referral,
-        "first_time": event.first_time,
-        "reply_token": event.reply_token,
-        "moved_to": address(channel, event.moved_to) if event.moved_to else "",
-        **_times(event.at),
-    }
-    return {"contact": whom, **news, **_where(channel, account_id)}
+    return contact_data.contact(
+        whom,
+        event.at,
+        channel=channel,
+        account_id=account_id,
+        referral=event.referral,
+        first_time=event.first_time,
+        reply_token=event.reply_token,
+        moved_to=event.moved_to,
+    )
 
 
 def person(channel: str, one: Person) -> JsonObject:
     """Return a person as ``from``. ``address`` is the explicit form, always safe to answer to."""
-    return {
-        "avatar": one.avatar,
-        "description": "",  # no platform tells one
-        "name": one.name,
-        "username": one.username,
-        "id": one.id or one.address,
-        "address": address(channel, one.address),
-        "phone": one.phone,
-    }
-
-
-def address(channel: str, native: str) -> str:
-    """Return the explicit form of an address (``tg:1001``); of a channel without a prefix, the address as it is."""
-    prefix = PREFIX_OF.get(channel)
-    return f"{prefix}:{native}" if prefix else native
+    return contact_data.person(
+        channel,
+        one.address,
+        own_id=one.id,
+        name=one.name,
+        username=one.username,
+        phone=one.phone,
+        avatar=one.avatar,
+    )
 
 
 def dump(data: JsonObject) -> bytes:
     """Return *data* as the event keeps it."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    return contact_data.dump(data)
 
 
 # --- the platform's handles of files, which nobody is shown -----------------------------------------------------------
@@ -178,12 +174,12 @@ def _where(channel: str, account_id: str) -> JsonObject:
 
 
 def _times(at: datetime) -> dict[str, Any]:
-    return {"times": int(at.timestamp()), "timestamp": rfc3339(at)}
+    return contact_data.times(at)
 
 
 def rfc3339(moment: datetime) -> str:
     """Return *moment*, which is in UTC, as RFC 3339 with a Z."""
-    return moment.isoformat().replace("+00:00", "Z")
+    return contact_data.rfc3339(moment)
 
 
 def _location(place: InboundLocation | None) -> JsonObject | None:

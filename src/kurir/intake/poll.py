@@ -3,16 +3,22 @@
 The platform forgets an update when a later call names a higher offset. So the offset is committed together with what the
 updates brought, and named only afterwards: a process that dies in between is given the same updates again, and takes in
 none of them twice, since each has a number.
+
+An offset is named only until the platform has heard it. After a week without updates it may number the next one at random
+("Update", update_id), so below an offset that was kept for ever: the call that names it would confirm an update which
+nobody has seen.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from random import Random
 from typing import Final, Protocol, runtime_checkable
 
 import structlog
 
 from kurir.channels.base import Answer, Call, Inbound, WebhookUnreadable
+from kurir.clock import Clock, SystemClock
 from kurir.directory import Directory, Entry
 from kurir.domain.account import Account
 from kurir.egress import Egress
@@ -26,6 +32,8 @@ log = structlog.get_logger(__name__)
 HOLD_SECONDS: Final = 50
 #: Updates at once; fewer after an answer that was too large to read.
 LIMIT: Final = 100
+#: The platform keeps an update for so long ("getUpdates"): an offset that is older has nothing left to confirm.
+OFFSET_LIFE: Final = timedelta(hours=24)
 #: The waits after a call that failed, in seconds: doubled up to the last.
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 60.0
@@ -66,12 +74,19 @@ class Poller:
     """Fetches the updates of every account that wants it. *rng* spreads the waits after failures."""
 
     def __init__(
-        self, store: GatewayStore, directory: Directory, egress: Egress, receiver: Receiver, rng: Random | None = None
+        self,
+        store: GatewayStore,
+        directory: Directory,
+        egress: Egress,
+        receiver: Receiver,
+        clock: Clock | None = None,
+        rng: Random | None = None,
     ) -> None:
         self._store = store
         self._directory = directory
         self._egress = egress
         self._receiver = receiver
+        self._clock = clock or SystemClock()
         self._rng = rng or Random()  # noqa: S311 - jitter, not secrets
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -122,7 +137,7 @@ class Poller:
         """Fetch once and take in what came; return why that did not work, "" where it did."""
         channel, account = entry.channel, entry.account
         assert isinstance(channel, Polls)  # noqa: S101 - only such accounts are followed
-        offset = await self._store.poll_offset(account.id)
+        offset = await self._store.poll_offset(account.id, self._clock.now() - OFFSET_LIFE)
         call = channel.poll(account, offset, HOLD_SECONDS, limit)
         exchange = await self._egress.send(call, account.settings.secrets(), account.client_id)
         answer = exchange.answer
@@ -138,7 +153,10 @@ class Poller:
             return str(error)
         if fetched.offset is not None:
             await self._receiver.take(entry, fetched.events, poll_offset=(account.id, fetched.offset))
-        elif exchange.duration_ms < 1000:  # it did not hold the call as it was asked to
+            return ""
+        if offset is not None:  # it has heard it, and has nothing above it
+            await self._store.drop_poll_offset(account.id, offset)
+        if exchange.duration_ms < 1000:  # it did not hold the call as it was asked to
             await asyncio.sleep(FIRST_WAIT)
         return ""
 

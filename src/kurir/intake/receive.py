@@ -6,11 +6,17 @@ number or page; entries of others are ignored, since their secret has not vouche
 What a webhook says of messages and people becomes events of the client's feed (``kurir.intake.arrivals``), committed with
 its receipts in one transaction. Calls that a platform wants at once (Telegram's answer to a pressed button) are made
 after the commit, never durably and never twice.
+
+A webhook that the platform signed and that cannot be read, whole or in one of its events, goes into quarantine before it
+is answered 200. Any other answer would bring the same bytes again for days, and on Telegram hold back every later update
+meanwhile. The whole body is kept, also for one event of it: it is what ``parse`` takes, and the events that were
+understood are known by their ids, so that a replay takes in only what is missing.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -18,6 +24,7 @@ import structlog
 from kurir.channels.base import (
     TIME_UNTOLD,
     AccountNews,
+    Again,
     Call,
     Handshake,
     Ignored,
@@ -31,22 +38,36 @@ from kurir.directory import Directory, Entry, owner_of, same_app
 from kurir.egress import Egress
 from kurir.intake.arrivals import Arrivals, Resolver
 from kurir.store import GatewayStore
-from kurir.store.base import ErrorRecord, ReceiptRecord, StoreError
-from kurir.store.inbound import TakenIn, Webhook
+from kurir.store.base import ErrorRecord, ReceiptRecord, StoreUnavailable
+from kurir.store.inbound import Arrival, Quarantined, TakenIn, Unread, Webhook
 
 log = structlog.get_logger(__name__)
 
+#: What cures a failure that a receipt tells of, by our code, where the message offered it (``Call.cures``).
+CURES: Final = {"window_closed": Again.TEMPLATE}
 #: Calls that are made at once, at most, beside the webhooks that asked for them; what comes beyond is not made.
 CALLS_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the webhook held is durable. Counts are of its events; ``new`` of those that were not known before."""
+    """What the webhook held is durable. Counts are of its events; ``new`` of those that were not known before.
+
+    ``unread`` says of the webhook, or of each event of it that could not be understood, why.
+    """
 
     receipts: int
     ignored: int
     new: int = 0
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of reading a webhook in quarantine once more. ``why`` it stays there; "" where it is gone."""
+
+    stored: Stored
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +81,31 @@ class Hears:
     settled: Callable[[str, str], None] = lambda *_: None
     fed: Callable[[str], None] = lambda _: None
     stopped: Callable[[str, ErrorRecord], None] = lambda *_: None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where events come from: ``body`` is the webhook's, None for updates that were fetched, each of which has its own.
+
+    ``at`` is when they came. ``replayed``: long after that, so that nothing is done that only was of use at once. ``kept``
+    are the bodies that went into quarantine: of a webhook one, however many of its events could not be understood.
+    """
+
+    body: bytes | None
+    at: datetime
+    replayed: bool = False
+    kept: set[bytes] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What is to be stored of events, and what is not: why each was ignored, and (its raw bytes, why) of what is unread."""
+
+    receipts: list[ReceiptRecord] = field(default_factory=list)
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    news: list[tuple[Entry, AccountNews]] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    unread: list[tuple[bytes, str]] = field(default_factory=list)
 
 
 class Receiver:
@@ -84,57 +130,136 @@ class Receiver:
     async def receive(self, entry: Entry, request: WebhookRequest) -> Handshake | Stored:
         """Verify, parse and store *request* of the account's platform.
 
-        Raises WebhookRejected when it is not the platform's, StoreUnavailable when it could not be made durable. A body
-        that the platform signed and nobody can read is logged and taken: asking for it again would bring the same.
+        Raises WebhookRejected when it is not the platform's, StoreUnavailable when it could not be made durable. What the
+        platform signed and nobody can read is durable in the quarantine on return, or counted as beyond its bound.
         """
         handshake = entry.channel.verify(entry.account, request)
         if handshake is not None:
             return handshake
-        try:
-            events = entry.channel.parse(entry.account, request)
-        except WebhookUnreadable as error:
-            log.warning("webhook_unreadable", account=entry.account.id, size=len(request.body), why=str(error))
-            return Stored(0, 0)
-        return await self.take(entry, events)
+        source = _Source(request.body, self._clock.now())
+        events, why = _parsed(entry, request)
+        if why:
+            await self._quarantine(entry, source, request.body, why)
+            return Stored(0, 0, unread=(why,))
+        return await self._take(entry, events, source)
 
     async def take(
         self, entry: Entry, events: Sequence[Inbound], *, poll_offset: tuple[str, int] | None = None
     ) -> Stored:
-        """Make *events* of the account's platform durable, with *poll_offset* (account id, offset) in the same commit.
+        """Make *events* that were fetched durable, with *poll_offset* (account id, offset) not before them.
 
-        Raises StoreUnavailable; then nothing of it happened.
+        Raises StoreUnavailable; then the offset is as it was, and the same may be taken again.
         """
-        receipts: list[ReceiptRecord] = []
-        arrivals = Arrivals()
-        ignored = 0
+        return await self._take(entry, events, _Source(None, self._clock.now()), poll_offset)
+
+    async def replay(self, kept: Quarantined, body: bytes) -> Replayed | None:
+        """Read a webhook in quarantine once more, as if it came now; None while its account is not enabled.
+
+        What it tells and was not taken in before is durable on return, and the webhook is out of the quarantine; or it stays
+        there with the new reason. It stays, too, where all of it was ignored: whoever looks at it decides. The signature
+        is not asked for again, since it was right and the secret may have changed. Repeats change nothing. Raises
+        StoreUnavailable; then it is still there.
+        """
+        entry = self._directory.accounts().get(kept.account_id)
+        if entry is None:
+            return None
+        events, why = _parsed(entry, WebhookRequest("POST", {}, {}, body))
+        stored = Stored(0, 0, unread=(why,))
+        if not why:
+            stored = await self._take(entry, events, _Source(body, kept.received_at, replayed=True))
+            why = _why_it_stays(events, stored)
+        if why:
+            await self._store.still_unread(kept.number, why, self._clock.now())
+        else:
+            await self._store.release(kept.number)
+        log.info("webhook_replayed", account=kept.account_id, number=kept.number, new=stored.new, why=why)
+        return Replayed(stored, why)
+
+    async def _take(
+        self, entry: Entry, events: Sequence[Inbound], source: _Source, poll_offset: tuple[str, int] | None = None
+    ) -> Stored:
+        found = await self._gather(entry, events, source)
+        for raw, why in found.unread:
+            await self._quarantine(entry, source, raw, why)
+        taken = TakenIn()
+        if found.receipts or found.arrivals.records or poll_offset is not None:
+            webhook = Webhook(self._clock.now(), found.receipts, found.arrivals.records, poll_offset)
+            try:
+                taken = await self._store.take_in(webhook)
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                log.exception("webhook_not_taken_in", account=entry.account.id, events=len(events))
+                return await self._one_by_one(entry, events, source, poll_offset, _fault(error))
+        self._tell(taken, found, source)
+        return Stored(len(found.receipts), len(found.ignored), len(taken.new), tuple(why for _, why in found.unread))
+
+    async def _one_by_one(
+        self,
+        entry: Entry,
+        events: Sequence[Inbound],
+        source: _Source,
+        poll_offset: tuple[str, int] | None,
+        why: str,
+    ) -> Stored:
+        """Take events in each by itself, after the store refused them together: one must not hold back its neighbours."""
+        if len(events) == 1:
+            await self._quarantine(entry, source, _raw(events[0], source), why)
+            all_of_it = Stored(0, 0, unread=(why,))
+        else:
+            each = [await self._take(entry, [event], source) for event in events]
+            all_of_it = Stored(
+                sum(one.receipts for one in each),
+                sum(one.ignored for one in each),
+                sum(one.new for one in each),
+                tuple(why for one in each for why in one.unread),
+            )
+        if poll_offset is not None:
+            await self._store.take_in(Webhook(self._clock.now(), poll_offset=poll_offset))
+        return all_of_it
+
+    async def _gather(self, entry: Entry, events: Sequence[Inbound], source: _Source) -> _Gathered:
+        found = _Gathered()
         for event in events:
+            if isinstance(event, Ignored) and event.unread:
+                found.unread.append((_raw(event, source), event.why))
+                continue
             if isinstance(event, Ignored):
-                ignored += 1
+                found.ignored.append(event.why)
                 log.info("webhook_event_ignored", account=entry.account.id, why=event.why)
                 continue
             owner = self._owner(entry, event.owner)
-            dated = event if event.at != TIME_UNTOLD else replace(event, at=self._clock.now())
+            dated = event if event.at != TIME_UNTOLD else replace(event, at=source.at)
             if owner is None:
-                ignored += 1
+                found.ignored.append("an event of another account")
                 log.warning("webhook_of_another_account", account=entry.account.id, owner=event.owner)
             elif isinstance(dated, Receipt):
-                receipts.append(_record(owner, dated))
+                found.receipts.append(_record(owner, dated))
             elif isinstance(dated, AccountNews):
-                self._account_news(owner, dated)
+                found.news.append((owner, dated))
+                account = owner.account
+                found.arrivals.records.append(Arrival(account.id, account.client_id, dated.event_id, dated.at))
             else:
                 try:
-                    arrivals += await self._resolver.arrivals(owner, dated)
-                except StoreError:
+                    found.arrivals += await self._resolver.arrivals(owner, dated)
+                except StoreUnavailable:
                     raise
-                except Exception:  # a fault of ours: one event must not hold back its neighbours, again and again
+                except Exception as error:  # a fault of ours: one event must not hold back its neighbours
                     log.exception("event_not_understood", account=owner.account.id, event_id=dated.event_id)
-                    ignored += 1
-        if receipts or arrivals.records or poll_offset is not None:
-            now = self._clock.now()
-            taken = await self._store.take_in(Webhook(now, receipts, arrivals.records, poll_offset))
-            self._tell(taken, arrivals)
-            return Stored(len(receipts), ignored, len(taken.new))
-        return Stored(0, ignored)
+                    found.unread.append((_raw(dated, source), _fault(error)))
+        return found
+
+    async def _quarantine(self, entry: Entry, source: _Source, raw: bytes, why: str) -> None:
+        """Keep what could not be read, once; what is replayed is there already."""
+        if source.replayed or raw in source.kept:
+            return
+        source.kept.add(raw)
+        account_id, size = entry.account.id, len(raw)
+        number = await self._store.quarantine(Unread(account_id, raw, why, source.at))
+        if number is None:
+            log.error("webhook_not_kept", account=account_id, size=size, why=why, fix="kurir webhook list")
+        else:
+            log.warning("webhook_unreadable", account=account_id, size=size, why=why, number=number)
 
     async def stop(self) -> None:
         """Let the calls that are under way end for a moment, and give the others up: they were never promised."""
@@ -146,12 +271,17 @@ class Receiver:
 
     # --- after the commit -------------------------------------------------------------------------------------------------
 
-    def _tell(self, taken: TakenIn, arrivals: Arrivals) -> None:
+    def _tell(self, taken: TakenIn, found: _Gathered, source: _Source) -> None:
         for place in taken.settled:
             self._hears.settled(*place)
         for client_id in taken.clients:
             self._hears.fed(client_id)
-        for event_id, (owner, calls) in arrivals.calls.items():
+        for owner, news in found.news:
+            if news.event_id in taken.new:  # platforms repeat for days, and the operator may have mended it meanwhile
+                self._account_news(owner, news, replayed=source.replayed)
+        if source.replayed:
+            return  # the moment for the calls is long over
+        for event_id, (owner, calls) in found.arrivals.calls.items():
             if event_id in taken.new:
                 for call in calls:
                     self._call(owner, call)
@@ -165,10 +295,11 @@ class Receiver:
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    def _account_news(self, owner: Entry, news: AccountNews) -> None:
+    def _account_news(self, owner: Entry, news: AccountNews, *, replayed: bool) -> None:
+        """Tell the log; and stop the account, unless the news is an old one: calls tell how it stands today."""
         level = log.error if news.stops else log.warning
-        level("account_news", account=owner.account.id, code=news.code, why=news.reason)
-        if news.stops:
+        level("account_news", account=owner.account.id, code=news.code, why=news.reason, at=news.at.isoformat())
+        if news.stops and not replayed:
             self._hears.stopped(owner.account.id, ErrorRecord(news.code, news.reason))
 
     def _owner(self, entry: Entry, number: str) -> Entry | None:
@@ -180,6 +311,36 @@ class Receiver:
             return entry
         owner = self._directory.owner(entry.account.channel, number)
         return owner if owner is not None and same_app(owner.account, entry.account) else None
+
+
+def _parsed(entry: Entry, request: WebhookRequest) -> tuple[Sequence[Inbound], str]:
+    """Return the events of a verified request, or why it cannot be read. The reason holds no word of the body."""
+    try:
+        return entry.channel.parse(entry.account, request), ""
+    except WebhookUnreadable as error:
+        return (), str(error) or "the platform's module gives no reason"
+    except Exception as error:  # a fault of ours, which a later version may mend
+        log.exception("webhook_fault", account=entry.account.id, size=len(request.body))
+        return (), _fault(error)
+
+
+def _fault(error: Exception) -> str:
+    return f"the gateway failed over it: {type(error).__name__}"
+
+
+def _raw(event: Inbound, source: _Source) -> bytes:
+    """Return what ``parse`` takes to give the event again: the whole body, or the update as it was fetched."""
+    return event.raw if source.body is None else source.body
+
+
+def _why_it_stays(events: Sequence[Inbound], stored: Stored) -> str:
+    """Return why a webhook that was replayed is not out of quarantine; "" where it is."""
+    if stored.unread:
+        return stored.unread[0]
+    if events and stored.ignored == len(events):
+        why = next((event.why for event in events if isinstance(event, Ignored)), "events of another account")
+        return f"nothing of it is of use: {why}"
+    return ""
 
 
 def _record(owner: Entry, receipt: Receipt) -> ReceiptRecord:
@@ -194,6 +355,7 @@ def _record(owner: Entry, receipt: Receipt) -> ReceiptRecord:
         address=receipt.address,
         reference=receipt.reference,
         error=ErrorRecord(error.code, error.reason, error.provider_code) if error else None,
+        again=CURES.get(error.code, "") if error else "",
     )
 
 

@@ -144,7 +144,8 @@ class Phase(StrEnum):
 class PartRecord:
     """A part of a message. ``status`` is None before the platform's answer. ``again`` are the cures taken (words).
 
-    ``attempts`` counts its marks, so that a call that a crash cut short counts too.
+    ``attempts`` counts its marks, so that a call that a crash cut short counts too; from 0 again when a receipt refused it and
+    it goes in another form.
     """
 
     number: int
@@ -196,7 +197,8 @@ class Mark:
 
     ``total`` is the number of parts; ``address`` the resolved address; ``facts`` the frozen facts as JSON; ``tokens``
     pairs of (token, key). ``reply_token`` is the one that the call uses up, "" for none; ``choices`` are pairs of (title,
-    key) of buttons that vanish from the phone: they are the conversation's last ones from ``at`` on.
+    key) of buttons that vanish from the phone: they are the conversation's last ones from ``at`` on. ``cures`` are what else
+    the message offers for this part, should the platform refuse it by a receipt (words, as in ``again``).
     """
 
     tid: str
@@ -211,6 +213,7 @@ class Mark:
     tokens: tuple[tuple[str, str], ...] = ()
     reply_token: str = ""
     choices: tuple[tuple[str, str], ...] = ()
+    cures: tuple[str, ...] = ()
 
 
 class Marked(Enum):
@@ -330,7 +333,8 @@ class Ahead:
 class Recorded:
     """What is true after :meth:`Store.record`. ``marked``: the next part's mark was written too.
 
-    ``settled``: a wait or a failure changed nothing, since the platform was known to have the part. ``token_used``: the
+    ``settled``: a wait or a failure changed nothing, since the platform was known to have the part, or to have refused it so
+    that it is queued in another form. ``token_used``: the
     next part was not marked because of its reply token. ``taught``: the client's feed has news of the person.
     """
 
@@ -347,7 +351,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptRecord:
-    """A receipt of an account, ready to be applied. Fields as in ``kurir.channels.base.Receipt``."""
+    """A receipt of an account, ready to be applied. Fields as in ``kurir.channels.base.Receipt``.
+
+    ``again``: a failure that has a cure, where the message offered it (``Mark.cures``), "" for none.
+    """
 
     account_id: str
     event_id: str
@@ -358,13 +365,15 @@ class ReceiptRecord:
     address: str = ""
     reference: str = ""
     error: ErrorRecord | None = None
+    again: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
     """How many receipts were new, and how many of them waited for their send to be recorded.
 
-    ``settled`` are (account id, address) of the parts whose outcome was open and that a receipt told of.
+    ``settled`` are (account id, address) of the parts whose outcome was open and that a receipt told of, and of those that
+    are queued again for a cure.
     """
 
     new: int
@@ -377,7 +386,10 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class ContactRecord:
-    """A person as one account knows them. ``blocked_at`` is when the newest news of that happened, either way."""
+    """A person as one account knows them. ``blocked_at`` is when the newest news of that happened, either way.
+
+    ``block_inferred``: these news were an answer to a call of ours, timed by our clock, not the platform's own word.
+    """
 
     client_id: str
     account_id: str
@@ -390,6 +402,7 @@ class ContactRecord:
     blocked: bool = False
     username: str = ""
     blocked_at: datetime | None = None
+    block_inferred: bool = False
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------------
@@ -544,6 +557,10 @@ class Store(Protocol):
 
     # accept
 
+    async def key_known(self, client_id: str, channel: str, message_id: str) -> bool:
+        """Return whether the key is taken, as :meth:`accept` would find it: by a message, or by one that was deleted since."""
+        ...
+
     async def accept(self, message: NewMessage) -> Accepted | Conflict:
         """Accept *message*. On Accepted it is on disk with its job, or was before (*replayed*).
 
@@ -655,9 +672,16 @@ class Store(Protocol):
 
         A part is found by platform id, else by ``reference`` (``tid:part``; a bare tid is part 1): then it remembers the
         platform id too, and if it was still waiting for its answer it is answered. Statuses only move forward
-        (``kurir.domain.status``). A watermark covers every part of the account's messages to the address that was
-        answered at or before it (one second of tolerance), now and when recorded later. Raises StoreUnavailable when the
-        write took too long (10 seconds); the receipts may still be applied, and are known duplicates when they come again.
+        (``kurir.domain.status``). A watermark covers every part of the account's messages to the address that was sent at or
+        before it, now and when recorded later: sent when a receipt says so (SENT), else a second before its answer was
+        recorded, since the answer takes its time and clocks differ.
+
+        A failure with a cure (``again``) that the message offered for the part and did not take yet fails nothing: all from
+        the first part on that the platform never said to have sent is forgotten, and that part is queued again with the
+        cure. But not after the message's expiry, not where the platform sent a later part, and once a run at most.
+
+        Raises StoreUnavailable when the write took too long (10 seconds); the receipts may still be applied, and are known
+        duplicates when they come again.
         """
         ...
 
@@ -679,6 +703,10 @@ class Store(Protocol):
 
     async def contact(self, account_id: str, address: str) -> ContactRecord | None:
         """Return the contact with this address, or alias, on the account."""
+        ...
+
+    async def aliases(self, account_id: str, address: str) -> list[str]:
+        """Return the other addresses of the contact at *address*, sorted; [] where there is none."""
         ...
 
     async def contact_by_phone(self, account_id: str, phone: str) -> ContactRecord | None:
@@ -763,12 +791,11 @@ class Store(Protocol):
 
         An ended message has left the queue with a status other than 0; its end is its last change. Idempotency keys go
         when *before* is seven days after their message's end, until then answering with its last status. Platform ids and
-        tokens stay; early receipts go a day, the dedupe of webhook events seven days, before *before*; of each kind up to
-        *limit* rows.
+        tokens stay; the dedupe of webhook events goes seven days before *before*; of each kind up to *limit* rows.
 
         A message's events and their callbacks go with it, whether they were taken or not. Events of other kinds, what
-        people's messages are called, and link tokens go when they came in before *before*; reply tokens and vanishing
-        choices, which are of no use any more, when they are two days and one day older than *now* (*before*, without it).
+        people's messages are called, and link tokens go when they came in before *before*. What is of no use any more goes
+        by *now* (*before*, without it): reply tokens that are two days old, vanishing choices and early receipts of one day.
         """
         ...
 

@@ -18,7 +18,8 @@ class Heard:
 
     ``phone``: digits that are theirs for certain; they move here from whoever had them in this account, the newest wins.
     ``aliases``: other addresses of the same person. ``heard``: they wrote, at the arrival's time. ``moved_to``: the address
-    that replaces this one, with all that is known. A ``blocked`` that is older than what is known of it changes nothing.
+    that replaces this one, with all that is known. A ``blocked`` that is older than what is known of it changes nothing,
+    unless the platform told it and what is known was ``inferred`` from an answer to a call of ours, by our clock.
     """
 
     account_id: str
@@ -33,6 +34,7 @@ class Heard:
     heard: bool = False
     blocked: bool | None = None
     moved_to: str = ""
+    inferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,43 @@ class QuotaRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """A webhook of the account's platform that could not be read, as it came at *at* (our clock), and why in one sentence."""
+
+    account_id: str
+    body: bytes = field(repr=False)
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A webhook in quarantine without its body, of which *size* is the bytes.
+
+    ``number`` is the order in which they came. ``received_at`` is when it came first, ``times`` how often it came,
+    ``replayed_at`` when it was last replayed in vain, None for never.
+    """
+
+    number: int
+    account_id: str
+    received_at: datetime
+    times: int
+    why: str
+    replayed_at: datetime | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotKept:
+    """How many webhooks of an account could not be read and came beyond the bound of its quarantine: they are lost."""
+
+    account_id: str
+    webhooks: int
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten:
     """What of a person was erased. ``begun`` messages are being sent: then nothing was, and it is to be asked again."""
 
@@ -197,6 +236,34 @@ class InboundStore(Protocol):
         """Return which message of ours a platform id is of, also when it is older than retention; None: not ours."""
         ...
 
+    async def quarantine(self, unread: Unread) -> int | None:
+        """Keep a webhook that could not be read, and return its number. On return it is durable.
+
+        The same body of the same account again is the same number: it is counted, and gets the newer reason. Beyond the
+        account's bound (1,000 bodies, 32 MiB together, 3 MiB in one) nothing is kept: it is counted, and the answer is None.
+        """
+        ...
+
+    async def quarantined(self, account_id: str = "", *, after: int = 0, limit: int = 100) -> list[Quarantined]:
+        """Return what is in quarantine, of one account or with "" of all, above the number *after*, in their order."""
+        ...
+
+    async def quarantined_webhook(self, number: int) -> tuple[Quarantined, bytes] | None:
+        """Return a webhook in quarantine with its body, None where there is none (any more)."""
+        ...
+
+    async def not_kept(self) -> list[NotKept]:
+        """Return how many webhooks came beyond the bound of a quarantine, by account; retention deletes the counts too."""
+        ...
+
+    async def still_unread(self, number: int, why: str, at: datetime) -> None:
+        """Note that a webhook was replayed at *at* and could not be read, and why. One that is gone stays gone."""
+        ...
+
+    async def release(self, number: int) -> bool:
+        """Delete a webhook from the quarantine. False: it was not there."""
+        ...
+
     async def put_link(self, link: LinkRecord) -> None:
         """Keep a link token that is about to be given out. Raises StoreError where the token is taken."""
         ...
@@ -209,20 +276,21 @@ class InboundStore(Protocol):
         """Use a link token of the account up and return it; None when it is not known, or was used before."""
         ...
 
-    async def forget(self, client_id: str, account_id: str, address: str, at: datetime) -> Forgotten:
-        """Erase a person, by address or alias, from the client's account, on their request.
+    async def forget(self, client_id: str, account_id: str, addresses: Sequence[str], at: datetime) -> Forgotten:
+        """Erase a person, by every address or alias that may be theirs, from the client's account, on their request.
 
         Messages to them that wait are cancelled (UNSENT, ``cancelled``). While one is being sent nothing is erased, and
         ``begun`` says how many are; whoever asks does so again. Erased are: the contact with phone, names and aliases;
-        reply tokens, choices, watermarks and their links; the events of what they wrote, pressed and did, with the
-        callbacks of these, pending ones too; what their messages are called; and of the messages to them what was said
+        reply tokens, choices, watermarks, receipts that wait and their links; the events of what they wrote, pressed and
+        did, with the callbacks of these, pending ones too; what their messages are called; the webhooks in quarantine of the
+        client's accounts on the channel that name an address or the phone; and of the messages to them what was said
         (body, facts, losses, the requests and answers of attempts, the wording of errors, the answers of callbacks) and to
         whom (recipient, lane, address, chat).
 
         Kept as a bare record are of the messages to them: ids (the client's, ours, the platform's, which on Telegram
-        begins with the chat), the digest of the content that tells repeats, statuses, error codes and times; and the
-        tokens of keys, which are the client's words. What callbacks and platforms were sent is out of reach. A message
-        that was erased is not sent anew.
+        begins with the chat, and on WhatsApp holds the number, in base64), the digest of the content that tells repeats,
+        statuses, error codes and times; and the tokens of keys, which are the client's words. What callbacks and platforms
+        were sent is out of reach. A message that was erased is not sent anew.
 
         In several transactions, the contact last: what a crash interrupts is finished by asking again.
         """
@@ -260,6 +328,10 @@ class InboundStore(Protocol):
         """Return the newest unused reply token of the chat and when it was given; None: none was given after *since*."""
         ...
 
-    async def poll_offset(self, account_id: str) -> int | None:
-        """Return the offset of the account's next getUpdates, None before the first."""
+    async def poll_offset(self, account_id: str, since: datetime | None = None) -> int | None:
+        """Return the offset of the account's next getUpdates, None: there is none, or none kept since *since*."""
+        ...
+
+    async def drop_poll_offset(self, account_id: str, offset: int) -> None:
+        """Forget an offset that the platform has heard; another one stays."""
         ...

@@ -2,9 +2,9 @@
 
 One thread writes, with group commit (:mod:`kurir.store.writer`), two read (:mod:`kurir.store.readers`). What each
 method does inside its transaction stands beside its SQL, in a module a subject: accept, delivery, runs, receipts,
-inbound, people, erasure, events, feed, callbacks, expiry, reading, config, upkeep. SQLite comes from apsw, never from
-the standard library: two copies in one process break each other's locks, and the system's may have the bug that loses
-commits.
+inbound, quarantine, people, erasure, events, feed, callbacks, expiry, reading, config, upkeep. SQLite comes from apsw,
+never from the standard library: two copies in one process break each other's locks, and the system's may have the bug
+that loses commits.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from kurir.store import (
     sqlite_feed,
     sqlite_inbound,
     sqlite_people,
+    sqlite_quarantine,
     sqlite_reading,
     sqlite_receipts,
     sqlite_runs,
@@ -64,11 +65,14 @@ from kurir.store.inbound import (
     ChoiceRecord,
     Forgotten,
     LinkRecord,
+    NotKept,
+    Quarantined,
     QuotaRecord,
     Quoted,
     ReplyTokenRecord,
     TakenIn,
     TemplateRecord,
+    Unread,
     Webhook,
 )
 from kurir.store.readers import Reader
@@ -186,6 +190,10 @@ class SqliteStore:
 
     # --- accept ------------------------------------------------------------------------------------------------------
 
+    async def key_known(self, client_id: str, channel: str, message_id: str) -> bool:
+        """Return whether an idempotency key is taken."""
+        return await self._prompt.run(lambda db: sqlite_accept.key_known(db, client_id, channel, message_id))
+
     async def accept(self, message: NewMessage) -> Accepted | Conflict:
         """Accept *message*: on return it is durable with its job, or was before, or its id is taken."""
         return await self._writer.run(lambda db: sqlite_accept.accept(db, message), seconds=PATIENCE_SECONDS)
@@ -259,6 +267,30 @@ class SqliteStore:
         """Take everything of a webhook in, in one transaction."""
         return await self._writer.run(lambda db: sqlite_inbound.take_in(db, webhook), seconds=PATIENCE_SECONDS)
 
+    async def quarantine(self, unread: Unread) -> int | None:
+        """Keep a webhook that could not be read, and return its number; None beyond the account's bound."""
+        return await self._writer.run(lambda db: sqlite_quarantine.keep(db, unread), seconds=PATIENCE_SECONDS)
+
+    async def quarantined(self, account_id: str = "", *, after: int = 0, limit: int = 100) -> list[Quarantined]:
+        """Return what is in quarantine above the number *after*."""
+        return await self._patient.run(lambda db: sqlite_quarantine.kept(db, account_id, after, limit))
+
+    async def quarantined_webhook(self, number: int) -> tuple[Quarantined, bytes] | None:
+        """Return a webhook in quarantine with its body."""
+        return await self._patient.run(lambda db: sqlite_quarantine.one(db, number))
+
+    async def not_kept(self) -> list[NotKept]:
+        """Return how many webhooks came beyond the bound of a quarantine, by account."""
+        return await self._patient.run(sqlite_quarantine.not_kept)
+
+    async def still_unread(self, number: int, why: str, at: datetime) -> None:
+        """Note that a webhook was replayed in vain."""
+        await self._writer.run(lambda db: sqlite_quarantine.still(db, number, why, at))
+
+    async def release(self, number: int) -> bool:
+        """Delete a webhook from the quarantine."""
+        return await self._writer.run(lambda db: sqlite_quarantine.drop(db, number))
+
     async def quoted(self, account_id: str, platform_id: str) -> Quoted | None:
         """Return which message of ours a platform id is of."""
         return await self._prompt.run(lambda db: sqlite_inbound.quoted(db, account_id, platform_id))
@@ -275,9 +307,13 @@ class SqliteStore:
         """Return the newest unused reply token of the chat."""
         return await self._prompt.run(lambda db: sqlite_inbound.fresh_reply_token(db, account_id, address, since))
 
-    async def poll_offset(self, account_id: str) -> int | None:
-        """Return the offset of the account's next getUpdates."""
-        return await self._prompt.run(lambda db: sqlite_inbound.poll_offset(db, account_id))
+    async def poll_offset(self, account_id: str, since: datetime | None = None) -> int | None:
+        """Return the offset of the account's next getUpdates, unless it was kept before *since*."""
+        return await self._prompt.run(lambda db: sqlite_inbound.poll_offset(db, account_id, since))
+
+    async def drop_poll_offset(self, account_id: str, offset: int) -> None:
+        """Forget an offset that the platform has heard."""
+        await self._writer.run(lambda db: sqlite_inbound.drop_poll_offset(db, account_id, offset))
 
     async def put_link(self, link: LinkRecord) -> None:
         """Keep a link token that is about to be given out."""
@@ -325,6 +361,10 @@ class SqliteStore:
         """Return the contact with this address, or alias, on the account."""
         return await self._prompt.run(lambda db: sqlite_people.contact(db, account_id, address))
 
+    async def aliases(self, account_id: str, address: str) -> list[str]:
+        """Return the other addresses of the contact at *address*."""
+        return await self._prompt.run(lambda db: sqlite_people.aliases(db, account_id, address))
+
     async def contact_by_phone(self, account_id: str, phone: str) -> ContactRecord | None:
         """Return the contact that the phone is linked to on the account."""
         return await self._prompt.run(lambda db: sqlite_people.contact_by_phone(db, account_id, phone))
@@ -341,9 +381,9 @@ class SqliteStore:
         """Return up to *limit* of the client's contacts, above the cursor *after*."""
         return await self._patient.run(lambda db: sqlite_people.contacts(db, client_id, phone, channel, after, limit))
 
-    async def forget(self, client_id: str, account_id: str, address: str, at: datetime) -> Forgotten:
+    async def forget(self, client_id: str, account_id: str, addresses: Sequence[str], at: datetime) -> Forgotten:
         """Erase a person from the client's account, in several transactions."""
-        return await sqlite_erasure.forget(self._writer, self._patient, (client_id, account_id, address), at)
+        return await sqlite_erasure.forget(self._writer, self._patient, (client_id, account_id, addresses), at)
 
     # --- the feed and its callbacks ----------------------------------------------------------------------------------
 

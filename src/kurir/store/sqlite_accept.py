@@ -20,11 +20,17 @@ SELECT idempotency.tid, fingerprint, version, coalesce(message.status, idempoten
 FROM idempotency LEFT JOIN message ON message.tid = idempotency.tid
 WHERE idempotency.client_id = ? AND idempotency.message_id = ? AND idempotency.channel = ?
 """
+_KEY_KNOWN: Final = "SELECT 1 FROM idempotency WHERE client_id = ? AND message_id = ? AND channel = ?"
 _INSERT: Final = """
 INSERT INTO message (tid, client_id, channel, account_id, message_id, recipient, lane, type, priority, accepted_at,
                      due_at, expires_at, life, losses, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+
+
+def key_known(db: apsw.Connection, client_id: str, channel: str, message_id: str) -> bool:
+    """Return whether the key is taken."""
+    return db.execute(_KEY_KNOWN, (client_id, message_id, channel)).fetchone() is not None
 
 
 def accept(db: apsw.Connection, message: NewMessage) -> Accepted | Conflict:

@@ -63,6 +63,8 @@ _ATTEMPT: Final = """
 INSERT INTO attempt (seq, run, part, at, duration_ms, request, status, headers, body, outcome, code, reason, counted)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+#: A part that waits and was not called for what it is now: a receipt brought it back.
+_BROUGHT_BACK: Final = "SELECT 1 FROM part WHERE seq = ? AND number < ? AND phase = 'waiting' AND attempts = 0 LIMIT 1"
 _ANY_PART: Final = "SELECT 1 FROM part WHERE seq = ? LIMIT 1"
 _WAIT: Final = """
 UPDATE message SET waiting_since = ?, waiting_until = ?, reason_code = ?, reason_detail = ?, reason_provider = ?
@@ -136,6 +138,10 @@ def _mark(db: apsw.Connection, message: Message, wanted: Mark) -> Marked:
     part = parts.find_part(db, message.seq, wanted.part)
     if part is not None and part.phase is Phase.ANSWERED:
         return Marked.MOVED  # a receipt told meanwhile that the platform has it
+    if part is not None and not set(part.again) <= set(wanted.again):
+        return Marked.MOVED  # a receipt told meanwhile that it has to go in another form
+    if db.execute(_BROUGHT_BACK, (message.seq, wanted.part)).fetchone() is not None:
+        return Marked.MOVED  # it is not to be sent any more, or only after that one
     at = rows.micros(wanted.at)
     if wanted.reply_token and not inbound.use_token(db, message.account_id, wanted.reply_token, message.tid, at):
         return Marked.TOKEN_USED
@@ -151,8 +157,8 @@ def _mark(db: apsw.Connection, message: Message, wanted: Mark) -> Marked:
         db.execute(_TOKEN, (message.client_id, token, key))
     part.run, part.phase, part.status, part.error = message.run, Phase.IN_FLIGHT, None, None
     part.attempts += 1
-    part.address, part.again = wanted.address, wanted.again
-    part.marked_at, part.answered_at, part.settled = at, None, False
+    part.address, part.again, part.cures = wanted.address, wanted.again, wanted.cures
+    part.marked_at, part.answered_at, part.covered_from, part.settled = at, None, None, False
     parts.save(db, part)
     parts.forget_reason(db, message.seq)
     message.total, message.address = wanted.total, wanted.address
@@ -171,11 +177,12 @@ def record(db: apsw.Connection, result: Result) -> Recorded:
     part = parts.find_part(db, message.seq, result.part)
     if part is None and message.queued and result.part <= message.total and isinstance(result.verdict, PartFailed):
         part = parts.new_part(message, result.part)  # it expired before its first call, other parts having begun
+    cured = False
     if part is not None and part.run == message.run and (part.open or part.settled):
-        _conclude(db, message, part, result)
+        cured = _conclude(db, message, part, result)
     marked = Marked.MOVED if result.next_mark is None else _mark(db, message, result.next_mark)
     told = part is not None and part.phase is Phase.ANSWERED
-    settled = told and not isinstance(result.verdict, PartAnswered)
+    settled = (told or cured) and not isinstance(result.verdict, PartAnswered)
     token_used = marked is Marked.TOKEN_USED
     return Recorded(message.status, message.queued, bool(marked), settled, token_used, taught)
 
@@ -194,6 +201,7 @@ def _teach(db: apsw.Connection, message: Message, result: Result) -> bool:
         aliases=(address,) if result.alias not in {"", address} else (),
         blocked=result.learned_blocked,
         moved_to=result.moved_to,
+        inferred=True,
     )
     return "blocked" in people.learn(db, heard, rows.micros(result.at))
 
@@ -220,29 +228,36 @@ def keep_attempt(db: apsw.Connection, message: Message, run: int, attempt: Attem
     )
 
 
-def _conclude(db: apsw.Connection, message: Message, part: Part, result: Result) -> None:
-    """Apply a verdict to a part whose answer was still to come.
+def _conclude(db: apsw.Connection, message: Message, part: Part, result: Result) -> bool:
+    """Apply a verdict to a part whose answer was still to come. Returns whether the message is queued for a cure instead.
 
     A part that a receipt told of has left for certain: only its answer can still add to it.
     """
     verdict, at = result.verdict, rows.micros(result.at)
     if isinstance(verdict, PartAnswered):
-        _answered(db, message, part, verdict, at)
-    elif part.settled:
-        return
-    elif isinstance(verdict, PartWaiting):
+        return _answered(db, message, part, verdict, at)
+    if part.settled:
+        return False
+    unclear = isinstance(verdict, PartWaiting) or verdict.error.code == parts.OUTCOME_UNKNOWN
+    if unclear and part.cures and receipts.cure(db, message, part, at):
+        return True
+    if isinstance(verdict, PartWaiting):
         part.phase = Phase.WAITING
         parts.save(db, part)
         wait(db, message.tid, message.run, result.at, verdict.until, verdict.reason)
     else:
+        if verdict.error.code != parts.OUTCOME_UNKNOWN and part.marked_at is not None:
+            # It was refused: a word that they type now is no press of what they were never shown.
+            inbound.drop_choices(db, message.account_id, part.address, (part.marked_at, message.message_id))
         news = News(verdict.status, at, verdict.error)
         part.phase = Phase.FAILED
         parts.learn(part, news)
         parts.save(db, part)
         parts.refresh(db, message, news, at)
+    return False
 
 
-def _answered(db: apsw.Connection, message: Message, part: Part, verdict: PartAnswered, at: int) -> None:
+def _answered(db: apsw.Connection, message: Message, part: Part, verdict: PartAnswered, at: int) -> bool:
     early = [platform_id for platform_id in part.platform_ids if platform_id not in verdict.platform_ids]
     part.platform_ids = [*verdict.platform_ids, *early]
     for number, platform_id in enumerate(verdict.platform_ids):
@@ -250,11 +265,15 @@ def _answered(db: apsw.Connection, message: Message, part: Part, verdict: PartAn
         parts.know_as(db, message, part, platform_id, quote_token)
     part.phase, part.settled = Phase.ANSWERED, False
     part.answered_at = at if part.answered_at is None else part.answered_at
+    part.covered_from = part.answered_at - parts.TOLERANCE if part.covered_from is None else part.covered_from
     news = News(verdict.status, at)
     parts.learn(part, news)
-    last = receipts.catch_up(db, message, part, news)
+    last = receipts.catch_up(db, message, part, news, at)
+    if last is None:
+        return True
     parts.save(db, part)
     parts.refresh(db, message, last, at)
+    return False
 
 
 def keep_lost_call(db: apsw.Connection, message: Message, part: Part) -> None:

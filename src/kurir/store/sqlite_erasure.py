@@ -6,7 +6,7 @@ found is erased in the writer, window by window, and the contact last: whoever i
 contact with its aliases still there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -16,6 +16,7 @@ import apsw
 from kurir.domain.status import Status
 from kurir.store import sqlite_delivery as delivery
 from kurir.store import sqlite_people as people
+from kurir.store import sqlite_quarantine as quarantine
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import ErrorRecord
 from kurir.store.inbound import Forgotten
@@ -77,6 +78,7 @@ _ERASE_PERSON: Final = (
     "DELETE FROM reply_token WHERE account_id = ? AND address = ?",
     "DELETE FROM vanishing_choice WHERE account_id = ? AND address = ?",
     "DELETE FROM watermark WHERE account_id = ? AND address = ?",
+    "DELETE FROM early_receipt WHERE account_id = ? AND address = ? AND address <> ''",
 )
 _ERASE_LINKS: Final = "DELETE FROM link_token WHERE account_id = ? AND phone = ? AND phone <> ''"
 _ERASE_CONTACT: Final = "DELETE FROM contact WHERE account_id = ? AND address = ?"
@@ -90,11 +92,11 @@ class _Person:
     account_id: str
     addresses: tuple[str, ...]
     lanes: tuple[str, ...]
-    phone: str
+    phones: tuple[str, ...]
 
 
-async def forget(writer: Writer, reader: Reader, whom: tuple[str, str, str], at: datetime) -> Forgotten:
-    """Erase the person *whom* (client id, account id, address), unless something is being sent to them."""
+async def forget(writer: Writer, reader: Reader, whom: tuple[str, str, Sequence[str]], at: datetime) -> Forgotten:
+    """Erase the person *whom* (client id, account id, addresses), unless something is being sent to them."""
     person = await writer.run(lambda db: _find(db, *whom))
     if person is None:
         return Forgotten()
@@ -110,19 +112,23 @@ async def forget(writer: Writer, reader: Reader, whom: tuple[str, str, str], at:
     messages = await _walk(writer, reader, person, _messages_of, lambda db, seq: _erase_message(db, seq, moment))
     events = await _walk(writer, reader, person, _events_of, _erase_event)
     await _walk(writer, reader, person, _platform_ids_of, lambda db, known: _erase_id(db, person, known))
+    await _walk(writer, reader, person, _unread_of, quarantine.drop)
     contact = await writer.run(lambda db: _erase_person(db, person))
     return Forgotten(0, cancelled, messages, events, contact)
 
 
-def _find(db: apsw.Connection, client_id: str, account_id: str, address: str) -> _Person | None:
+def _find(db: apsw.Connection, client_id: str, account_id: str, named: Sequence[str]) -> _Person | None:
     if db.execute(_IS_THEIRS, (account_id, client_id)).fetchone() is None:
         return None
-    contact = people.contact(db, account_id, address)
-    stands = address if contact is None else contact.address
-    phone = "" if contact is None else contact.phone
-    addresses = tuple(dict.fromkeys((stands, address, *people.aliases(db, account_id, stands))))
-    lanes = (*addresses, f"phone:{phone}") if phone else addresses
-    return _Person(client_id, account_id, addresses, lanes, phone)
+    addresses, phones = dict[str, None](), dict[str, None]()
+    for address in named:
+        contact = people.contact(db, account_id, address)
+        stands = address if contact is None else contact.address
+        addresses |= dict.fromkeys((stands, address, *people.aliases(db, account_id, stands)))
+        if contact is not None and contact.phone:
+            phones[contact.phone] = None
+    lanes = (*addresses, *(f"phone:{phone}" for phone in phones))
+    return _Person(client_id, account_id, tuple(addresses), lanes, tuple(phones))
 
 
 def _stop(db: apsw.Connection, person: _Person, at: datetime) -> tuple[int, int, bool]:
@@ -193,6 +199,11 @@ def _platform_ids_of(db: apsw.Connection, person: _Person, after: str | None) ->
     return found, window[-1][0] if len(window) == WINDOW else None
 
 
+def _unread_of(db: apsw.Connection, person: _Person, after: int | None) -> _Found:
+    names = (*person.addresses, *person.phones)
+    return quarantine.naming(db, (person.client_id, person.account_id), names, after)
+
+
 # --- erasing --------------------------------------------------------------------------------------------------------
 
 
@@ -220,7 +231,8 @@ def _erase_person(db: apsw.Connection, person: _Person) -> bool:
     for statement in _ERASE_PERSON:
         for address in person.addresses:
             db.execute(statement, (person.account_id, address))
-    db.execute(_ERASE_LINKS, (person.account_id, person.phone))
+    for phone in person.phones:
+        db.execute(_ERASE_LINKS, (person.account_id, phone))
     known = 0
     for address in person.addresses:
         db.execute(_ERASE_CONTACT, (person.account_id, address))

@@ -58,15 +58,17 @@ WHERE account_id = ? AND token = ? AND (used_at IS NULL OR used_by = ?)
 """  # noqa: S105 -- a statement
 _PUT_CHOICES: Final = """
 INSERT INTO vanishing_choice (account_id, address, at, message_id, choices) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET at = excluded.at, message_id = excluded.message_id, choices = excluded.choices
-    WHERE excluded.at >= at
+ON CONFLICT (account_id, address) DO UPDATE SET at = excluded.at, message_id = excluded.message_id,
+    choices = excluded.choices WHERE excluded.at >= vanishing_choice.at
 """
+_DROP_CHOICES: Final = "DELETE FROM vanishing_choice WHERE account_id = ? AND address = ? AND message_id = ? AND at = ?"
 _CHOICES: Final = "SELECT at, message_id, choices FROM vanishing_choice WHERE account_id = ? AND address = ?"
 _PUT_OFFSET: Final = """
-INSERT INTO poll (account_id, next_offset) VALUES (?, ?)
-ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset
+INSERT INTO poll (account_id, next_offset, at) VALUES (?, ?, ?)
+ON CONFLICT (account_id) DO UPDATE SET next_offset = excluded.next_offset, at = excluded.at
 """
-_OFFSET: Final = "SELECT next_offset FROM poll WHERE account_id = ?"
+_OFFSET: Final = "SELECT next_offset FROM poll WHERE account_id = ? AND at >= ?"
+_DROP_OFFSET: Final = "DELETE FROM poll WHERE account_id = ? AND next_offset = ?"
 _PUT_LINK: Final = """
 INSERT INTO link_token (token, client_id, account_id, phone, payload, created_at, used_at, expires_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -101,7 +103,7 @@ def take_in(db: apsw.Connection, webhook: Webhook) -> TakenIn:
     received = receipts.receive(db, webhook.receipts, webhook.at)
     new = frozenset(arrival.event_id for arrival in webhook.arrivals if _take(db, arrival, now))
     if webhook.poll_offset is not None:
-        db.execute(_PUT_OFFSET, webhook.poll_offset)
+        db.execute(_PUT_OFFSET, (*webhook.poll_offset, now))
     return TakenIn(new, received.new, received.waiting, events.grown(db, before), received.settled)
 
 
@@ -164,6 +166,11 @@ def put_choices(
     db.execute(_PUT_CHOICES, (account_id, address, *shown, json.dumps(list(choices), ensure_ascii=False)))
 
 
+def drop_choices(db: apsw.Connection, account_id: str, address: str, shown: tuple[int, str]) -> None:
+    """Forget the choices that were kept as *shown*: nobody saw them."""
+    db.execute(_DROP_CHOICES, (account_id, address, shown[1], shown[0]))
+
+
 def choices(db: apsw.Connection, account_id: str, address: str) -> ChoiceRecord | None:
     """Return the vanishing choices that a conversation was shown last."""
     row = db.execute(_CHOICES, (account_id, address)).fetchone()
@@ -172,10 +179,15 @@ def choices(db: apsw.Connection, account_id: str, address: str) -> ChoiceRecord 
     return ChoiceRecord(rows.moment(row[0]), row[1], tuple((title, key) for title, key in json.loads(row[2])))
 
 
-def poll_offset(db: apsw.Connection, account_id: str) -> int | None:
+def poll_offset(db: apsw.Connection, account_id: str, since: datetime | None) -> int | None:
     """Return the offset of the account's next getUpdates."""
-    row = db.execute(_OFFSET, (account_id,)).fetchone()
+    row = db.execute(_OFFSET, (account_id, 0 if since is None else rows.micros(since))).fetchone()
     return None if row is None else int(row[0])
+
+
+def drop_poll_offset(db: apsw.Connection, account_id: str, offset: int) -> None:
+    """Forget an offset that the platform has heard."""
+    db.execute(_DROP_OFFSET, (account_id, offset))
 
 
 # --- links ----------------------------------------------------------------------------------------------------------

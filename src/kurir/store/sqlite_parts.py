@@ -18,26 +18,31 @@ from kurir.store.base import ErrorRecord, Phase
 
 #: The code of a part that was given up although it may have left: proof that it did corrects it.
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
-#: A platform's watermark covers what we recorded up to so much later, in microseconds.
+#: So much before its answer was recorded a part was sent at the latest, in microseconds, where the platform does not say
+#: when. Messenger's watermark is in milliseconds of Meta's clock, and covers what was sent at or before it; of a part without
+#: an echo only the time of our answer is known, by our clock and after the way back. A second is a guess at both together,
+#: which Meta's pages do not give: more would cover what was sent soon after the watermark.
 TOLERANCE: Final = 1_000_000
 
 _MESSAGE: Final = """
-SELECT seq, tid, client_id, account_id, run, status, queued, parts_total, address, channel, message_id, lane
+SELECT seq, tid, client_id, account_id, run, status, queued, parts_total, address, channel, message_id, lane,
+       expires_at, erased_at IS NOT NULL
 FROM message WHERE tid = ?
 """
 _PART: Final = """
-SELECT run, phase, status, attempts, account_id, address, platform_ids, again, marked_at, answered_at, settled,
-       error_code, error_detail, error_provider
+SELECT run, phase, status, attempts, account_id, address, platform_ids, again, cures, marked_at, answered_at,
+       covered_from, settled, error_code, error_detail, error_provider
 FROM part WHERE seq = ? AND number = ?
 """
 _SAVE: Final = """
-INSERT INTO part (seq, number, run, phase, status, attempts, account_id, address, platform_ids, again, marked_at,
-                  answered_at, settled, error_code, error_detail, error_provider)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO part (seq, number, run, phase, status, attempts, account_id, address, platform_ids, again, cures,
+                  marked_at, answered_at, covered_from, settled, error_code, error_detail, error_provider)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET run = excluded.run, phase = excluded.phase, status = excluded.status,
     attempts = excluded.attempts, account_id = excluded.account_id, address = excluded.address,
-    platform_ids = excluded.platform_ids, again = excluded.again, marked_at = excluded.marked_at,
-    answered_at = excluded.answered_at, settled = excluded.settled, error_code = excluded.error_code,
+    platform_ids = excluded.platform_ids, again = excluded.again, cures = excluded.cures,
+    marked_at = excluded.marked_at, answered_at = excluded.answered_at, covered_from = excluded.covered_from,
+    settled = excluded.settled, error_code = excluded.error_code,
     error_detail = excluded.error_detail, error_provider = excluded.error_provider
 """
 _PLATFORM_ID: Final = """
@@ -75,11 +80,16 @@ class Message:
     channel: str
     message_id: str
     lane: str
+    expires_at: int
+    erased: bool
 
 
 @dataclass(slots=True)
 class Part:
-    """A part's row. ``settled``: a receipt told of it before the answer to its call was recorded."""
+    """A part's row. ``settled``: a receipt told of it before the answer to its call was recorded.
+
+    ``cures``: what else the message offers for it. A watermark from ``covered_from`` on covers it.
+    """
 
     seq: int
     number: int
@@ -91,8 +101,10 @@ class Part:
     address: str
     platform_ids: list[str]
     again: tuple[str, ...]
+    cures: tuple[str, ...]
     marked_at: int | None
     answered_at: int | None
+    covered_from: int | None
     settled: bool
     error: ErrorRecord | None
 
@@ -104,11 +116,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What is learned of a part, and when it happened (microseconds)."""
+    """What is learned of a part, and when it happened (microseconds). ``again`` is the cure of a failure, "" for none."""
 
     status: Status
     at: int
     error: ErrorRecord | None = None
+    again: str = ""
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
@@ -133,6 +146,8 @@ def find_message(db: apsw.Connection, tid: str) -> Message | None:
             channel=row[9],
             message_id=row[10],
             lane=row[11],
+            expires_at=row[12],
+            erased=bool(row[13]),
         )
     )
 
@@ -153,10 +168,12 @@ def find_part(db: apsw.Connection, seq: int, number: int) -> Part | None:
         row[5],
         json.loads(row[6]),
         rows.words(row[7]),
-        row[8],
+        rows.words(row[8]),
         row[9],
-        bool(row[10]),
-        rows.error_or_none(*row[11:14]),
+        row[10],
+        row[11],
+        bool(row[12]),
+        rows.error_or_none(*row[13:16]),
     )
 
 
@@ -173,8 +190,10 @@ def new_part(message: Message, number: int) -> Part:
         address=message.address,
         platform_ids=[],
         again=(),
+        cures=(),
         marked_at=None,
         answered_at=None,
+        covered_from=None,
         settled=False,
         error=None,
     )
@@ -195,8 +214,10 @@ def save(db: apsw.Connection, part: Part) -> None:
             part.address,
             rows.words_column(part.platform_ids),
             rows.words_column(part.again),
+            rows.words_column(part.cures),
             part.marked_at,
             part.answered_at,
+            part.covered_from,
             part.settled,
             *rows.error_columns(part.error),
         ),
@@ -229,6 +250,7 @@ def learn(part: Part, news: News) -> bool:
     if part.phase is Phase.FAILED:  # it was given up too early: the platform has it after all
         part.phase = Phase.ANSWERED
         part.answered_at = news.at
+        part.covered_from = news.at - TOLERANCE if part.covered_from is None else part.covered_from
     return after != before
 
 

@@ -5,14 +5,13 @@ is known of another address of theirs is drawn together under the one that stand
 of the writer, the reading ones of a reader.
 """
 
-import json
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import apsw
 
-from kurir.domain.recipient import PREFIX_OF
+from kurir.store import contact_data
 from kurir.store import sqlite_events as events
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import ContactRecord
@@ -38,12 +37,12 @@ WHERE account_id = ? AND phone = ? AND phone <> '' AND address <> ?
 """
 _PUT_CONTACT: Final = """
 INSERT INTO contact (account_id, address, client_id, channel, phone, name, username, last_inbound_at, linked_at, blocked,
-                     blocked_at, changed_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     blocked_at, block_inferred, changed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET client_id = excluded.client_id, channel = excluded.channel, phone = excluded.phone,
     name = excluded.name, username = excluded.username, last_inbound_at = excluded.last_inbound_at,
     linked_at = excluded.linked_at, blocked = excluded.blocked, blocked_at = excluded.blocked_at,
-    changed_at = excluded.changed_at
+    block_inferred = excluded.block_inferred, changed_at = excluded.changed_at
 """
 _UNLINK: Final = "UPDATE contact SET phone = '', linked_at = NULL, changed_at = ? WHERE account_id = ? AND address = ?"
 _DELETE_CONTACT: Final = "DELETE FROM contact WHERE account_id = ? AND address = ?"
@@ -170,6 +169,7 @@ def _store(db: apsw.Connection, stored: ContactRecord, now: int) -> None:
             rows.micros_or_none(stored.linked_at),
             stored.blocked,
             rows.micros_or_none(stored.blocked_at),
+            stored.block_inferred,
             now,
         ),
     )
@@ -229,10 +229,9 @@ def _tells(heard: Heard) -> bool:
 def _taught(known: ContactRecord, heard: Heard) -> ContactRecord:
     """Return the contact with what was heard, but for the phone. Older news of names and of blocking change nothing."""
     late = known.last_inbound_at is not None and heard.at < known.last_inbound_at
-    blocked, blocked_at = known.blocked, known.blocked_at
-    # Platforms tell whole seconds: what they tell of the second in which we learned something came after it, perhaps.
-    if heard.blocked is not None and (blocked_at is None or heard.at >= blocked_at.replace(microsecond=0)):
-        blocked, blocked_at = heard.blocked, heard.at
+    block = (known.blocked, known.blocked_at, known.block_inferred)
+    if heard.blocked is not None and _newer_news(known, heard):
+        block = (heard.blocked, heard.at, heard.inferred)
     return replace(
         known,
         client_id=heard.client_id,
@@ -240,9 +239,22 @@ def _taught(known: ContactRecord, heard: Heard) -> ContactRecord:
         name=(known.name or heard.name) if late else (heard.name or known.name),
         username=(known.username or heard.username) if late else (heard.username or known.username),
         last_inbound_at=_later(known.last_inbound_at, heard.at) if heard.heard else known.last_inbound_at,
-        blocked=blocked,
-        blocked_at=blocked_at,
+        blocked=block[0],
+        blocked_at=block[1],
+        block_inferred=block[2],
     )
+
+
+def _newer_news(known: ContactRecord, heard: Heard) -> bool:
+    """Return whether what was *heard* of blocking comes after what is *known*.
+
+    What the platform tells goes before what we inferred from an answer, whatever the times say: they are of two clocks, and
+    an unblocking that seemed older would never be heard of again. Platforms tell whole seconds: what they tell of the second
+    in which we learned something came after it, perhaps.
+    """
+    if known.blocked_at is None or (known.block_inferred and not heard.inferred):
+        return True
+    return heard.at >= known.blocked_at.replace(microsecond=0)
 
 
 def _with_phone(db: apsw.Connection, known: ContactRecord, heard: Heard) -> ContactRecord:
@@ -296,8 +308,8 @@ def _one_of(old: ContactRecord, new: ContactRecord) -> ContactRecord:
     """Return the one contact that two turned out to be, at the address of *new*: what is newer wins."""
     linked = [(one.linked_at, one is new, one) for one in (new, old) if one.linked_at is not None]
     phone = max(linked, key=lambda each: each[:2])[2] if linked else new
-    told = [(one.blocked_at, one is new, one) for one in (new, old) if one.blocked_at is not None]
-    block = max(told, key=lambda each: each[:2])[2] if told else new
+    told = [(not one.block_inferred, one.blocked_at, one is new, one) for one in (new, old) if one.blocked_at]
+    block = max(told, key=lambda each: each[:3])[3] if told else new
     return replace(
         new,
         name=new.name or old.name,
@@ -307,31 +319,13 @@ def _one_of(old: ContactRecord, new: ContactRecord) -> ContactRecord:
         last_inbound_at=_later(new.last_inbound_at, old.last_inbound_at),
         blocked=block.blocked,
         blocked_at=block.blocked_at,
+        block_inferred=block.block_inferred,
     )
 
 
 def tell_blocked(db: apsw.Connection, one: ContactRecord, at: datetime, now: int) -> None:
-    """Add the event that *one* has blocked us, or does so no more. Its data are as ``intake.inbound_data.contact``'s."""
-    prefix = PREFIX_OF.get(one.channel)
-    data: dict[str, Any] = {
-        "contact": {
-            "avatar": "",
-            "description": "",
-            "name": one.name,
-            "username": one.username,
-            "id": one.address,
-            "address": f"{prefix}:{one.address}" if prefix else one.address,
-            "phone": one.phone,
-        },
-        "referral": "",
-        "first_time": False,
-        "reply_token": "",
-        "moved_to": "",
-        "times": int(at.timestamp()),
-        "timestamp": at.isoformat().replace("+00:00", "Z"),
-        "channel": one.channel,
-        "account": one.account_id,
-    }
-    kept = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
-    kind = BLOCKING[one.blocked]
-    events.add(db, events.News(one.client_id, one.account_id, kind, one.address, rows.micros(at), kept), now)
+    """Add the event that *one* has blocked us, or does so no more."""
+    whom = contact_data.person(one.channel, one.address, name=one.name, username=one.username, phone=one.phone)
+    data = contact_data.contact(whom, at, channel=one.channel, account_id=one.account_id)
+    told = (BLOCKING[one.blocked], one.address, rows.micros(at), contact_data.dump(data))
+    events.add(db, events.News(one.client_id, one.account_id, *told), now)

@@ -2,9 +2,11 @@
 
 A receipt finds its part by platform id, else by the reference that we gave the platform to carry; a watermark covers
 all parts to an address. What finds no part yet is kept, and :func:`catch_up` applies it when the part's answer is
-recorded. The functions run inside a transaction of the writer.
+recorded. A failure that the message has a cure for queues it again (:mod:`kurir.store.sqlite_cures`). The functions run
+inside a transaction of the writer.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -13,25 +15,27 @@ from typing import Final
 import apsw
 
 from kurir.domain.status import Status, advance
+from kurir.store import sqlite_cures as cures
 from kurir.store import sqlite_parts as parts
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import Phase, ReceiptRecord, Received
 from kurir.store.sqlite_parts import Message, News, Part
 
 _SEEN: Final = """
-INSERT INTO inbound_event (account_id, event_id, received_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO inbound_event (account_id, digest, received_at) VALUES (?, ?, ?)
+ON CONFLICT (account_id, digest) DO NOTHING
 """
 _BY_PLATFORM_ID: Final = "SELECT tid, part FROM platform_id WHERE account_id = ? AND platform_id = ? AND tid <> ''"
 _KEEP: Final = """
-INSERT INTO early_receipt (account_id, platform_id, reference, status, at, error_code, error_detail, error_provider,
-                           received_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO early_receipt (account_id, platform_id, reference, address, status, at, error_code, error_detail,
+                           error_provider, again, received_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _KEPT: Final = """
-SELECT id, status, at, error_code, error_detail, error_provider, platform_id
+SELECT id, status, at, error_code, error_detail, error_provider, platform_id, again
 FROM early_receipt WHERE account_id = ? AND platform_id = ? AND platform_id <> ''
 UNION
-SELECT id, status, at, error_code, error_detail, error_provider, platform_id
+SELECT id, status, at, error_code, error_detail, error_provider, platform_id, again
 FROM early_receipt WHERE account_id = ? AND reference = ? AND reference <> ''
 ORDER BY id
 """
@@ -45,7 +49,7 @@ SELECT status, event_at FROM watermark WHERE account_id = ? AND address = ? AND 
 """
 _COVERED: Final = """
 SELECT message.tid, part.number FROM part JOIN message ON message.seq = part.seq
-WHERE part.account_id = ? AND part.address = ? AND part.status = ? AND part.answered_at <= ? AND part.status < 3
+WHERE part.account_id = ? AND part.address = ? AND part.status = ? AND part.covered_from <= ? AND part.status < 3
 ORDER BY part.seq, part.number
 """
 
@@ -64,8 +68,11 @@ def receive(db: apsw.Connection, receipts: Sequence[ReceiptRecord], at: datetime
 
 
 def is_new(db: apsw.Connection, account_id: str, event_id: str, now: int) -> bool:
-    """Note that the account had an event. Returns whether it is the first time."""
-    db.execute(_SEEN, (account_id, event_id, now))
+    """Note that the account had an event. Returns whether it is the first time.
+
+    Kept is a digest: a wamid is base64 around the person's number, and whoever is erased has to be erased here, too.
+    """
+    db.execute(_SEEN, (account_id, hashlib.sha256(event_id.encode()).digest()[:16], now))
     return db.changes() > 0
 
 
@@ -89,10 +96,23 @@ def _apply(db: apsw.Connection, receipt: ReceiptRecord, now: int, settled: dict[
     if part is None:  # a retry forgot it: the proof waits for what is sent in its stead
         waits = replace(receipt, platform_id="", reference=f"{message.tid}:{place[1]}")
         return message.queued and _keep(db, waits, now)
-    if part.open:
+    if by_id and part.again and receipt.platform_id not in part.platform_ids and receipt.status < Status.DELIVERED:
+        return False  # that copy was refused since, and something else is sent in its stead
+    if not by_id and part.phase is Phase.IN_FLIGHT and cures.offers(part, receipt.again):
+        return _keep(db, receipt, now)  # its answer is still to come, and must not find the cure in its place
+    again = cures.reopen(db, message, part, _news(receipt), now) if part.phase is not Phase.IN_FLIGHT else False
+    if part.open or again:
         settled[part.account_id, part.address] = None
-    _tell(db, message, part, receipt, now)
+    if again:
+        if receipt.platform_id:
+            parts.know_as(db, message, part, receipt.platform_id)
+    else:
+        _tell(db, message, part, receipt, now)
     return False
+
+
+def _news(receipt: ReceiptRecord) -> News:
+    return News(receipt.status, rows.micros(receipt.at), receipt.error, receipt.again)
 
 
 def _known(db: apsw.Connection, receipt: ReceiptRecord) -> tuple[str, int] | None:
@@ -129,9 +149,11 @@ def _keep(db: apsw.Connection, receipt: ReceiptRecord, now: int) -> bool:
             receipt.account_id,
             receipt.platform_id,
             receipt.reference,
+            receipt.address,
             int(receipt.status),
             rows.micros(receipt.at),
             *rows.error_columns(receipt.error),
+            receipt.again,
             now,
         ),
     )
@@ -140,7 +162,7 @@ def _keep(db: apsw.Connection, receipt: ReceiptRecord, now: int) -> bool:
 
 def _tell(db: apsw.Connection, message: Message, part: Part, receipt: ReceiptRecord, now: int) -> None:
     """Let a known part learn a receipt."""
-    news = News(receipt.status, rows.micros(receipt.at), receipt.error)
+    news = _news(receipt)
     if _of_lost_copy(part, receipt.platform_id, receipt.status):
         return
     new_id = bool(receipt.platform_id) and receipt.platform_id not in part.platform_ids
@@ -150,8 +172,14 @@ def _tell(db: apsw.Connection, message: Message, part: Part, receipt: ReceiptRec
     if settles:
         part.phase, part.settled = Phase.ANSWERED, True
         part.answered_at = min(news.at, now)
+        part.covered_from = part.answered_at - parts.TOLERANCE
     parts.learn(part, news)
-    last = catch_up(db, message, part, news) if settles or new_id else news
+    dated = news.status is Status.SENT and part.answered_at is not None and part.covered_from != news.at
+    if dated:
+        part.covered_from = news.at
+    last = catch_up(db, message, part, news, now) if settles or new_id or dated else news
+    if last is None:
+        return
     parts.save(db, part)
     parts.refresh(db, message, last, now)
 
@@ -164,7 +192,7 @@ def _cover(db: apsw.Connection, receipt: ReceiptRecord, up_to: int, now: int) ->
     for status in Status:
         if advance(status, receipt.status) == status:
             continue
-        reach = (receipt.account_id, receipt.address, int(status), up_to + parts.TOLERANCE)
+        reach = (receipt.account_id, receipt.address, int(status), up_to)
         for tid, number in db.execute(_COVERED, reach):
             covered.setdefault(tid, []).append(number)
     news = News(receipt.status, event_at, receipt.error)
@@ -185,8 +213,11 @@ def _of_lost_copy(part: Part, platform_id: str, status: Status) -> bool:
     return status < Status.PENDING and bool(part.platform_ids and platform_id) and platform_id not in part.platform_ids
 
 
-def catch_up(db: apsw.Connection, message: Message, part: Part, news: News) -> News:
-    """Let a part whose answer has just become known learn what came before it. Returns what changed it last."""
+def catch_up(db: apsw.Connection, message: Message, part: Part, news: News, now: int) -> News | None:
+    """Let a part whose answer has just become known learn what came before it.
+
+    Returns what changed it last; None where the message was queued again for a cure, so that *part* is out of date.
+    """
     last = news
     while (kept := _take_kept(db, message, part)) is not None:  # an id that one of them brings may lead to more
         early, platform_id = kept
@@ -194,10 +225,14 @@ def catch_up(db: apsw.Connection, message: Message, part: Part, news: News) -> N
             continue
         if platform_id:
             parts.know_as(db, message, part, platform_id)
+        if cures.reopen(db, message, part, early, now):
+            return None
+        if early.status is Status.SENT:
+            part.covered_from = early.at
         if parts.learn(part, early):
             last = early
-    if part.answered_at is not None:
-        marks = (part.account_id, part.address, part.answered_at - parts.TOLERANCE)
+    if part.covered_from is not None:
+        marks = (part.account_id, part.address, part.covered_from)
         for status, event_at in list(db.execute(_WATERMARKS, marks)):
             reached = News(Status(status), event_at)
             if parts.learn(part, reached):
@@ -207,17 +242,41 @@ def catch_up(db: apsw.Connection, message: Message, part: Part, news: News) -> N
 
 def _take_kept(db: apsw.Connection, message: Message, part: Part) -> tuple[News, str] | None:
     """Return the early receipt of *part* that came first, with its platform id, and keep it no longer; None: no more."""
+    kept = _kept(db, message, part)
+    if not kept:
+        return None
+    first = min(kept, key=lambda row: row[0])
+    db.execute(_DROP, (first[0],))
+    return _early(first)
+
+
+def cure(db: apsw.Connection, message: Message, part: Part, now: int) -> bool:
+    """Take the cure of a part that will have no answer, where a receipt that was kept names it. Returns whether it did.
+
+    As for :func:`kurir.store.sqlite_cures.reopen`, *part* is out of date then.
+    """
+    for row in _kept(db, message, part):
+        early, platform_id = _early(row)
+        if cures.reopen(db, message, part, early, now):
+            db.execute(_DROP, (row[0],))
+            if platform_id:
+                parts.know_as(db, message, part, platform_id)
+            return True
+    return False
+
+
+def _early(row: rows.Row) -> tuple[News, str]:
+    return News(Status(row[1]), row[2], rows.error_or_none(*row[3:6]), row[7]), row[6]
+
+
+def _kept(db: apsw.Connection, message: Message, part: Part) -> list[rows.Row]:
+    """Return the early receipts of *part*."""
     references = [f"{message.tid}:{part.number}"]
     if part.number == 1:
         references.append(message.tid)
-    kept = [
+    return [
         row
         for platform_id in part.platform_ids or [""]
         for reference in references
         for row in db.execute(_KEPT, (part.account_id, platform_id, part.account_id, reference))
     ]
-    if not kept:
-        return None
-    first = min(kept, key=lambda row: row[0])
-    db.execute(_DROP, (first[0],))
-    return News(Status(first[1]), first[2], rows.error_or_none(*first[3:6])), first[6]

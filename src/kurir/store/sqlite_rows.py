@@ -273,7 +273,8 @@ def message(row: Row) -> MessageRecord:
 # --- contacts -------------------------------------------------------------------------------------------------------
 
 CONTACT: Final = """
-SELECT client_id, account_id, channel, address, phone, name, last_inbound_at, linked_at, blocked, username, blocked_at
+SELECT client_id, account_id, channel, address, phone, name, last_inbound_at, linked_at, blocked, username,
+       blocked_at, block_inferred
 FROM contact
 """
 
@@ -292,4 +293,5 @@ def contact(row: Row) -> ContactRecord:
         blocked=bool(row[8]),
         username=row[9],
         blocked_at=moment_or_none(row[10]),
+        block_inferred=bool(row[11]),
     )

@@ -10,6 +10,7 @@ from typing import Final
 import apsw
 
 from kurir.domain.status import Status, of_parts
+from kurir.store import sqlite_quarantine as quarantine
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import Purged
 from kurir.store.sqlite_parts import follows
@@ -38,8 +39,8 @@ DELETE FROM idempotency WHERE (client_id, message_id, channel) IN (
     WHERE ended_at IS NOT NULL AND ended_at < ? ORDER BY ended_at LIMIT ?)
 """
 _DELETE_SEEN: Final = """
-DELETE FROM inbound_event WHERE (account_id, event_id) IN (
-    SELECT account_id, event_id FROM inbound_event WHERE received_at < ? ORDER BY received_at LIMIT ?)
+DELETE FROM inbound_event WHERE (account_id, digest) IN (
+    SELECT account_id, digest FROM inbound_event WHERE received_at < ? ORDER BY received_at LIMIT ?)
 """
 _DELETE_EVENTS: Final = """
 DELETE FROM event WHERE position IN (
@@ -276,10 +277,12 @@ def purge(db: apsw.Connection, before: datetime, limit: int, now: datetime) -> P
     for statement, bound in (
         (_DELETE_KEYS, before - KEY_LIFE),
         (_DELETE_SEEN, before - KEY_LIFE),
-        (_DELETE_EARLY, before - EARLY_LIFE),
+        (_DELETE_EARLY, now - EARLY_LIFE),
         (_DELETE_EVENTS, before),
         (_DELETE_RECEIVED, before),
         (_DELETE_LINKS, before),
+        (quarantine.DELETE_OLD, before),
+        (quarantine.DELETE_OLD_COUNTS, before),
         (_DELETE_TOKENS, now - TOKEN_LIFE),
         (_DELETE_CHOICES, now - CHOICE_LIFE),
     ):

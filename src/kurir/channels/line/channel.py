@@ -9,9 +9,8 @@ Three facts of LINE shape this module (pages "Messaging API reference" and "Retr
   ``/reply`` only; «Invalid reply token» then says nothing about the first try.
 * LINE reports neither delivery nor reading. 200 is all there is, also for a person who blocked the account.
 
-The calls and the answers are here. What a message looks like on LINE is in ``line_messages`` (with ``line_flex`` for the
-cards and ``line_urls`` for the files), what a refusal means is the table in ``line_errors``, what a webhook tells is in
-``line_webhooks``.
+The calls and the answers are here. What a message looks like on LINE is in ``.messages`` (with ``.flex`` for the cards and
+``.urls`` for the files), what a refusal means is the table in ``.errors``, what a webhook tells is in ``.webhooks``.
 """
 
 import base64
@@ -427,7 +426,7 @@ def verify(account: Account, request: WebhookRequest) -> Handshake | None:
 
 
 def parse(account: Account, request: WebhookRequest) -> list[Inbound]:  # noqa: ARG001 - as every channel is asked
-    """Return the events of a verified request, in its order; [] for LINE's connection check. See ``line_webhooks``."""
+    """Return the events of a verified request, in its order; [] for LINE's connection check. See ``.webhooks``."""
     return line_webhooks.events(request)
 
 

@@ -134,9 +134,9 @@ class _Event:
         value = self.json.get(name)
         return value if isinstance(value, dict) else {}
 
-    def ignored(self, why: str) -> Ignored:
+    def ignored(self, why: str, *, unread: bool = False) -> Ignored:
         """Return the event as one without use."""
-        return Ignored(self.event_id, why, self.raw)
+        return Ignored(self.event_id, why, self.raw, unread)
 
 
 def _inbound(event: _Event) -> Inbound:
@@ -147,7 +147,7 @@ def _inbound(event: _Event) -> Inbound:
     if event.kind not in _OF_SOMEBODY:
         return event.ignored(f"no use for an event «{event.kind[:_LONGEST_WORD] or 'without a type'}»")
     if event.person is None:
-        return event.ignored(f"an event «{event.kind}» whose source names no chat")
+        return event.ignored(f"an event «{event.kind}» whose source names no chat", unread=True)
     return _OF_SOMEBODY[event.kind](event, event.person)
 
 
@@ -173,7 +173,7 @@ def _message(event: _Event, person: Person) -> Inbound:
     """
     message = event.part("message")
     if not message:
-        return event.ignored("an event «message» without a message")
+        return event.ignored("an event «message» without a message", unread=True)
     content = _content(message)
     return InboundMessage(
         event_id=event.event_id,
@@ -250,7 +250,7 @@ def _edited(event: _Event, person: Person) -> Inbound:
     message = event.part("message")
     number, text = _identifier(message.get("id")), message.get("text")
     if not number or not isinstance(text, str):
-        return event.ignored("an event «messageEdited» without the message's id or text")
+        return event.ignored("an event «messageEdited» without the message's id or text", unread=True)
     return Edited(event.event_id, "", event.at, person, number, _words(text), event.raw)
 
 
@@ -258,7 +258,7 @@ def _unsent(event: _Event, person: Person) -> Inbound:
     """Return that a message was taken back. {"unsend": {"messageId": "325708"}}."""
     number = _identifier(event.part("unsend").get("messageId"))
     if not number:
-        return event.ignored("an event «unsend» without the message's id")
+        return event.ignored("an event «unsend» without the message's id", unread=True)
     return Deleted(event.event_id, "", event.at, person, number, event.raw)
 
 

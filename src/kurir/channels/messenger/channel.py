@@ -4,9 +4,9 @@ One URL takes everything: ``POST /{page}/messages``. ``metadata`` carries the ti
 settles a call whose answer never came: the platform has no idempotency key. Lengths are counted in UTF-16 code units,
 because Meta's pages name no unit and no other reading but bytes is stricter.
 
-What a message becomes stands in ``messenger_content``, what the error codes mean in ``messenger_errors``, what the
-webhooks tell in ``messenger_webhooks``, what a person's message holds in ``messenger_attachments``. Sources: Meta's pages
-"Send API reference", "Send a message" (2026-05-05) and "Rate limits" (2026-03-23) of the Messenger platform.
+What a message becomes stands in ``.content``, what the error codes mean in ``.errors``, what the webhooks tell in
+``.webhooks``, what a person's message holds in ``.attachments``. Sources: Meta's pages "Send API reference", "Send a
+message" (2026-05-05) and "Rate limits" (2026-03-23) of the Messenger platform.
 """
 
 from collections.abc import Mapping

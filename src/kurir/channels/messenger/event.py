@@ -39,15 +39,15 @@ class Event:
         value = self.json.get(role)
         return number(value.get("id")) if isinstance(value, dict) else ""
 
-    def ignored(self, why: str) -> Ignored:
+    def ignored(self, why: str, *, unread: bool = False) -> Ignored:
         """Return the event as one that the gateway has no use for."""
-        return Ignored(event_id("ignored", why, self.raw.decode()), why, self.raw)
+        return Ignored(event_id("ignored", why, self.raw.decode()), why, self.raw, unread)
 
 
-def ignored(value: object, why: str) -> Ignored:
+def ignored(value: object, why: str, *, unread: bool = False) -> Ignored:
     """Return anything that stands where an event should as Ignored."""
     raw = raw_of(value)
-    return Ignored(event_id("ignored", why, raw.decode()), why, raw)
+    return Ignored(event_id("ignored", why, raw.decode()), why, raw, unread)
 
 
 def event_id(*words: str) -> str:

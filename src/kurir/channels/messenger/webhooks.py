@@ -68,11 +68,11 @@ def _items(holder: JsonObject, name: str) -> list[object]:
 def _inbound(value: object, entry: JsonObject, app_id: str, *, standby: bool) -> list[Inbound]:
     """Return what one event tells; an event that tells nothing of use is Ignored, never dropped."""
     if not isinstance(value, dict):
-        return [ignored(value, "an event that is no object")]
+        return [ignored(value, "an event that is no object", unread=True)]
     at = moment(value.get("timestamp")) or moment(entry.get("time")) or TIME_UNTOLD
     event = Event(value, number(entry.get("id")), at, standby, app_id, raw_of(value))
     if not event.page:
-        return [event.ignored("an event of an entry without the page's id")]
+        return [event.ignored("an event of an entry without the page's id", unread=True)]
     found: list[Inbound] = []
     for name, read in _READERS.items():
         body = value.get(name)
@@ -106,7 +106,7 @@ def _personal(
     psid = event.party("sender")
     if not psid:
         # A checkbox on a web page names a ``user_ref`` instead; the person has an id from their first message on.
-        return [event.ignored(f"an event with {name} that does not name its sender")]
+        return [event.ignored(f"an event with {name} that does not name its sender", unread=True)]
     if psid == event.page:
         return [event.ignored(f"an event with {name} of the page itself")]
     return read(_Told(event, Person(psid, id=psid), event.at), body)
@@ -125,7 +125,7 @@ def _message(told: _Told, body: JsonObject) -> list[Inbound]:
     event, mid = told.event, identifier(body.get("mid"))
     if body.get("is_deleted") is True:
         if not mid:
-            return [event.ignored("a deleted message without its id")]
+            return [event.ignored("a deleted message without its id", unread=True)]
         return [Deleted(event_id("deleted", mid), event.page, told.at, told.sender, mid, raw=event.raw)]
     # The first part of a message bears the message's own event id.
     name = ("message", mid or event.raw.decode())
@@ -184,7 +184,7 @@ def _reaction(told: _Told, body: JsonObject) -> list[Inbound]:
     """
     event, mid, action = told.event, identifier(body.get("mid")), identifier(body.get("action"))
     if not mid or action not in ("react", "unreact"):
-        return [event.ignored("a reaction that does not tell what was done to which message")]
+        return [event.ignored("a reaction that does not tell what was done to which message", unread=True)]
     # Where the emoji is missing its name stands for it: "" would say that it was taken back.
     emoji = (words(body.get("emoji")) or words(body.get("reaction")) or "other") if action == "react" else ""
     same = event_id("reaction", mid, told.sender.id, action, emoji, told.at.isoformat())
@@ -195,7 +195,7 @@ def _edit(told: _Told, body: JsonObject) -> list[Inbound]:
     """Read the new words of a message: {"…": "…", "message_edit": {"mid": "m_…", "text": "new", "num_edit": 1}}."""
     event, mid, text = told.event, identifier(body.get("mid")), words(body.get("text"))
     if not mid or not text:
-        return [event.ignored("an edit that does not tell the new words of which message")]
+        return [event.ignored("an edit that does not tell the new words of which message", unread=True)]
     times = number(body.get("num_edit")) or told.at.isoformat()
     return [Edited(event_id("edit", mid, times), event.page, told.at, told.sender, mid, text, raw=event.raw)]
 
@@ -305,7 +305,7 @@ def _echo(event: Event, body: JsonObject) -> list[Inbound]:
     reference = metadata if _REFERENCE.fullmatch(metadata) else ""
     psid = event.party("recipient")
     if not mid:
-        return [event.ignored("an echo that does not tell its message")]
+        return [event.ignored("an echo that does not tell its message", unread=True)]
     if reference and (not event.app_id or app == event.app_id):
         same = event_id("echo", mid)
         return [Receipt(same, Status.SENT, event.at, event.page, mid, None, psid, reference, raw=event.raw)]
@@ -327,7 +327,7 @@ def _policy(event: Event, body: JsonObject) -> list[Inbound]:
     """
     action, reason = identifier(body.get("action"))[:40], words(body.get("reason")).strip()
     if not action:
-        return [event.ignored("a policy enforcement that does not tell what was done")]
+        return [event.ignored("a policy enforcement that does not tell what was done", unread=True)]
     if action == "unblock":
         reason = "Meta lifted its block of the page: resume the account"
     same = event_id("policy", event.page, action, event.at.isoformat())

@@ -94,7 +94,9 @@ def set_app_webhook(
         return (), ()
     parameters = {
         "object": subject.kind,
-        "callback_url": there if _ours(site, there) else site.webhook_url,
+        # Also where the webhook of another account of ours stands there: Meta makes its handshake at the address with the
+        # token that comes along, which is this account's.
+        "callback_url": site.webhook_url,
         "verify_token": subject.verify_token,
         "fields": ",".join([*_fields(found), *(name for name in subject.fields if name not in _fields(found))]),
     }

@@ -432,7 +432,8 @@ def polled(account: Account, answer: Answer) -> Polled:
         try:
             events += parse_update(account, update)
         except WebhookUnreadable as error:
-            events.append(Ignored("unreadable", str(error)))
+            raw = json.dumps(update, separators=(",", ":"), sort_keys=True).encode()
+            events.append(Ignored("unreadable", str(error), raw, unread=True))
         number = integer(update, "update_id", 0, 2**63 - 1) if isinstance(update, dict) else None
         offset = offset if number is None else number + 1
     return Polled(tuple(events), offset)

@@ -8,8 +8,8 @@ idempotency key, so ``biz_opaque_callback_data`` carries the tid (and the part),
 never says in which unit it counts, so UTF-16 units are counted, the largest of the plausible ones; and Meta fetches
 linked files after its answer, so a bad file is a ``failed`` receipt.
 
-The content of the parts is written in ``whatsapp_content``, the error table stands in ``whatsapp_errors``, webhooks are
-read in ``whatsapp_webhooks``, files that came in are fetched by ``whatsapp_media``, and templates are ``whatsapp_templates``.
+The content of the parts is written in ``.content``, the error table stands in ``.errors``, webhooks are read in
+``.webhooks``, files that came in are fetched by ``.media``, and templates are ``.templates``.
 
 A message may bring a template for the case that the window of 24 hours is closed. Where that is known before, only the
 template is sent; where WhatsApp tells it (131047), the part is tried once more as the template, which ends the message.

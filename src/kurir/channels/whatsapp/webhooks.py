@@ -1,6 +1,6 @@
 """What WhatsApp tells us by webhook, event by event.
 
-Receipts are read here, what people say in ``whatsapp_inbound``, news of the account in ``whatsapp_news``.
+Receipts are read here, what people say in ``.inbound``, news of the account in ``.news``.
 
 Source: Meta's pages "Webhooks: messages, status" and "Webhooks: overview" (read 2026-09-11): a body holds several
 entries, changes and statuses, up to 1000 updates in 3 MB, repeats are usual, the order is not kept, and ``delivered``
@@ -8,6 +8,7 @@ may be left out before ``read``. Each event is read on its own, so that an odd o
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -58,7 +59,7 @@ def _each(values: object, what: str, read: Callable[[JsonObject], Iterable[Inbou
         try:
             yield from list(read(value))
         except _ODD as error:
-            yield ignored(f"{what} that cannot be read: {type(error).__name__}", value)
+            yield replace(ignored(f"{what} that cannot be read: {type(error).__name__}", value), unread=True)
 
 
 def _change(change: JsonObject, entry: JsonObject, waba_id: str) -> Iterable[Inbound]:

@@ -86,7 +86,8 @@ CREATE TABLE quota (
 
 CREATE TABLE poll (
     account_id  TEXT PRIMARY KEY,
-    next_offset INTEGER NOT NULL
+    next_offset INTEGER NOT NULL,
+    at          INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Messages. The row is its own job: queued = 1 while delivery has work with it. seq is the order within a lane: given at
@@ -152,7 +153,9 @@ CREATE TABLE idempotency (
 CREATE INDEX idempotency_ended ON idempotency (ended_at) WHERE ended_at IS NOT NULL;
 
 -- Parts: written when first marked in flight. settled = 1: a receipt told that the platform has it before the answer to
--- the call was recorded. account_id and address say whom a watermark covers.
+-- the call was recorded. account_id and address say whom a watermark covers, covered_from from which time on it does: when
+-- the platform says that it sent the part, else a second before its answer was recorded. cures: what the message offers
+-- beside what was sent of it, should the platform refuse that by a receipt.
 
 CREATE TABLE part (
     seq            INTEGER NOT NULL REFERENCES message (seq) ON UPDATE CASCADE ON DELETE CASCADE,
@@ -165,8 +168,10 @@ CREATE TABLE part (
     address        TEXT NOT NULL,
     platform_ids   TEXT NOT NULL DEFAULT '[]', -- a JSON list, in order
     again          TEXT NOT NULL DEFAULT '[]', -- a JSON list
+    cures          TEXT NOT NULL DEFAULT '[]', -- a JSON list
     marked_at      INTEGER,
     answered_at    INTEGER,
+    covered_from   INTEGER,
     settled        INTEGER NOT NULL DEFAULT 0,
     error_code     TEXT,
     error_detail   TEXT,
@@ -174,8 +179,8 @@ CREATE TABLE part (
     PRIMARY KEY (seq, number)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX part_under_watermark ON part (account_id, address, status, answered_at)
-    WHERE answered_at IS NOT NULL AND status < 3;
+CREATE INDEX part_under_watermark ON part (account_id, address, status, covered_from)
+    WHERE covered_from IS NOT NULL AND status < 3;
 CREATE INDEX part_without_receipt ON part (answered_at) WHERE phase = 'answered' AND status = 0;
 
 CREATE TABLE attempt (
@@ -280,30 +285,62 @@ CREATE INDEX callback_attempt_by_callback ON callback_attempt (endpoint_id, posi
 
 -- What came in.
 
+-- digest: 16 bytes of the SHA-256 of the event's id, which on WhatsApp holds the person's number.
 CREATE TABLE inbound_event (
     account_id  TEXT NOT NULL,
-    event_id    TEXT NOT NULL,
+    digest      BLOB NOT NULL,
     received_at INTEGER NOT NULL,
-    PRIMARY KEY (account_id, event_id)
+    PRIMARY KEY (account_id, digest)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX inbound_event_by_age ON inbound_event (received_at);
+
+-- Webhooks that a platform signed and that could not be read, whole. digest: SHA-256 of the body, which with the account
+-- tells repeats. A number is never given twice, so that it never names another webhook than the one that was listed.
+CREATE TABLE quarantine (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id  TEXT NOT NULL,
+    digest      BLOB NOT NULL,
+    received_at INTEGER NOT NULL, -- for the first time
+    times       INTEGER NOT NULL DEFAULT 1,
+    why         TEXT NOT NULL,
+    replayed_at INTEGER, -- for the last time, in vain
+    size        INTEGER NOT NULL,
+    body        BLOB NOT NULL,
+    UNIQUE (account_id, digest)
+) STRICT;
+
+CREATE INDEX quarantine_of_account ON quarantine (account_id, number, size);
+CREATE INDEX quarantine_by_age ON quarantine (received_at);
+
+-- How many webhooks came beyond the bound of an account's quarantine, and are lost.
+CREATE TABLE quarantine_not_kept (
+    account_id TEXT PRIMARY KEY,
+    webhooks   INTEGER NOT NULL,
+    first_at   INTEGER NOT NULL,
+    last_at    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX quarantine_not_kept_by_age ON quarantine_not_kept (last_at);
 
 CREATE TABLE early_receipt (
     id             INTEGER PRIMARY KEY,
     account_id     TEXT NOT NULL,
     platform_id    TEXT NOT NULL,
     reference      TEXT NOT NULL,
+    address        TEXT NOT NULL, -- the person's, "" where the platform does not say
     status         INTEGER NOT NULL,
     at             INTEGER NOT NULL,
     error_code     TEXT,
     error_detail   TEXT,
     error_provider TEXT,
+    again          TEXT NOT NULL DEFAULT '', -- the cure that it names
     received_at    INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX early_receipt_by_id ON early_receipt (account_id, platform_id) WHERE platform_id <> '';
 CREATE INDEX early_receipt_by_reference ON early_receipt (account_id, reference) WHERE reference <> '';
+CREATE INDEX early_receipt_by_address ON early_receipt (account_id, address) WHERE address <> '';
 CREATE INDEX early_receipt_by_age ON early_receipt (received_at);
 
 -- The highest watermark of each status; event_at is when the platform says that it happened.
@@ -316,7 +353,8 @@ CREATE TABLE watermark (
     PRIMARY KEY (account_id, address, status)
 ) STRICT, WITHOUT ROWID;
 
--- blocked_at is when the newest news of it happened, whichever way it went.
+-- blocked_at is when the newest news of it happened, whichever way it went; block_inferred = 1: they were an answer to a
+-- call of ours, by our clock, and not the platform's own word.
 CREATE TABLE contact (
     account_id      TEXT NOT NULL,
     address         TEXT NOT NULL,
@@ -329,6 +367,7 @@ CREATE TABLE contact (
     linked_at       INTEGER,
     blocked         INTEGER NOT NULL,
     blocked_at      INTEGER,
+    block_inferred  INTEGER NOT NULL DEFAULT 0,
     changed_at      INTEGER NOT NULL,
     PRIMARY KEY (account_id, address)
 ) STRICT, WITHOUT ROWID;

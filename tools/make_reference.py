@@ -444,7 +444,7 @@ MEMBERS: Final[Mapping[str, str]] = {
     "or `unsupported`, with `text` saying what it was",
     "message.text": "the words, or the caption; of a shared contact its lines",
     "message.reply_id": "the message that was quoted, or whose button was pressed: your `id` where it was yours, else "
-    'the platform\'s; "" for none',
+    'the platform\'s; "" for none, and for a tap on LINE and Messenger, which do not tell whose button it was',
     "message.reply_token": "goes into the `reply_token` of an answer: free of charge on LINE, a quote on Telegram; "
     '"" elsewhere',
     "message.times": "Unix seconds",

@@ -19,7 +19,7 @@ from kurir.client.errors import KurirError
 from kurir.client.events import MessageStatus
 
 #: Signs nothing but the callbacks of a gateway that lives for one run.
-SECRET: Final = "whsec_a3VyaXIgYmVuY2gga3VyaXIgYmVuY2gga3VyaXIgYmVuY2g="  # noqa: S105 - as said
+SECRET: Final = "whsec_a3VyaXIgYmVuY2gga3VyaXIgYmVuY2gga3VyaXIgYmVuY2g="  # noqa: S105 - of a run on loopback, no secret of anybody
 #: The kind of event that a run asks for: its people write nothing.
 KIND: Final = "message.status"
 

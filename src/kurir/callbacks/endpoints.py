@@ -170,7 +170,7 @@ class Endpoints:
         """
         record, keys, at = endpoint.record, self._keys(endpoint.record), self._clock.now()
         body = dialects.body(record.dialect, example.event(kind, record.client_id, at))
-        assert body is not None, "the examples are of kinds that both dialects carry"  # noqa: S101 - as it says
+        assert body is not None, "the examples are of kinds that both dialects carry"  # noqa: S101 - an order within this package
         webhook_id = example.webhook_id()
         headers = {
             **keys.headers,

@@ -8,8 +8,8 @@ import typer
 def read(text: str, option: str) -> timedelta:
     """Return the duration that *text* names. Raises typer.BadParameter, naming *option*."""
     # What reads the configuration takes long to load, and few verbs are given a duration.
-    from kurir.configuration.problems import WrongValueError  # noqa: PLC0415 - as said
-    from kurir.configuration.values import duration  # noqa: PLC0415 - as said
+    from kurir.configuration.problems import WrongValueError  # noqa: PLC0415 - only a verb with a time pays for it
+    from kurir.configuration.values import duration  # noqa: PLC0415 - only a verb with a time pays for it
 
     try:
         return duration(timedelta(0))(text)

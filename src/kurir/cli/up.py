@@ -86,7 +86,7 @@ async def _read_templates(gateway: Gateway) -> None:
     wants a permission of its own.
     """
     entry = gateway.directory.find(demo.CLIENT, channel.WHATSAPP, demo.ACCOUNTS[channel.WHATSAPP])
-    assert entry is not None, "the demo's configuration has the account"  # noqa: S101 - as it says
+    assert entry is not None, "the demo's configuration has the account"  # noqa: S101 - an order within this package
     egress = Egress()
     try:
         await templates.sync(gateway.store, egress, gateway.clock, entry.account)

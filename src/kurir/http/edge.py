@@ -315,7 +315,7 @@ def guarded(work: Callable[[Scope, Receive, Send, Edge], Awaitable[None]]) -> Ra
             await answer_failure(scope, send, failed, edge.base)
         except StoreUnavailable as error:
             # A sentence of the store, where a stack would tell nothing more.
-            log.error("not_durable", request_id=request_id(scope), path=scope["path"], error=str(error))  # noqa: TRY400 - as said
+            log.error("not_durable", request_id=request_id(scope), path=scope["path"], error=str(error))  # noqa: TRY400 - a sentence
             await answer_failure(scope, send, RequestFailed("not_durable", headers=STORE_RETRY), edge.base)
         except Exception:
             log.exception("request_fault", request_id=request_id(scope), path=scope["path"])

@@ -78,6 +78,10 @@ class Directory:
         """Note whether the operator stopped the account, for those who ask here."""
         self._change(account_id, paused=paused)
 
+    def set_held(self, account_id: str, since: datetime | None, until: datetime | None, reason: str) -> None:
+        """Note until when the platform wants nothing of the account, for those who ask here."""
+        self._change(account_id, held_since=since, held_until=until, held_reason=reason)
+
     def _change(self, account_id: str, **changes: Any) -> None:
         old = self._accounts.get(account_id)
         if old is None:

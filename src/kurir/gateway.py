@@ -1,6 +1,8 @@
 """The gateway put together: store, directory, intake, delivery, HTTP; started in order, stopped in the other."""
 
 import contextlib
+import os
+import socket
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,20 +18,21 @@ from kurir.callbacks.deliverer import Deliverer
 from kurir.callbacks.endpoints import Endpoints
 from kurir.callbacks.feed import Feed
 from kurir.channels.base import Channel, MediaFacts
-from kurir.clock import Clock, SystemClock
+from kurir.clock import Clock, SystemClock, uuid7
 from kurir.configuration.declared import declared, existing_records, open_account
 from kurir.configuration.model import Configuration
 from kurir.connect.connector import Connector
 from kurir.connect.heard import LastWebhooks
 from kurir.connect.quota import Quotas
-from kurir.delivery.dispatcher import Dispatcher
+from kurir.delivery.dispatcher import ALONE, Dispatcher, Sharing
 from kurir.directory import Directory
 from kurir.domain.account import Account
+from kurir.duties import Duties, Workers
 from kurir.egress import Egress, EgressSettings
 from kurir.http.app import Parts, create_app
 from kurir.http.connect import Connecting
 from kurir.http.edge import Edge
-from kurir.http.hot import HotPath
+from kurir.http.hot import HealthOnly, HotPath
 from kurir.http.operator import Operator
 from kurir.http.server import HttpServer
 from kurir.intake.accept import Acceptor
@@ -40,9 +43,13 @@ from kurir.intake.media import InboundFiles
 from kurir.intake.media_keep import MediaKeeper
 from kurir.intake.poll import Poller
 from kurir.intake.receive import Hears, Receiver
+from kurir.nodes import Keeper
 from kurir.secretbox import SecretBox, open_box
+from kurir.settings import PostgresUrl, Settings
 from kurir.store import GatewayStore
 from kurir.store.base import AccountRecord, ContactRecord, EndpointRecord, ErrorRecord, StoreError
+from kurir.store.postgres import PostgresStore
+from kurir.store.postgres_leases import ACCOUNT, ENDPOINT, UPKEEP, NodeRecord
 from kurir.store.sqlite import SqliteStore
 from kurir.upkeep import Upkeep
 
@@ -63,10 +70,14 @@ class DemoContact:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a start may want beside its configuration. ``reserved`` is the sandbox's media host → its base URL."""
+    """What a start may want beside its configuration. ``reserved`` is the sandbox's media host → its base URL.
+
+    ``share_port``: other processes of this machine may listen on the same port.
+    """
 
     reserved: Mapping[str, str] = field(default_factory=dict)
     contacts: Sequence[DemoContact] = ()
+    share_port: bool = False
 
 
 class Gateway:
@@ -85,7 +96,7 @@ class Gateway:
         self.configuration = configuration
         self.clock = clock or SystemClock()
         self.channels = channels if channels is not None else channel_registry.installed()
-        self.store: GatewayStore = store or SqliteStore(settings.database)
+        self.store: GatewayStore = store or open_store(settings)
         self._options = options or Options()
         self._authenticator = Authenticator(self.clock)
         self._box: SecretBox | None = None
@@ -94,8 +105,8 @@ class Gateway:
         self._deliverer: Deliverer | None = None
         self._endpoints: Endpoints | None = None
         self._files: InboundFiles | None = None
-        self._keeper: MediaKeeper | None = None
-        self._shelf = Shelf(settings.database.parent / FOLDER, settings.inbound_media_space)
+        self._media_keeper: MediaKeeper | None = None
+        self._shelf = Shelf(settings.data_folder / FOLDER, settings.inbound_media_space)
         self._poller: Poller | None = None
         self._quotas: Quotas | None = None
         self._heard = LastWebhooks()
@@ -106,8 +117,16 @@ class Gateway:
         self._links = MediaLinks(settings.public_url, lambda: self._media_keys, self.clock)
         hears = Hears(settled=self._settled, fed=self._fed, stopped=self._stopped)
         self._receiver = Receiver(self.store, self.directory, self.clock, hears, lambda: self._egress)
+        self._keeper: Keeper | None = None
+        self._duties: Duties | None = None
+        if isinstance(self.store, PostgresStore):  # it may be one of many nodes, and cannot know that it is not
+            self._duties = Duties(self.store, self.directory, self.clock, self._workers)
+            self._keeper = self.store.fences = Keeper(self.store, self._duties, settings.role)
+        self._node_id, self._since = uuid7(), self.clock.now()
         self.app = self._create_app()
-        self.server = HttpServer(HotPath(self.app), settings.listen.host, settings.listen.port)
+        served = HealthOnly(self.app) if settings.role == "worker" else HotPath(self.app)
+        host, port = settings.listen.host, settings.listen.port
+        self.server = HttpServer(served, host, port, shared=self._options.share_port)
 
     async def start(self) -> None:
         """Open the store, bring it in line with the configuration, and serve.
@@ -122,18 +141,33 @@ class Gateway:
             await self._declare(self._box)
             self._egress = Egress(EgressSettings(self.configuration.settings.allow_networks, self._options.reserved))
             self._files = InboundFiles(self.store, self.directory, self._egress, self._links, self._shelf)
-            self._keeper = MediaKeeper(self.store, self.directory, self._egress, self._shelf, self.clock)
-            await self._keeper.start()
-            self._quotas = Quotas(self.store, self.directory, self._egress, self.clock)
+            self._media_keeper = MediaKeeper(self.store, self.directory, self._egress, self._shelf, self.clock)
+            keeper = self._keeper
+            sharing = ALONE if keeper is None else Sharing(keeper.tell, lambda name: keeper.may_begin(ACCOUNT + name))
+            self._quotas = Quotas(self.store, self.directory, self._egress, self.clock, self._owns)
             self._dispatcher = Dispatcher(
-                self.store, self.directory, self._egress, self.clock, fed=self._fed, parked=self._quotas.parked
+                self.store,
+                self.directory,
+                self._egress,
+                self.clock,
+                fed=self._fed,
+                parked=self._quotas.parked,
+                sharing=sharing,
             )
-            await self._dispatcher.start()
-            await self._start_callbacks(self._box, self._egress)
-            self._poller = Poller(self.store, self.directory, self._egress, self._receiver, self.clock)
-            self._poller.start()
-            self._quotas.start()
-            self._upkeep.start()
+            self._poller = Poller(
+                self.store, self.directory, self._egress, self._receiver, self.clock, may_begin=sharing.may_begin
+            )
+            if keeper is None:
+                await self._media_keeper.start()
+                await self._dispatcher.start()
+                await self._start_callbacks(self._box, self._egress)
+                self._poller.start()
+                self._quotas.start()
+                self._upkeep.start()
+            else:
+                await self._start_callbacks(self._box, self._egress)
+                self._quotas.start()
+                await keeper.start()
             await self.server.start()
         except BaseException:
             await self.stop()
@@ -154,7 +188,9 @@ class Gateway:
             if self._dispatcher is not None:
                 stack.push_async_callback(self._dispatcher.stop)
             if self._keeper is not None:
-                stack.push_async_callback(self._keeper.stop)
+                stack.push_async_callback(self._keeper.leave)
+            if self._media_keeper is not None:
+                stack.push_async_callback(self._media_keeper.stop)
             stack.push_async_callback(self._receiver.stop)
             if self._poller is not None:
                 stack.push_async_callback(self._poller.stop)
@@ -168,7 +204,19 @@ class Gateway:
         def open_keys(record: EndpointRecord) -> callback_keys.Keys:
             return callback_keys.unseal(record, box)
 
-        self._deliverer = Deliverer(self.store, egress, self.clock, open_keys, link=self._links.link)
+        keeper, link = self._keeper, self._links.link
+        if keeper is None:
+            self._deliverer = Deliverer(self.store, egress, self.clock, open_keys, link=link)
+        else:
+            self._deliverer = Deliverer(
+                self.store,
+                egress,
+                self.clock,
+                open_keys,
+                link=link,
+                may_begin=lambda name: keeper.may_begin(ENDPOINT + name),
+                elsewhere=keeper.tell,
+            )
         self._endpoints = Endpoints(self.store, self._deliverer, egress, box, self.clock, self.directory.clients)
         await self._deliverer.start()
 
@@ -216,6 +264,7 @@ class Gateway:
                 files=self._inbound_files,
                 clock=self.clock,
                 readiness=self._readiness,
+                nodes=self._nodes,
                 platform_codes=platform_codes(self.channels),
             )
         )
@@ -229,6 +278,9 @@ class Gateway:
         if self._dispatcher is not None:
             self._dispatcher.wake(account_id)
 
+    def _owns(self, account_id: str) -> bool:
+        return self._dispatcher is not None and self._dispatcher.owns(account_id)
+
     def _operator(self) -> Operator:
         assert self._dispatcher is not None, "the server starts after the dispatcher, and stops before it"  # noqa: S101 - an order within this class
         return self._dispatcher
@@ -241,15 +293,36 @@ class Gateway:
         assert self._endpoints is not None, "the server starts after the callbacks, and stops before them"  # noqa: S101 - an order within this class
         return self._endpoints
 
+    def _workers(self) -> Workers:
+        parts = self._dispatcher, self._deliverer, self._poller, self._quotas, self._media_keeper
+        dispatcher, deliverer, poller, quotas, media = parts
+        assert dispatcher and deliverer and poller and quotas and media, "the keeper starts after them"  # noqa: S101, PT018 - an order within this class
+        return Workers(dispatcher, deliverer, poller, quotas, self._upkeep, media, self._fed_here)
+
+    async def _nodes(self) -> Sequence[NodeRecord]:
+        if isinstance(self.store, PostgresStore):
+            return await self.store.nodes()
+        accounts = [ACCOUNT + name for name in self.directory.accounts()]
+        endpoints = [ENDPOINT + name for name in (self._deliverer.enabled() if self._deliverer is not None else ())]
+        names = (*sorted(accounts), *sorted(endpoints), UPKEEP)
+        now = self.clock.now()
+        host, pid = socket.gethostname(), os.getpid()
+        return [NodeRecord(self._node_id, host, pid, "all", False, self._since, now, names)]
+
     def _fed(self, client_id: str) -> None:
+        self._fed_here(client_id)
+        if self._keeper is not None:
+            self._keeper.tell("fed", client_id)
+
+    def _fed_here(self, client_id: str) -> None:
         self._feed.wake(client_id)
         if self._deliverer is not None:
             self._deliverer.wake(client_id)
-        if self._keeper is not None:
-            self._keeper.wake(client_id)
+        if self._media_keeper is not None:
+            self._media_keeper.wake(client_id)
 
     async def _sweep(self) -> int:
-        return 0 if self._keeper is None else await self._keeper.sweep()
+        return 0 if self._media_keeper is None else await self._media_keeper.sweep()
 
     def _stopped(self, account_id: str, error: ErrorRecord) -> None:
         if self._dispatcher is not None:
@@ -277,13 +350,22 @@ class Gateway:
             wrong.append("callbacks: a worker does not run")
         if self._poller is None or not self._poller.alive():
             wrong.append("poll: an account's updates are not fetched")
-        if self._keeper is None or not self._keeper.alive():
+        if self._media_keeper is None or not self._media_keeper.alive():
             wrong.append("files: an account's files are not kept")
         if self._quotas is None or not self._quotas.alive():
             wrong.append("quotas: they are not read")
-        if not self._upkeep.alive():
+        if self._keeper is not None and (trouble := self._keeper.alive()):
+            wrong.append(f"node: {trouble}")
+        if (self._duties is None or self._duties.upkeeping) and not self._upkeep.alive():
             wrong.append("upkeep: a task does not run")
         return wrong
+
+
+def open_store(settings: Settings) -> GatewayStore:
+    """Return the store that the settings name, not open yet."""
+    if isinstance(settings.database, PostgresUrl):
+        return PostgresStore(settings.database.url, connections=settings.database_connections)
+    return SqliteStore(settings.database)
 
 
 def platform_codes(channels: Mapping[str, Channel]) -> dict[str, list[str]]:

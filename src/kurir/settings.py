@@ -44,10 +44,17 @@ SETTINGS: Final = (
     Setting("listen", "`host:port`", "127.0.0.1:8080", "The address that the server listens on."),
     Setting(
         "database",
-        "path",
+        "path or URL",
         "kurir.db",
-        "The database's file (SQLite). PostgreSQL comes with a later version. A relative path is relative to the "
-        "configuration file.",
+        "The database: a file (SQLite; a relative path is relative to the configuration file), or PostgreSQL 15 or newer as "
+        "`postgresql://user:password@host/name`, with several hosts (`host1:5432,host2:5432`) for one that fails over, and "
+        "`?sslmode=verify-full`. As a variable it is seen by fewer eyes than as a flag.",
+    ),
+    Setting(
+        "database_connections",
+        "integer",
+        "10",
+        "Connections to PostgreSQL that a process opens, at most: 2 to 100. Without meaning for SQLite.",
     ),
     Setting(
         "public_url",
@@ -79,6 +86,19 @@ SETTINGS: Final = (
         "addresses are never reached. As a variable or flag: separated by commas.",
     ),
     Setting(
+        "role",
+        "all, api or worker",
+        "all",
+        "What this process does: `api` takes requests and webhooks and sends nothing, `worker` sends and answers only "
+        "`/livez` and `/readyz`, `all` does both. Other than `all` needs PostgreSQL, and both roles somewhere.",
+    ),
+    Setting(
+        "processes",
+        "integer",
+        "1",
+        "Processes of this node that share the port and the work: 1 to 64. More than one needs PostgreSQL.",
+    ),
+    Setting(
         "retention",
         "duration",
         "90d",
@@ -92,6 +112,17 @@ SETTINGS: Final = (
         "database. What goes beyond is streamed.",
     ),
 )
+
+
+#: What a process may do.
+ROLES: Final = ("all", "api", "worker")
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresUrl:
+    """Where a PostgreSQL database is, as libpq writes it. It may hold a password, so it is not shown."""
+
+    url: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +140,18 @@ class Listen:
 class Settings:
     """The settings of the installation. ``public_url`` has no slash at its end and is "" when nobody knows it.
 
-    ``inbound_media_space`` in bytes.
+    ``data_folder`` is where files lie that are in no database; ``inbound_media_space`` in bytes.
     """
 
     listen: Listen
-    database: Path
+    database: Path | PostgresUrl
+    database_connections: int
+    data_folder: Path
     public_url: str
     encryption_key: KeySource
     admin_token: str | None = field(repr=False)
     allow_networks: tuple[Network, ...]
     retention: timedelta
     inbound_media_space: int
+    role: str = "all"
+    processes: int = 1

@@ -104,7 +104,9 @@ async def _plans(store, runner, call) -> dict[str, list[str]]:
 
 
 def _bad(detail: str) -> bool:
-    if "VIRTUAL TABLE" in detail or detail.startswith("SCAN (subquery"):  # the words of a column; a window with a limit
+    if "VIRTUAL TABLE" in detail or detail.startswith(
+        ("SCAN (subquery", "SCAN step")
+    ):  # a column's words; a window with a limit
         return False
     return detail.startswith("SCAN") or "TEMP B-TREE" in detail or "AUTOMATIC" in detail
 

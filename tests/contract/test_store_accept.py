@@ -9,7 +9,7 @@ from kurir.clock import uuid7
 from kurir.domain.message import Priority
 from kurir.domain.problem import Loss
 from kurir.domain.status import Status
-from kurir.store.base import Accepted, Conflict, MessageFilter, StoreUnavailable
+from kurir.store.base import Accepted, Conflict, MessageFilter, StoreError, StoreUnavailable
 from support.records import ACCOUNT, CLIENT, OTHER_ACCOUNT, OTHER_CLIENT, at, failed, mark, new_message, result, send
 
 
@@ -129,7 +129,7 @@ async def test_an_accept_that_fails_fails_no_stranger(store):
     double = new_message(tid=taken.tid)  # a tid that is there already breaks a constraint
     batch = [*good[:20], bad, *good[20:], double]
     answers = await asyncio.gather(*(store.accept(each) for each in batch), return_exceptions=True)
-    assert isinstance(answers[20], UnicodeEncodeError)
+    assert isinstance(answers[20], UnicodeEncodeError | StoreError)
     assert isinstance(answers[-1], Exception)
     assert sum(isinstance(answer, Accepted) for answer in answers) == 40
     assert len(await store.queued(ACCOUNT)) == 41

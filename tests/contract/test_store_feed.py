@@ -415,6 +415,7 @@ async def test_a_replay_owes_what_came_before_the_endpoint_did_and_only_its_clie
     assert await store.replay("nobody", Replay(), at(200)) == 0
 
 
+@pytest.mark.slow
 async def test_a_long_replay_is_complete(store):
     for _ in range(9):
         await take_in(store, *(arrival() for _ in range(500)))

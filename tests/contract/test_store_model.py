@@ -40,6 +40,7 @@ from kurir.store.base import (
 )
 from kurir.store.feed import COMPAT_KINDS, KINDS, CallbackAttempt, Called, EventRecord, Owed, Replay
 from kurir.store.inbound import TakenIn, Webhook
+from support import postgres
 from support.records import (
     ACCOUNT,
     CLIENT,
@@ -206,6 +207,8 @@ class Machine(RuleBasedStateMachine):
     async def _opened(self) -> GatewayStore:
         store = await self.make(self.folder, durable=False)
         await store.open()
+        if not await store.accounts():  # a folder is copied with its file; a database on a server is empty
+            await store.declare(DECLARED, T0)
         return store
 
     def teardown(self) -> None:
@@ -681,6 +684,7 @@ class Machine(RuleBasedStateMachine):
         if crashes:
             self.folder = old.with_name(str(int(old.name) + 1))
             shutil.copytree(old, self.folder)
+            postgres.goes_on_in(old, self.folder)  # a database on a server is where it was
         self.loop.run_until_complete(self.store.close())
         self.store = self.loop.run_until_complete(self._opened())
         self._both(asyncio.sleep(0), None)

@@ -449,6 +449,7 @@ async def test_who_was_forgotten_may_come_back(store):
     assert {one.kind for one in await store.owed(hook)} == {"message.status"}
 
 
+@pytest.mark.slow
 async def test_a_person_among_many_is_forgotten_in_steps(store):
     for number in range(12):
         await take_in(

@@ -3,6 +3,8 @@
 import asyncio
 import random
 
+import pytest
+
 from kurir.domain.status import Status
 from kurir.store.base import ErrorRecord, PartFailed, Phase, Received, Recorded
 from support.records import (
@@ -377,6 +379,7 @@ async def test_a_watermark_applies_to_a_part_that_a_reference_settles(store):
 # --- many ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_scorecard_17_shuffled_doubled_and_early_receipts_reach_the_maximum(store):
     """Scorecard row 17 on the store: 10,000 receipts, five times each status, shuffled, half of them before the send."""
     seed = 17

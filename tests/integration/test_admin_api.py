@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -87,6 +88,7 @@ async def test_every_account_is_listed_as_it_stands_and_none_shows_a_setting(tmp
             "concurrency": 20,
             "rate_share": 1.0,
             "quota": None,
+            "node": {"id": one["node"]["id"], "host": socket.gethostname()},
             "queue": {"messages": 0, "oldest_at": None, "oldest_age_seconds": None},
         }
 

@@ -6,6 +6,7 @@ that nothing but a verb writes to its output.
 
 import asyncio
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,11 @@ async def test_json_is_what_the_gateway_answers(shell):
     assert [one["tid"] for one in listed] == [tid]
     accounts = (await shell.run("account", "list", "--json")).data
     assert [one["id"] for one in accounts] == list(demo.ACCOUNTS.values())
+    [node] = (await shell.run("node", "list", "--json")).data
+    assert (node["pid"], node["role"], node["upkeep"]) == (os.getpid(), "all", True)
+    assert node["accounts"] == sorted(demo.ACCOUNTS.values())
+    listed = (await shell.run("node", "list")).out
+    assert "(upkeep)" in listed.replace("\n", "")
 
 
 async def test_a_message_that_waits_says_why_and_until_when(shell):

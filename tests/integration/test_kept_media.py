@@ -226,7 +226,7 @@ async def test_a_file_is_asked_for_ever_more_rarely_and_not_for_ever(tmp_path):
         waits = []
         for tries in range(1, 9):
             await eventually(lambda tries=tries: asked(inbox.platform, LINE_PATH) == tries)
-            keeper = inbox.gateway._keeper
+            keeper = inbox.gateway._media_keeper
             [one] = keeper._accounts["acme-line"].wanted
             await eventually(lambda one=one: one.task is None)
             waits.append(one.wait)
@@ -253,7 +253,7 @@ async def test_a_disk_that_takes_nothing_leaves_streaming_and_webhooks_alone(tmp
         assert "".join(capfd.readouterr()).count("kept_files_trouble") == 1
         assert (await inbox.get("/readyz"))[0] == 200
         (tmp_path / FOLDER).unlink()
-        wanted = inbox.gateway._keeper._accounts["acme-line"].wanted
+        wanted = inbox.gateway._media_keeper._accounts["acme-line"].wanted
         await eventually(lambda: all(one.task is None and one.wait for one in wanted))
         clock.move(10)
         inbox.gateway._fed(CLIENT)
@@ -294,11 +294,11 @@ async def test_retention_deletes_files_with_their_events(tmp_path):
         await file_in(inbox, "line")
         await eventually(lambda: states(tmp_path) == [Shelved.KEPT])
         gateway = inbox.gateway
-        assert gateway._keeper is not None
-        assert await gateway._keeper.sweep() == 0
+        assert gateway._media_keeper is not None
+        assert await gateway._media_keeper.sweep() == 0
         later = FakeClock(gateway.clock.now() + timedelta(days=91))
         await Upkeep(gateway.store, later, timedelta(days=90)).once()
-        assert await gateway._keeper.sweep() == 1
+        assert await gateway._media_keeper.sweep() == 1
         assert list((tmp_path / FOLDER).glob("??/*")) == []
         assert gateway._shelf.used == 0
 
@@ -313,7 +313,7 @@ async def test_upkeep_deletes_the_files_of_a_person_who_was_erased(tmp_path):
             assert response.status == 200, await response.text()
         assert (await inbox.fetch(link))[0] == 404
         gateway = inbox.gateway
-        upkeep = Upkeep(gateway.store, gateway.clock, timedelta(days=90), gateway._keeper.sweep)
+        upkeep = Upkeep(gateway.store, gateway.clock, timedelta(days=90), gateway._media_keeper.sweep)
         upkeep.start()
         try:
             await eventually(lambda: states(tmp_path) == [Shelved.KEPT])

@@ -664,6 +664,7 @@ ADMINISTRATION = {
     ("POST", "/v1/admin/accounts/{account_id}/connect"): "/v1/admin/accounts/demo-tg/connect",
     ("GET", "/v1/admin/accounts/{account_id}/templates"): "/v1/admin/accounts/demo-wa/templates",
     ("POST", "/v1/admin/accounts/{account_id}/templates/sync"): "/v1/admin/accounts/demo-wa/templates/sync",
+    ("GET", "/v1/admin/nodes"): "/v1/admin/nodes",
     ("GET", "/v1/admin/callbacks"): "/v1/admin/callbacks",
     ("PUT", "/v1/admin/callbacks"): "/v1/admin/callbacks",
     ("GET", "/v1/admin/callbacks/{endpoint_id}"): "/v1/admin/callbacks/{endpoint}",

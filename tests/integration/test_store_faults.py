@@ -243,7 +243,7 @@ async def _stuck(store):
 
 
 async def test_a_writer_that_hangs_answers_in_time_and_the_same_id_replays(store, monkeypatch):
-    monkeypatch.setattr("kurir.store.sqlite.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("kurir.store.sql.PATIENCE_SECONDS", 0.1)
     message = new_message()
     async with _stuck(store):
         async with asyncio.timeout(5):

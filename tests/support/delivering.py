@@ -37,7 +37,7 @@ from kurir.egress import Egress, EgressSettings
 from kurir.intake.accept import Acceptor, Taken
 from kurir.networks import ip_network
 from kurir.store.base import AccountRecord, ClientRecord, ContactRecord, Declared, MessageRecord, Store
-from kurir.store.sqlite import SqliteStore
+from support.stores import store_of
 
 CLIENT = "acme"
 PATIENCE = 20.0
@@ -334,7 +334,7 @@ async def delivering(
     However a test ends, every rule of the schema must hold after it.
     """
     platform = Platform()
-    used = store if store is not None else SqliteStore(folder / "kurir.db")
+    used = store if store is not None else await store_of(folder)
     await used.open()
     try:
         async with platform.running():

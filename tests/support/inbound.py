@@ -26,6 +26,7 @@ from kurir.clock import Clock
 from kurir.configuration.file import parse
 from kurir.gateway import Gateway
 from support.delivering import Platform, eventually, refused
+from support.stores import store_of
 from support.sweeps import sweep
 
 CLIENT, PASSWORD = "acme", "correct horse battery staple"
@@ -285,7 +286,8 @@ async def receiving(
         document = configuration(folder, used.url)
         if edit is not None:
             edit(document)
-        gateway = Gateway(parse(document, {}, channels=channels.installed()), store=store, clock=clock)
+        used_store = store or await store_of(folder)
+        gateway = Gateway(parse(document, {}, channels=channels.installed()), store=used_store, clock=clock)
         await gateway.start()
         try:
             async with aiohttp.ClientSession(headers={"Auth-username": CLIENT, "Auth-password": PASSWORD}) as session:

@@ -14,6 +14,7 @@ from kurir.configuration.file import parse
 from kurir.gateway import Gateway, Options
 from kurir.sandbox.config import demo_config
 from kurir.sandbox.server import SandboxServer
+from support.stores import store_of
 from support.sweeps import sweep
 
 PASSWORD = "correct horse battery staple"
@@ -75,7 +76,7 @@ async def running(
             edit(document)
         configuration = parse(document, {}, channels=channels.installed())
         options = Options({demo.MEDIA_HOST: f"{sandbox.url}/sandbox/media"}, demo.contacts(sandbox.sandbox.config))
-        gateway = Gateway(configuration, options, store=store)
+        gateway = Gateway(configuration, options, store=store or await store_of(folder))
         await gateway.start()
         for channel, url in demo.webhooks(gateway.server.url).items():
             sandbox.sandbox.connect(channel, url)

@@ -309,6 +309,11 @@ ACCOUNT_ID = "expected 1 to 63 lower-case letters, digits and dashes, the first 
 ACCOUNT = "clients.acme.accounts[0]"
 HOOK = "clients.acme.callbacks[0]"
 
+ONE_PROCESS = (
+    'a SQLite file is for one process that does everything: set database = "postgresql://…" (KURIR_DATABASE), '
+    "or leave this out"
+)
+
 BAD: list[tuple[str, list[str]]] = [
     # the top level
     ('listn = "x"', ['listn: unknown key of the top level; did you mean "listen"?']),
@@ -316,8 +321,8 @@ BAD: list[tuple[str, list[str]]] = [
         'zzz = "x"',
         [
             (
-                "zzz: unknown key of the top level; known are: listen, database, public_url, encryption_key, "
-                "admin_token, allow_networks, retention, inbound_media_space, clients"
+                "zzz: unknown key of the top level; known are: listen, database, database_connections, public_url, "
+                "encryption_key, admin_token, allow_networks, role, processes, retention, inbound_media_space, clients"
             )
         ],
     ),
@@ -327,10 +332,17 @@ BAD: list[tuple[str, list[str]]] = [
     ('listen = "::1:80"', [f'listen: {LISTEN}, got "::1:80"']),
     ('listen = "[::g]:80"', [f'listen: {LISTEN}, got "[::g]:80"']),
     (
-        'database = "postgresql://user:secret@db/kurir"',
-        ['database: PostgreSQL comes with a later version; name a file, such as "kurir.db"'],
+        'database = "postgresql://user:secret@db"',
+        ["database: the URL names no database: postgresql://user:password@host/name"],
     ),
-    ('database = "mysql://db"', ['database: expected the path of a file, such as "kurir.db"']),
+    (
+        'database = "mysql://db"',
+        ['database: expected the path of a file, such as "kurir.db", or postgresql://user:password@host/name'],
+    ),
+    ('role = "worker"', [f"role: {ONE_PROCESS}"]),
+    ("processes = 2", [f"processes: {ONE_PROCESS}"]),
+    ('role = "sender"', ['role: expected "all", "api" or "worker", got "sender"']),
+    ("processes = 0", ["processes: expected an integer from 1 to 64, got 0"]),
     ("database = true", ["database: expected a string, got true"]),
     ('database = ""', ["database: must not be empty"]),
     (

@@ -30,6 +30,7 @@ from kurir.http import (
     events,
     media,
     native,
+    nodes,
     operations,
     quarantine,
     send,
@@ -118,7 +119,7 @@ def test_every_option_of_the_root_is_described() -> None:
             assert name in page
 
 
-MODULES = (send, native, contacts, events, admin, connect, callbacks, quarantine, webhooks, media, operations)
+MODULES = (send, native, contacts, events, admin, nodes, connect, callbacks, quarantine, webhooks, media, operations)
 
 
 def routes() -> Iterator[tuple[str, str]]:

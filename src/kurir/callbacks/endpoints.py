@@ -106,6 +106,7 @@ class Endpoints:
             record = replace(record, sealed=seal(record.client_id, record.url, keys, self._box))
             endpoint = await self._store.put_endpoint(record, self._clock.now())
             await self._deliverer.reload()
+            self._deliverer.changed()
         return Made(endpoint, keys.secret if made else "")
 
     async def delete(self, endpoint_id: str) -> bool:
@@ -113,6 +114,7 @@ class Endpoints:
         async with self._changing:
             deleted = await self._store.delete_endpoint(endpoint_id)
             await self._deliverer.reload()
+            self._deliverer.changed()
         return deleted
 
     async def rotate(self, endpoint_id: str, overlap: timedelta, secret: str = "") -> Made | None:
@@ -134,6 +136,7 @@ class Endpoints:
             sealed = seal(record.client_id, record.url, keys, self._box)
             changed = await self._store.put_endpoint(replace(record, sealed=sealed), self._clock.now())
             await self._deliverer.reload()
+            self._deliverer.changed()
         return Made(changed, "" if given else keys.secret)
 
     async def pause(self, endpoint_id: str) -> None:
@@ -155,6 +158,7 @@ class Endpoints:
             await self._store.set_ladder(
                 endpoint_id, ladder.resumed(now) if on else ladder.paused(endpoint.ladder, now)
             )
+            self._deliverer.changed()
 
     async def replay(self, endpoint_id: str, wanted: Replay) -> int:
         """Owe callbacks again; return how many. Durable on return. Raises StoreError."""

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -60,7 +60,7 @@ class Poster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What every worker uses."""
+    """What every worker uses. *may_begin* says whether an endpoint is this node's, so that it may be called."""
 
     store: FeedStore
     poster: Poster
@@ -68,6 +68,7 @@ class Tools:
     clock: Clock
     rng: Random
     link: dialects.Link = dialects.no_link
+    may_begin: Callable[[str], bool] = lambda _: True
 
 
 @dataclass(slots=True)
@@ -103,6 +104,7 @@ class EndpointWorker:
         self.ladder = endpoint.ladder
         self._kept = endpoint.ladder
         self._keeping = asyncio.Lock()
+        self._kept_at = float("-inf")
         self._tools = tools
         self._window = Window()
         self._flying: dict[asyncio.Task[None], Row] = {}
@@ -175,6 +177,15 @@ class EndpointWorker:
         await self._keep_ladder()
         return True
 
+    def follow(self, stored: Ladder, asked_at: float) -> None:
+        """Stand where the store said when it was asked: an administrator may pause and resume on any node."""
+        if stored == self._kept or asked_at <= self._kept_at or self._keeping.locked():
+            return  # or we wrote meanwhile
+        self._kept = stored
+        if stored.paused_at is None and self.ladder.paused_at is not None:
+            self._blamed.clear()
+        self._set_ladder(stored)
+
     def in_flight(self) -> int:
         """Return how many calls are under way."""
         return len(self._flying)
@@ -212,6 +223,8 @@ class EndpointWorker:
         if self.ladder.paused_at is not None:
             self._window.forget()
             return PAUSED_SECONDS
+        if not self._tools.may_begin(self.id):
+            return POLL_SECONDS
         if self._probe_at is not None:
             return await self._probe(self._probe_at)
         await self._fill()
@@ -459,10 +472,11 @@ class EndpointWorker:
 
     async def _keep_ladder(self) -> None:
         async with self._keeping:
-            if self._kept != self.ladder:
+            if self._kept != self.ladder and self._tools.may_begin(self.id):
                 keeping = self.ladder
                 await self._tools.store.set_ladder(self.id, keeping)
                 self._kept = keeping
+                self._kept_at = self._tools.clock.monotonic()
 
     def _moment(self, at: datetime | None) -> float | None:
         """Return the monotonic moment of *at*, which lies no further ahead than the longest wait there is."""

@@ -32,6 +32,7 @@ VERBS: Final = {
     "contact": Verb("kurir.cli.contact", "app", "See who is who; link, unlink, erase and import people; make links."),
     "account": Verb("kurir.cli.account", "app", "See how accounts stand; connect one, stop it, let it go on."),
     "template": Verb("kurir.cli.template", "app", "Read WhatsApp's message templates, and look at them."),
+    "node": Verb("kurir.cli.node", "app", "See which nodes there are, and what each of them owns."),
     "listen": Verb(
         "kurir.cli.listen", "listen", "Forward the client's events to a hook on this machine, signed, until Ctrl-C."
     ),

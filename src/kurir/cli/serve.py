@@ -2,16 +2,18 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kurir import channels, logs
+from kurir.cli import processes as family
 from kurir.cli import running, serving
 from kurir.configuration.file import load
 from kurir.configuration.problems import ConfigError
-from kurir.gateway import Gateway
+from kurir.gateway import Gateway, Options
 
 
 def serve(
@@ -19,9 +21,12 @@ def serve(
         Path | None, typer.Option(help="The configuration file; else KURIR_CONFIG, else kurir.toml.")
     ] = None,
     listen: Annotated[str | None, typer.Option(help="host:port to listen on.")] = None,
-    database: Annotated[str | None, typer.Option(help="The database's file.")] = None,
+    database: Annotated[str | None, typer.Option(help="The database's file, or postgresql://….")] = None,
+    database_connections: Annotated[int | None, typer.Option(help="Connections to PostgreSQL, at most.")] = None,
     public_url: Annotated[str | None, typer.Option(help="What platforms call.")] = None,
     allow_networks: Annotated[str | None, typer.Option(help="Private networks that media may come from.")] = None,
+    role: Annotated[str | None, typer.Option(help="What this process does: all, api or worker.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Processes that share the port and the work.")] = None,
     retention: Annotated[str | None, typer.Option(help="How long finished messages are kept, such as 90d.")] = None,
     inbound_media_space: Annotated[str | None, typer.Option(help="Disk for files that are kept, such as 20GB.")] = None,
     log_level: Annotated[logs.Level, typer.Option(help="How much is logged.")] = logs.Level.INFO,
@@ -31,8 +36,11 @@ def serve(
     flags = {
         "listen": listen,
         "database": database,
+        "database_connections": database_connections,
         "public_url": public_url,
         "allow_networks": allow_networks,
+        "role": role,
+        "processes": processes,
         "retention": retention,
         "inbound_media_space": inbound_media_space,
     }
@@ -41,10 +49,18 @@ def serve(
     except ConfigError as error:
         running.fail(str(error))
 
+    child = family.Child.here()
+    settings = configuration.settings
+    if settings.processes > 1 and child is None:
+        family.run(sys.argv[1:], settings.processes, settings.listen)
+        return
+
     async def work(stopping: asyncio.Event) -> None:
-        gateway = Gateway(configuration)
+        gateway = Gateway(configuration, Options(share_port=child is not None))
         await gateway.start()
         typer.echo(f"kurir listens on {gateway.server.url}", err=True)
+        if child is not None:
+            child.follow(stopping)
         await stopping.wait()
         await gateway.stop()
 

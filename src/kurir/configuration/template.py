@@ -25,8 +25,15 @@ TEMPLATE: Final = """\
 # The address that the server listens on. Put a proxy with TLS before it.
 listen = "127.0.0.1:8080"
 
-# The database, one file (SQLite).
+# The database: one file (SQLite), or PostgreSQL, such as postgresql://kurir:password@db.example.com/kurir for many
+# processes on many machines. A URL with a password is better kept in the variable KURIR_DATABASE.
 database = "kurir.db"
+
+# With PostgreSQL only: connections of a process, at most; what it does (all, api, worker); and how many processes of this
+# node share the port and the work.
+# database_connections = 10
+# role = "all"
+# processes = 1
 
 # What WhatsApp, Telegram, LINE and Messenger call, without /webhooks. A path prefix is allowed. Without it, no webhook
 # address is known but on this machine.

@@ -9,10 +9,12 @@ from kurir.configuration.problems import WrongValueError
 from kurir.configuration.table import Reading, Table
 from kurir.configuration.values import (
     duration,
+    integer,
     is_loopback,
     list_of,
     listen,
     network,
+    one_of,
     public_url,
     secret_text,
     size,
@@ -20,7 +22,7 @@ from kurir.configuration.values import (
 )
 from kurir.networks import Network
 from kurir.secretbox import EncryptionKeyError, KeyFile, KeySource, KeyValue, parse_keys, read_key_file
-from kurir.settings import KEY_FILE_NAME, SETTINGS, Listen, Settings
+from kurir.settings import KEY_FILE_NAME, ROLES, SETTINGS, Listen, PostgresUrl, Settings
 
 _T = TypeVar("_T")
 
@@ -38,17 +40,30 @@ def read_settings(table: Table, flags: Mapping[str, object], current_folder: Pat
     folder = table.reading.folder
     address = layers.read("listen", listen, Listen("127.0.0.1", 8080))
     own_url = f"http://{address}" if is_loopback(address.host) and address.port else ""
-    database = layers.read("database", _database(layers.folder("database")), folder / "kurir.db")
-    beside_database: KeySource = KeyFile(database.parent / KEY_FILE_NAME)
+    file: Path | PostgresUrl = folder / "kurir.db"
+    database = layers.read("database", _database(layers.folder("database")), file)
+    data_folder = database.parent if isinstance(database, Path) else folder
+    beside_database: KeySource = KeyFile(data_folder / KEY_FILE_NAME)
+    role = layers.read("role", one_of(ROLES), "all")
+    processes = layers.read("processes", _counted(1, 64), 1)
+    if not isinstance(database, PostgresUrl):
+        for name, asked in (("role", role != "all"), ("processes", processes > 1)):
+            if asked:
+                fix = 'set database = "postgresql://…" (KURIR_DATABASE), or leave this out'
+                table.reading.report((name,), f"a SQLite file is for one process that does everything: {fix}")
     return Settings(
         listen=address,
         database=database,
+        data_folder=data_folder,
+        database_connections=layers.read("database_connections", _counted(2, 100), 10),
         public_url=layers.read("public_url", public_url, own_url),
         encryption_key=layers.read("encryption_key", _encryption_key(table.reading), beside_database),
         admin_token=layers.read("admin_token", table.referred(_admin_token), None),
         allow_networks=layers.read("allow_networks", _networks, ()),
         retention=layers.read("retention", duration(timedelta(days=1)), timedelta(days=90)),
         inbound_media_space=layers.read("inbound_media_space", size, 20 * 10**9),
+        role=role,
+        processes=processes,
     )
 
 
@@ -76,14 +91,28 @@ class _Layers:
         return self._current_folder if outside else self._table.reading.folder
 
 
-def _database(folder: Path) -> Callable[[object], Path]:
-    def read(value: object) -> Path:
+def _counted(low: int, high: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        # A variable is a string.
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            value = int(value)
+        return integer(low, high)(value)
+
+    return read
+
+
+def _database(folder: Path) -> Callable[[object], Path | PostgresUrl]:
+    def read(value: object) -> Path | PostgresUrl:
         named = text(value)
-        scheme, separator, _ = named.partition("://")
-        if separator and scheme.lower() in {"postgresql", "postgres"}:
-            raise WrongValueError('PostgreSQL comes with a later version; name a file, such as "kurir.db"')
+        scheme, separator, rest = named.partition("://")
+        if separator and scheme in {"postgresql", "postgres"}:
+            if not rest.rpartition("@")[2].partition("?")[0].partition("/")[2]:
+                raise WrongValueError("the URL names no database: postgresql://user:password@host/name")
+            return PostgresUrl(named)
         if separator or named == ":memory:" or named.endswith("/"):
-            raise WrongValueError('expected the path of a file, such as "kurir.db"')
+            raise WrongValueError(
+                'expected the path of a file, such as "kurir.db", or postgresql://user:password@host/name'
+            )
         try:
             return folder / Path(named).expanduser()
         except RuntimeError:

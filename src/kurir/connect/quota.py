@@ -5,6 +5,7 @@ approximate, so it is shown and never decides about a message.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -30,9 +31,17 @@ QUOTA: Final = "account_quota"
 
 
 class Quotas:
-    """Reads the quotas of the accounts that have one, one account after the other."""
+    """Reads the quotas of the accounts of this node that have one, one account after the other."""
 
-    def __init__(self, store: GatewayStore, directory: Directory, egress: Egress, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: GatewayStore,
+        directory: Directory,
+        egress: Egress,
+        clock: Clock,
+        owns: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self._owns = owns
         self._store = store
         self._directory = directory
         self._egress = egress
@@ -83,7 +92,8 @@ class Quotas:
 
     def _entries(self) -> dict[str, Entry]:
         """Return the enabled accounts that have a quota, as they are configured now."""
-        return {name: one for name, one in self._directory.accounts().items() if one.account.channel == channel.LINE}
+        accounts = self._directory.accounts().items()
+        return {name: one for name, one in accounts if one.account.channel == channel.LINE and self._owns(name)}
 
     async def _run(self) -> None:
         while True:

@@ -35,10 +35,18 @@ class Memory:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._started = clock.monotonic()
+        self._began: dict[str, float] = {}
         self._pasts: dict[tuple[str, int], _Remembered] = {}
         self._waits: dict[str, None] = {}
         self.order = count(1)
         self.doubts_from = 0
+
+    def began(self, account_id: str) -> None:
+        """Another node may have worked for the account until now: what is remembered may not be true any more."""
+        self._began[account_id] = self._clock.monotonic()
+        self._pasts.clear()
+        self._waits.clear()
+        self.forgot()
 
     def take_past(self, tid: str, part: int, run: int, marks: int) -> Past | None:
         """Return and forget the past of a part in *run* after so many *marks*; None where it is not known."""
@@ -81,5 +89,6 @@ class Memory:
         left = (until - now).total_seconds()
         if since is None:
             return left
-        elapsed = self._clock.monotonic() - self._started  # of the wait, at least: it began before this process did
+        # Of the wait, at least: it began before this process did, or before the account was its own.
+        elapsed = self._clock.monotonic() - self._began.get(queued.account_id, self._started)
         return min(left, (until - since).total_seconds() - elapsed)

@@ -169,6 +169,10 @@ class Sender:
         """Numbers what happens in this process: doubts, and the signs of life that come before and after them."""
         return self._memory.order
 
+    def took_over(self, account_id: str) -> None:
+        """Another node may have worked for the account until now."""
+        self._memory.began(account_id)
+
     def drain(self) -> None:
         """Begin no part from now on; those that are marked end as they would."""
         self._draining = True

@@ -54,6 +54,7 @@ class AccountWorker:
     """One account's queue: loads, starts heads, waits. *rng* draws the moments of the breaker's probes.
 
     *parked* is told the account and why each time that the platform stops it, also when it was stopped before.
+    *may_begin* says whether the account is this node's, for long enough to make a call.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class AccountWorker:
         clock: Clock,
         rng: Random,
         parked: Callable[[str, ErrorRecord], None] = lambda *_: None,
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
         account, channel = entry.account, entry.channel
+        self._may_begin = may_begin
         self._account_id = account.id
         self._store = store
         self._directory = directory
@@ -82,6 +85,7 @@ class AccountWorker:
         self._paused = entry.paused
         self._parked_in_store = False
         self._held_in_store = -math.inf
+        self._stored_at = -math.inf
         self._running: set[asyncio.Task[None]] = set()
         self._left_over: set[asyncio.Task[None]] = set()
         self._probe: asyncio.Task[None] | None = None
@@ -138,6 +142,7 @@ class AccountWorker:
         """Begin no call any more until :meth:`resume`; those in flight end as they would. Durable on return."""
         await self._store.pause(self._account_id, self._clock.now())
         self._paused = True
+        self._stored_at = self._clock.monotonic()
         self._directory.set_paused(self._account_id, paused=True)
         log.warning("account_paused", account=self._account_id)
 
@@ -147,14 +152,34 @@ class AccountWorker:
         What the platform asked to wait for is waited for all the same.
         """
         await self._store.pause(self._account_id, None)
+        self._stored_at = self._clock.monotonic()
+        self._go_on_by_operator()
+        await self._mirror()
+
+    def _go_on_by_operator(self) -> None:
         self._paused = False
         self._directory.set_paused(self._account_id, paused=False)
         self.breaker.reset()
         self.life.due_at = -math.inf
         self._tell_directory()
-        await self._mirror()
         log.info("account_resumed", account=self._account_id, by="operator")
         self._event.set()
+
+    def follow(self, *, paused: bool, parked: bool, asked_at: float) -> None:
+        """Do as the store said when it was asked at *asked_at*: the operator may pause and resume on any node."""
+        if asked_at <= self._stored_at:
+            return  # we wrote meanwhile
+        if paused and not self._paused:
+            self._paused = True
+            self._directory.set_paused(self._account_id, paused=True)
+            log.warning("account_paused", account=self._account_id)
+        elif not paused and (self._paused or (self._parked_in_store and not parked)):
+            self.resumed()
+
+    def resumed(self) -> None:
+        """The operator resumed the account on another node, which wrote it down."""
+        self._parked_in_store = False
+        self._go_on_by_operator()
 
     async def stop(self, seconds: float) -> None:
         """Start nothing new, wait for what runs, then stop."""
@@ -208,7 +233,7 @@ class AccountWorker:
 
     def _concurrency(self) -> int:
         """Return how many calls may be in flight now."""
-        if self._paused or self._entry() is None:
+        if self._paused or self._entry() is None or not self._may_begin():
             return 0
         return min(self.window.size, self.breaker.allowed(self._clock.monotonic()))
 
@@ -309,8 +334,8 @@ class AccountWorker:
             self.lanes.rest(lane, now + progress.seconds, begun=progress.begun)
 
     def stopped_for(self, now: float) -> float:
-        """Return how many seconds at least no part is begun, since the operator or the breaker stopped the account."""
-        if self._paused:
+        """Return how many seconds at least no part is begun: the operator or the breaker stopped the account, or it goes."""
+        if self._paused or self._stopping or not self._may_begin():
             return LOOK_SECONDS
         if self.breaker.state(now) is not State.OPEN:
             return 0.0
@@ -487,6 +512,7 @@ class AccountWorker:
             else:
                 await self._store.unpark(self._account_id)
             self._parked_in_store = parked is not None
+            self._stored_at = self._clock.monotonic()
         now = self._clock.monotonic()
         held = self.rates.held(now)
         if held is not None and held[1] > max(self._held_in_store, now) + WORTH_STORING:

@@ -14,6 +14,7 @@ from kurir.http.shown import Shown
 from kurir.store import GatewayStore
 from kurir.store.base import AccountRecord, QueueDepth
 from kurir.store.inbound import QuotaRecord
+from kurir.store.postgres_leases import ACCOUNT
 
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": models.ProblemAnswer, "description": text}
@@ -38,8 +39,10 @@ async def list_accounts(request: Request) -> Shown:
     """Return every account by client and position, those that are not enabled too."""
     store, operator, now = _parts_of(request)
     depths = {depth.account_id: depth for depth in await store.depths()}
+    owners = await _owners(request)
     accounts = [
-        _account(one, operator, depths.get(one.id), now) | {"quota": _quota(await store.quota(one.id))}
+        _account(one, operator, depths.get(one.id), now)
+        | {"quota": _quota(await store.quota(one.id)), "node": owners.get(one.id)}
         for one in await store.accounts()
     ]
     return {"data": accounts, "next": None}
@@ -111,7 +114,18 @@ async def _shown(request: Request, record: AccountRecord) -> Shown:
     store, operator, now = _parts_of(request)
     depth = next((one for one in await store.depths() if one.account_id == record.id), None)
     quota = await request.app.state.store.quota(record.id)
-    return {"data": _account(record, operator, depth, now) | {"quota": _quota(quota)}}
+    owners = await _owners(request)
+    return {"data": _account(record, operator, depth, now) | {"quota": _quota(quota), "node": owners.get(record.id)}}
+
+
+async def _owners(request: Request) -> dict[str, Shown]:
+    """Return the node that owns each account."""
+    return {
+        name.removeprefix(ACCOUNT): {"id": node.id, "host": node.host}
+        for node in await request.app.state.nodes()
+        for name in node.names
+        if name.startswith(ACCOUNT)
+    }
 
 
 def _account(record: AccountRecord, operator: Operator, depth: QueueDepth | None, now: datetime) -> Shown:

@@ -1,7 +1,7 @@
 """The ASGI application: the routes, and one way for every error to leave."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from kurir.http import (
     events,
     media,
     native,
+    nodes,
     operations,
     quarantine,
     send,
@@ -43,6 +44,7 @@ from kurir.intake.deep_links import DeepLinks
 from kurir.intake.media import InboundFiles
 from kurir.intake.receive import Receiver
 from kurir.store.base import Store, StoreUnavailable
+from kurir.store.postgres_leases import NodeRecord
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +76,7 @@ class Parts:
     """What the routes call.
 
     ``operator`` gives delivery and ``endpoints`` the callbacks, which are there as long as requests come; ``link`` gives the
-    URL of an event's file, and ``files`` opens it.
+    URL of an event's file, and ``files`` opens it. ``nodes`` are all that work on the database.
     """
 
     edge: Edge
@@ -93,6 +95,7 @@ class Parts:
     clock: Clock
     readiness: Callable[[], Awaitable[list[str]]]
     platform_codes: Mapping[str, list[str]]
+    nodes: Callable[[], Awaitable[Sequence[NodeRecord]]]
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -113,6 +116,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(contacts.router)
     app.include_router(events.router)
     app.include_router(admin.router)
+    app.include_router(nodes.router)
     app.include_router(connect.router)
     app.include_router(connect.client_router)
     app.include_router(callbacks.router)

@@ -6,11 +6,17 @@ this first; whatever is not plainly ``POST /{channel}/send/{clientID}`` goes the
 OpenAPI, 404 and 405 come from.
 """
 
+from typing import Final
+
 from fastapi import FastAPI
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kurir.http import send as sending
 from kurir.http.edge import RequestIds
+
+#: What a process answers that takes no requests.
+HEALTH: Final = frozenset({"/livez", "/readyz"})
 
 
 class HotPath:
@@ -29,4 +35,19 @@ class HotPath:
                 scope["path_params"] = {"channel": steps[1], "client_id": steps[3]}
                 await self._send(scope, receive, send)
                 return
+        await self._app(scope, receive, send)
+
+
+class HealthOnly:
+    """An ASGI application that hands *app* what asks how the process is, and answers 404 to everything else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] == "http" and scope["path"] not in HEALTH:
+            refused = PlainTextResponse("this process sends and takes no requests (role = worker)\n", status_code=404)
+            await refused(scope, receive, send)
+            return
         await self._app(scope, receive, send)

@@ -375,8 +375,18 @@ class QuotaBody(BaseModel):
     at: str = Field(description="When it was read.")
 
 
+class OwnerBody(BaseModel):
+    """The node that an account is sent by."""
+
+    id: str
+    host: str
+
+
 class AccountBody(BaseModel):
-    """An account as it stands at this moment. It never shows a secret."""
+    """An account as it stands at this moment. It never shows a secret.
+
+    Of an account that another node owns, that node alone knows `out`, and how much it sends.
+    """
 
     id: str
     client: str
@@ -394,6 +404,7 @@ class AccountBody(BaseModel):
     )
     queue: QueueBody
     quota: QuotaBody | None = Field(description="null where the platform told none.")
+    node: OwnerBody | None = Field(description="The node that owns it; null where none does at this moment.")
 
 
 class AccountAnswer(BaseModel):

@@ -156,9 +156,13 @@ class Protocol(HttpToolsProtocol):
 
 
 class HttpServer:
-    """Serves *app* on *host* and *port* (0: any free one) inside the running loop."""
+    """Serves *app* on *host* and *port* (0: any free one) inside the running loop.
 
-    def __init__(self, app: Any, host: str, port: int) -> None:
+    *shared*: other processes may take the port too.
+    """
+
+    def __init__(self, app: Any, host: str, port: int, *, shared: bool = False) -> None:
+        self._shared = shared
         self._app = app
         self._host = host
         self._port = port
@@ -180,7 +184,9 @@ class HttpServer:
     def bind(self) -> None:
         """Take the port. Raises OSError when it is taken."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        self._socket = socket.create_server((self._host, self._port), family=family, backlog=2048)
+        self._socket = socket.create_server(
+            (self._host, self._port), family=family, backlog=2048, reuse_port=self._shared
+        )
         self._port = self._socket.getsockname()[1]
 
     async def start(self) -> None:

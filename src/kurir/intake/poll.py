@@ -10,7 +10,7 @@ nobody has seen.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from random import Random
 from typing import Final, Protocol, runtime_checkable
@@ -71,7 +71,7 @@ class Polls(Protocol):
 
 
 class Poller:
-    """Fetches the updates of every account that wants it. *rng* spreads the waits after failures."""
+    """Fetches the updates of every account of this node that wants it. *rng* spreads the waits after failures."""
 
     def __init__(
         self,
@@ -81,7 +81,9 @@ class Poller:
         receiver: Receiver,
         clock: Clock | None = None,
         rng: Random | None = None,
+        may_begin: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        self._may_begin = may_begin
         self._store = store
         self._directory = directory
         self._egress = egress
@@ -91,10 +93,24 @@ class Poller:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
-        """Begin, for the accounts that are enabled now."""
-        for account_id, entry in self._directory.accounts().items():
-            if getattr(entry.account.settings, "receive", "webhook") == "poll" and isinstance(entry.channel, Polls):
-                self._tasks[account_id] = asyncio.create_task(self._follow(account_id), name=f"poll {account_id}")
+        """Begin, for the accounts that are enabled now: all of them are this node's."""
+        for account_id in self._directory.accounts():
+            self.own(account_id)
+
+    def own(self, account_id: str) -> None:
+        """Begin for one account, if it wants it."""
+        entry = self._directory.accounts().get(account_id)
+        if entry is None or account_id in self._tasks or not isinstance(entry.channel, Polls):
+            return
+        if getattr(entry.account.settings, "receive", "webhook") == "poll":
+            self._tasks[account_id] = asyncio.create_task(self._follow(account_id), name=f"poll {account_id}")
+
+    async def disown(self, account_id: str) -> None:
+        """End at once for one account: what was fetched and not committed is fetched again, by whoever owns it."""
+        task = self._tasks.pop(account_id, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def stop(self) -> None:
         """End at once: what was fetched and not committed is fetched again."""
@@ -117,6 +133,9 @@ class Poller:
             entry = self._directory.accounts().get(account_id)
             if entry is None:
                 await asyncio.sleep(LONGEST_WAIT)
+                continue
+            if not self._may_begin(account_id):  # it may be another node's by now
+                await asyncio.sleep(FIRST_WAIT)
                 continue
             try:
                 trouble = await self._once(entry, limit)

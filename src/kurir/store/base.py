@@ -26,6 +26,10 @@ class StoreUnavailable(StoreError):
     """The disk is full, the file is read-only, the database is out of reach: try again later (HTTP 503)."""
 
 
+class NotOwner(StoreError):
+    """Another node owns the account by now: what this one brings is not written, and trying again would not help."""
+
+
 class StoreUnusable(StoreError):
     """The database cannot be opened at all: newer schema, wrong file, held by another process, SQLite too old."""
 

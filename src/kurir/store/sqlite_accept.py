@@ -5,11 +5,10 @@ The functions here run inside a transaction of the writer.
 
 from typing import Final
 
-import apsw
-
 from kurir.domain.status import Status
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import Accepted, Conflict, NewMessage
+from kurir.store.database import Database
 
 _TAKE_KEY: Final = """
 INSERT INTO idempotency (client_id, message_id, channel, tid, fingerprint, version) VALUES (?, ?, ?, ?, ?, ?)
@@ -28,12 +27,12 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
-def key_known(db: apsw.Connection, client_id: str, channel: str, message_id: str) -> bool:
+def key_known(db: Database, client_id: str, channel: str, message_id: str) -> bool:
     """Return whether the key is taken."""
     return db.execute(_KEY_KNOWN, (client_id, message_id, channel)).fetchone() is not None
 
 
-def accept(db: apsw.Connection, message: NewMessage) -> Accepted | Conflict:
+def accept(db: Database, message: NewMessage) -> Accepted | Conflict:
     """Write *message*, or find the one that has its key already.
 
     The key is taken before anything is looked up: the unique constraint, not a look before the insert, decides a race.
@@ -74,7 +73,7 @@ def accept(db: apsw.Connection, message: NewMessage) -> Accepted | Conflict:
     return Accepted(message.tid, Status.PENDING, replayed=False)
 
 
-def _known(db: apsw.Connection, message: NewMessage) -> Accepted | Conflict:
+def _known(db: Database, message: NewMessage) -> Accepted | Conflict:
     """Answer for a key that is taken. Fingerprints of two rule versions cannot be compared, so they are unequal."""
     found = db.execute(_FIND_KEY, (message.client_id, message.message_id, message.channel)).fetchone()
     if found is None:

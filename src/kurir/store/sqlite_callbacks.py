@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-import apsw
-
 from kurir.store import sqlite_feed as feed
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import EndpointRecord
+from kurir.store.database import Database
 from kurir.store.feed import (
     CallbackAttempt,
     CallbackRecord,
@@ -119,18 +118,19 @@ AND (SELECT count(*) FROM callback_attempt WHERE endpoint_id = ?1 AND position =
 _CLIENT_OF: Final = "SELECT client_id FROM endpoint WHERE id = ?"
 _NEXT_EVENTS: Final = """
 SELECT max(position), count(*) FROM (SELECT position FROM event
-    WHERE client_id = ? AND status IS NOT 0 AND position > ? AND position <= ? ORDER BY position LIMIT ?)
+    WHERE client_id = ? AND status IS DISTINCT FROM 0 AND position > ? AND position <= ? ORDER BY position LIMIT ?) AS step
 """
 _NEXT_FAILED: Final = """
 SELECT max(position), count(*) FROM (SELECT position FROM callback INDEXED BY callback_failed
-    WHERE endpoint_id = ? AND state = 'failed' AND position > ? AND position <= ? ORDER BY position LIMIT ?)
+    WHERE endpoint_id = ? AND state = 'failed' AND position > ? AND position <= ? ORDER BY position LIMIT ?) AS step
 """
 _OWE_AGAIN: Final = f"""
 INSERT INTO callback (endpoint_id, position)
 SELECT endpoint.id, event.position FROM endpoint CROSS JOIN event
 WHERE endpoint.id = ? AND event.client_id = endpoint.client_id AND event.position > ? AND event.position <= ?
-  AND event.status IS NOT 0 AND event.at >= ? AND event.at < ? AND {wants("event.kind")}
-ON CONFLICT DO UPDATE SET state = 'pending', tries = 0, next_at = NULL, ended_at = NULL WHERE state <> 'pending'
+  AND event.status IS DISTINCT FROM 0 AND event.at >= ? AND event.at < ? AND {wants("event.kind")}
+ON CONFLICT (endpoint_id, position) DO UPDATE SET state = 'pending', tries = 0, next_at = NULL, ended_at = NULL
+    WHERE callback.state <> 'pending'
 """  # noqa: S608 -- constants
 _FAILED_AGAIN: Final = """
 UPDATE callback INDEXED BY callback_failed SET state = 'pending', tries = 0, next_at = NULL, ended_at = NULL
@@ -142,12 +142,12 @@ WHERE endpoint_id = ? AND state = 'failed' AND position > ? AND position <= ?
 # --- endpoints ------------------------------------------------------------------------------------------------------
 
 
-def all_endpoints(db: apsw.Connection) -> list[Endpoint]:
+def all_endpoints(db: Database) -> list[Endpoint]:
     """Return every endpoint, without counts."""
     return [_endpoint(row) for row in db.execute(_ALL)]
 
 
-def endpoint(db: apsw.Connection, endpoint_id: str) -> Endpoint | None:
+def endpoint(db: Database, endpoint_id: str) -> Endpoint | None:
     """Return an endpoint with what is owed to it."""
     row = db.execute(_ONE, (endpoint_id,)).fetchone()
     if row is None:
@@ -159,7 +159,7 @@ def endpoint(db: apsw.Connection, endpoint_id: str) -> Endpoint | None:
     return _endpoint(row, pending, failed[0], since)
 
 
-def put_endpoint(db: apsw.Connection, record: EndpointRecord, at: datetime) -> Endpoint:
+def put_endpoint(db: Database, record: EndpointRecord, at: datetime) -> Endpoint:
     """Create or change an endpoint, and return it with what is owed to it."""
     endpoint_id = endpoint_id_of(record.client_id, record.url)
     events = rows.words_column(record.events)
@@ -171,7 +171,7 @@ def put_endpoint(db: apsw.Connection, record: EndpointRecord, at: datetime) -> E
     return stored
 
 
-def delete_endpoint(db: apsw.Connection, endpoint_id: str) -> bool | None:
+def delete_endpoint(db: Database, endpoint_id: str) -> bool | None:
     """Delete an endpoint, or the next callbacks of one to which much is owed. True: done, None: go on, False: none there."""
     db.execute(_DISABLE, (endpoint_id,))
     if db.changes() == 0:
@@ -183,7 +183,7 @@ def delete_endpoint(db: apsw.Connection, endpoint_id: str) -> bool | None:
     return True
 
 
-def set_ladder(db: apsw.Connection, endpoint_id: str, ladder: Ladder) -> None:
+def set_ladder(db: Database, endpoint_id: str, ladder: Ladder) -> None:
     """Keep where an endpoint stands."""
     times = (ladder.failing_since, ladder.next_at, ladder.paused_at)
     values = (ladder.failures, *map(rows.micros_or_none, times), ladder.paused_reason, ladder.last_error)
@@ -199,7 +199,7 @@ def _endpoint(row: rows.Row, pending: int = 0, failed: int = 0, oldest_at: datet
 # --- callbacks ------------------------------------------------------------------------------------------------------
 
 
-def owed(db: apsw.Connection, endpoint_id: str, after: int, limit: int) -> list[CallbackRecord]:
+def owed(db: Database, endpoint_id: str, after: int, limit: int) -> list[CallbackRecord]:
     """Return pending callbacks above a position, with their events."""
     found = []
     for row in list(db.execute(_OWED, (endpoint_id, after, limit))):
@@ -209,7 +209,7 @@ def owed(db: apsw.Connection, endpoint_id: str, after: int, limit: int) -> list[
 
 
 def callbacks(
-    db: apsw.Connection, endpoint_id: str, state: Owed | None, before: int | None, limit: int
+    db: Database, endpoint_id: str, state: Owed | None, before: int | None, limit: int
 ) -> list[CallbackRecord]:
     """Return callbacks below a position, newest first."""
     statement = _LIST_ALL if state is None else _LIST_OF[state]
@@ -217,7 +217,7 @@ def callbacks(
     return [_callback(row, row[6], row[7]) for row in db.execute(statement, (endpoint_id, bound, limit))]
 
 
-def attempts(db: apsw.Connection, endpoint_id: str, position: int) -> list[CallbackAttempt]:
+def attempts(db: Database, endpoint_id: str, position: int) -> list[CallbackAttempt]:
     """Return the tries of a callback."""
     return [
         CallbackAttempt(row[0], row[1], rows.moment(row[2]), *row[3:])
@@ -225,7 +225,7 @@ def attempts(db: apsw.Connection, endpoint_id: str, position: int) -> list[Callb
     ]
 
 
-def called(db: apsw.Connection, results: Sequence[Called]) -> None:
+def called(db: Database, results: Sequence[Called]) -> None:
     """Keep attempts and what follows from them."""
     for result in results:
         attempt = result.attempt
@@ -257,13 +257,13 @@ def _callback(row: rows.Row, kind: str, conversation: str, event: EventRecord | 
 # --- replays --------------------------------------------------------------------------------------------------------
 
 
-def newest(db: apsw.Connection, endpoint_id: str) -> int:
+def newest(db: Database, endpoint_id: str) -> int:
     """Return the position of the newest event of the endpoint's client: a replay of now ends there."""
     client = db.execute(_CLIENT_OF, (endpoint_id,)).fetchone()
     return 0 if client is None else feed.last_position(db, client[0])
 
 
-def replay(db: apsw.Connection, endpoint_id: str, wanted: Replay, after: int, up_to: int) -> tuple[int, int | None]:
+def replay(db: Database, endpoint_id: str, wanted: Replay, after: int, up_to: int) -> tuple[int, int | None]:
     """Owe again what lies above *after* and not above *up_to*, the next step of it.
 
     Returns how many, and the position to go on after, None at the end. Positions that are named are done by their order.

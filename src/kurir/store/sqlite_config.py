@@ -6,17 +6,17 @@ The functions here run inside a transaction of the writer or of a reader.
 from datetime import datetime
 from typing import Final
 
-import apsw
-
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import AccountRecord, ClientRecord, Declared, EndpointRecord, ErrorRecord
+from kurir.store.database import Database
 from kurir.store.feed import endpoint_id_of
 
 _META: Final = "SELECT value FROM meta WHERE key = ?"
-_SET_META: Final = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+_SET_META: Final = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 #: Another value each time: SQLite would not write the same one again.
 _PROBE: Final = """
-INSERT INTO meta (key, value) VALUES ('writer_probe', '1') ON CONFLICT DO UPDATE SET value = CAST(value AS INTEGER) + 1
+INSERT INTO meta (key, value) VALUES ('writer_probe', '1') ON CONFLICT (key)
+    DO UPDATE SET value = CAST(CAST(meta.value AS INTEGER) + 1 AS TEXT)
 """
 
 # declared = 2 marks, within one transaction, what an earlier call declared and this one has not named yet.
@@ -25,15 +25,17 @@ _FORGET: Final = (
     "UPDATE account SET declared = 2 WHERE declared = 1",
     "UPDATE endpoint SET declared = 2 WHERE declared = 1",
 )
-_DISABLE: Final = (
-    "UPDATE client SET declared = 1, enabled = 0, changed_at = iif(enabled, ?, changed_at) WHERE declared = 2",
-    "UPDATE account SET declared = 1, enabled = 0, changed_at = iif(enabled, ?, changed_at) WHERE declared = 2",
-    "UPDATE endpoint SET declared = 1, enabled = 0, changed_at = iif(enabled, ?, changed_at) WHERE declared = 2",
+_DISABLE: Final = tuple(
+    f"""
+    UPDATE {table} SET declared = 1, enabled = 0, changed_at = CASE WHEN enabled = 1 THEN ? ELSE changed_at END
+    WHERE declared = 2
+    """  # noqa: S608 -- names of our own
+    for table in ("client", "account", "endpoint")
 )
 _DECLARE_CLIENT: Final = """
 INSERT INTO client (id, username, password_hash, default_region, max_age_seconds, enabled, declared, changed_at)
 VALUES (?, ?, ?, ?, ?, 1, 1, ?)
-ON CONFLICT DO UPDATE SET username = excluded.username, password_hash = excluded.password_hash,
+ON CONFLICT (id) DO UPDATE SET username = excluded.username, password_hash = excluded.password_hash,
     default_region = excluded.default_region, max_age_seconds = excluded.max_age_seconds, enabled = 1, declared = 1,
     changed_at = excluded.changed_at
 """
@@ -45,7 +47,7 @@ _DECLARE_ACCOUNT: Final = """
 INSERT INTO account (id, client_id, channel, api_base, sealed, options, is_default, position, enabled, declared,
                      changed_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, 1, ?)
-ON CONFLICT DO UPDATE SET client_id = excluded.client_id, channel = excluded.channel, api_base = excluded.api_base,
+ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id, channel = excluded.channel, api_base = excluded.api_base,
     sealed = excluded.sealed, options = excluded.options, is_default = excluded.is_default,
     position = excluded.position, enabled = 1, declared = 1, changed_at = excluded.changed_at
 """
@@ -68,23 +70,23 @@ UPDATE account SET parked_code = '', parked_reason = '', parked_at = NULL WHERE 
 """
 
 
-def meta(db: apsw.Connection, key: str) -> str | None:
+def meta(db: Database, key: str) -> str | None:
     """Return a value of the installation."""
     row = db.execute(_META, (key,)).fetchone()
     return None if row is None else str(row[0])
 
 
-def set_meta(db: apsw.Connection, key: str, value: str) -> None:
+def set_meta(db: Database, key: str, value: str) -> None:
     """Set a value of the installation."""
     db.execute(_SET_META, (key, value))
 
 
-def probe(db: apsw.Connection) -> None:
+def probe(db: Database) -> None:
     """Write something that harms nobody, to see whether it can be committed."""
     db.execute(_PROBE)
 
 
-def declare(db: apsw.Connection, declared: Declared, at: datetime) -> None:
+def declare(db: Database, declared: Declared, at: datetime) -> None:
     """Create and bring in line what is declared; disable what was declared before and is not any more."""
     now = rows.micros(at)
     for statement in _FORGET:
@@ -116,7 +118,7 @@ def declare(db: apsw.Connection, declared: Declared, at: datetime) -> None:
         db.execute(statement, (now,))
 
 
-def _declare_account(db: apsw.Connection, account: AccountRecord, now: int) -> None:
+def _declare_account(db: Database, account: AccountRecord, now: int) -> None:
     db.execute(_UNPARK_MENDED, (account.id, account.sealed, account.api_base))
     db.execute(
         _DECLARE_ACCOUNT,
@@ -134,36 +136,36 @@ def _declare_account(db: apsw.Connection, account: AccountRecord, now: int) -> N
     )
 
 
-def clients(db: apsw.Connection) -> list[ClientRecord]:
+def clients(db: Database) -> list[ClientRecord]:
     """Return every client."""
     return [rows.client(row) for row in db.execute(_CLIENTS)]
 
 
-def accounts(db: apsw.Connection) -> list[AccountRecord]:
+def accounts(db: Database) -> list[AccountRecord]:
     """Return every account."""
     return [rows.account(row) for row in db.execute(_ACCOUNTS)]
 
 
-def endpoints(db: apsw.Connection, client_id: str) -> list[EndpointRecord]:
+def endpoints(db: Database, client_id: str) -> list[EndpointRecord]:
     """Return the endpoints of a client."""
     return [rows.endpoint(row) for row in db.execute(_ENDPOINTS, (client_id,))]
 
 
-def park(db: apsw.Connection, account_id: str, error: ErrorRecord, at: datetime) -> None:
+def park(db: Database, account_id: str, error: ErrorRecord, at: datetime) -> None:
     """Stop an account, unless it is stopped already."""
     db.execute(_PARK, (error.code, error.detail, rows.micros(at), account_id))
 
 
-def unpark(db: apsw.Connection, account_id: str) -> None:
+def unpark(db: Database, account_id: str) -> None:
     """Let an account work again."""
     db.execute(_UNPARK, (account_id,))
 
 
-def pause(db: apsw.Connection, account_id: str, at: datetime | None) -> None:
+def pause(db: Database, account_id: str, at: datetime | None) -> None:
     """Note that the operator stopped the account, or with None that it may work again."""
     db.execute(_PAUSE, (rows.micros_or_none(at), account_id))
 
 
-def hold(db: apsw.Connection, account_id: str, since: datetime, until: datetime, reason: str) -> None:
+def hold(db: Database, account_id: str, since: datetime, until: datetime, reason: str) -> None:
     """Note that the platform wants nothing of the account for a while."""
     db.execute(_HOLD, (rows.micros(since), rows.micros(until), reason, account_id))

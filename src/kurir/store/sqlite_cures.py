@@ -11,12 +11,11 @@ forgotten, and their own receipts find nothing to change. The functions run insi
 
 from typing import Final
 
-import apsw
-
 from kurir.domain.status import Status
 from kurir.store import sqlite_parts as parts
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import Phase
+from kurir.store.database import Database
 from kurir.store.sqlite_parts import Message, News, Part
 
 _STANDING: Final = "SELECT number, status, again FROM part WHERE seq = ?"
@@ -35,7 +34,7 @@ def offers(part: Part, cure: str) -> bool:
     return bool(cure) and cure in part.cures and cure not in part.again
 
 
-def reopen(db: apsw.Connection, message: Message, part: Part, news: News, now: int) -> bool:
+def reopen(db: Database, message: Message, part: Part, news: News, now: int) -> bool:
     """Queue *message* again with the cure that the failure *news* of *part* names. Returns whether that was done.
 
     Where it was, what the caller holds of the message's parts is out of date, *part* too, and is not to be saved.
@@ -53,7 +52,7 @@ def reopen(db: apsw.Connection, message: Message, part: Part, news: News, now: i
     if cured is None or first > part.number or not offers(cured, news.again):
         return False  # a later part was sent, so that what this one was refused for holds no more
     db.execute(_FORGET_FROM, (message.seq, first))
-    seq = message.seq if message.queued else db.execute(_TAKE_SEQ).fetchone()[0]  # type: ignore[index]  # its own is there
+    seq = message.seq if message.queued else db.execute(_TAKE_SEQ).fetchone()[0]
     db.execute(_QUEUE, (seq, *rows.error_columns(news.error), message.seq))
     message.seq = cured.seq = seq
     message.queued = True

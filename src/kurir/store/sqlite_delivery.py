@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-import apsw
-
 from kurir.domain.message import Priority
 from kurir.domain.status import Status
 from kurir.store import sqlite_inbound as inbound
@@ -33,6 +31,7 @@ from kurir.store.base import (
     Result,
     StoreError,
 )
+from kurir.store.database import Database
 from kurir.store.inbound import Heard
 from kurir.store.sqlite_parts import Message, News, Part
 
@@ -48,7 +47,7 @@ _PAST: Final = rows.SHORT_ATTEMPT + "WHERE seq = (SELECT seq FROM message WHERE 
 _AHEAD: Final = """
 SELECT tid FROM message
 WHERE account_id = ? AND lane = ? AND (priority = 'high') = ? AND queued = 1 AND seq < ?
-  AND due_at <= max(accepted_at, ?) ORDER BY seq LIMIT 1000
+  AND (due_at <= accepted_at OR due_at <= ?) ORDER BY seq LIMIT 1000
 """
 #: What has begun goes before everything else. A lane has one such message, or a few after a retry.
 _BEGUN_AHEAD: Final = """
@@ -69,11 +68,12 @@ _ANY_PART: Final = "SELECT 1 FROM part WHERE seq = ? LIMIT 1"
 _WAIT: Final = """
 UPDATE message SET waiting_since = ?, waiting_until = ?, reason_code = ?, reason_detail = ?, reason_provider = ?
 WHERE tid = ? AND run = ? AND queued = 1
-  AND (waiting_until IS NOT ? OR reason_code IS NOT ? OR reason_detail IS NOT ? OR reason_provider IS NOT ?)
+  AND (waiting_until IS DISTINCT FROM ? OR reason_code IS DISTINCT FROM ? OR reason_detail IS DISTINCT FROM ?
+       OR reason_provider IS DISTINCT FROM ?)
 """
 
 
-def queued(db: apsw.Connection, account_id: str, after: Mapping[Priority, int], limit: int) -> list[QueuedMessage]:
+def queued(db: Database, account_id: str, after: Mapping[Priority, int], limit: int) -> list[QueuedMessage]:
     """Return queued messages with their parts, of each priority so many."""
     found: list[QueuedMessage] = []
     for priority, after_seq in after.items():
@@ -81,13 +81,13 @@ def queued(db: apsw.Connection, account_id: str, after: Mapping[Priority, int], 
     return sorted(found, key=lambda message: message.seq)
 
 
-def begun(db: apsw.Connection, account_id: str, after_seq: int, limit: int) -> list[QueuedMessage]:
+def begun(db: Database, account_id: str, after_seq: int, limit: int) -> list[QueuedMessage]:
     """Return queued messages of which a part has begun."""
     return _read(db, _BEGUN, (account_id, after_seq, limit))
 
 
 def in_lanes(
-    db: apsw.Connection, account_id: str, lanes: Sequence[str], after_seq: int, limit: int, *, high: bool
+    db: Database, account_id: str, lanes: Sequence[str], after_seq: int, limit: int, *, high: bool
 ) -> list[QueuedMessage]:
     """Return queued messages of some lanes by seq."""
     found: list[QueuedMessage] = []
@@ -96,17 +96,17 @@ def in_lanes(
     return sorted(found, key=lambda message: message.seq)[:limit]
 
 
-def at_seq(db: apsw.Connection, account_id: str, seq: int) -> QueuedMessage | None:
+def at_seq(db: Database, account_id: str, seq: int) -> QueuedMessage | None:
     """Return the queued message with this seq."""
     return next(iter(_read(db, _AT, (seq, account_id))), None)
 
 
-def _read(db: apsw.Connection, statement: str, values: tuple[str | int, ...]) -> list[QueuedMessage]:
+def _read(db: Database, statement: str, values: tuple[str | int, ...]) -> list[QueuedMessage]:
     found = list(db.execute(statement, values))
     return [rows.queued(row, _parts_of(db, row[0]) if row[-1] else ()) for row in found]
 
 
-def ahead(db: apsw.Connection, account_id: str, lane: str, seq: int, priority: Priority, now: datetime) -> Ahead:
+def ahead(db: Database, account_id: str, lane: str, seq: int, priority: Priority, now: datetime) -> Ahead:
     """Return what goes before a message in its lane."""
     is_high = priority is Priority.HIGH
     before = [(seq, is_high)] if is_high else [(rows.FOREVER, True), (seq, False)]
@@ -117,22 +117,22 @@ def ahead(db: apsw.Connection, account_id: str, lane: str, seq: int, priority: P
     return Ahead(min(len(tids), 1000), tids[0] if tids else "")
 
 
-def past(db: apsw.Connection, tid: str, part: int) -> list[AttemptRecord]:
+def past(db: Database, tid: str, part: int) -> list[AttemptRecord]:
     """Return the attempts of a part without what makes them large."""
     return [rows.attempt(row) for row in db.execute(_PAST, (tid, part))]
 
 
-def _parts_of(db: apsw.Connection, seq: int) -> tuple[PartRecord, ...]:
+def _parts_of(db: Database, seq: int) -> tuple[PartRecord, ...]:
     return tuple(rows.part(row) for row in db.execute(_PARTS, (seq,)))
 
 
-def mark(db: apsw.Connection, wanted: Mark) -> Marked:
+def mark(db: Database, wanted: Mark) -> Marked:
     """Mark a part in flight, if it may be called."""
     message = parts.find_message(db, wanted.tid)
     return Marked.MOVED if message is None else _mark(db, message, wanted)
 
 
-def _mark(db: apsw.Connection, message: Message, wanted: Mark) -> Marked:
+def _mark(db: Database, message: Message, wanted: Mark) -> Marked:
     if not message.queued or message.run != wanted.run:
         return Marked.MOVED
     part = parts.find_part(db, message.seq, wanted.part)
@@ -165,7 +165,7 @@ def _mark(db: apsw.Connection, message: Message, wanted: Mark) -> Marked:
     return Marked.MARKED
 
 
-def record(db: apsw.Connection, result: Result) -> Recorded:
+def record(db: Database, result: Result) -> Recorded:
     """Keep the attempt, and let the part, the message and the next part follow from it."""
     message = parts.find_message(db, result.tid)
     if message is None:
@@ -187,7 +187,7 @@ def record(db: apsw.Connection, result: Result) -> Recorded:
     return Recorded(message.status, message.queued, bool(marked), settled, token_used, taught)
 
 
-def _teach(db: apsw.Connection, message: Message, result: Result) -> bool:
+def _teach(db: Database, message: Message, result: Result) -> bool:
     """Learn of the person what an answer says. Returns whether that gave an event."""
     if not result.moved_to and not result.alias and result.learned_blocked is None:
         return False
@@ -206,7 +206,7 @@ def _teach(db: apsw.Connection, message: Message, result: Result) -> bool:
     return "blocked" in people.learn(db, heard, rows.micros(result.at))
 
 
-def keep_attempt(db: apsw.Connection, message: Message, run: int, attempt: AttemptRecord) -> None:
+def keep_attempt(db: Database, message: Message, run: int, attempt: AttemptRecord) -> None:
     """Keep an attempt of a run."""
     db.execute(
         _ATTEMPT,
@@ -228,7 +228,7 @@ def keep_attempt(db: apsw.Connection, message: Message, run: int, attempt: Attem
     )
 
 
-def _conclude(db: apsw.Connection, message: Message, part: Part, result: Result) -> bool:
+def _conclude(db: Database, message: Message, part: Part, result: Result) -> bool:
     """Apply a verdict to a part whose answer was still to come. Returns whether the message is queued for a cure instead.
 
     A part that a receipt told of has left for certain: only its answer can still add to it.
@@ -257,7 +257,7 @@ def _conclude(db: apsw.Connection, message: Message, part: Part, result: Result)
     return False
 
 
-def _answered(db: apsw.Connection, message: Message, part: Part, verdict: PartAnswered, at: int) -> bool:
+def _answered(db: Database, message: Message, part: Part, verdict: PartAnswered, at: int) -> bool:
     early = [platform_id for platform_id in part.platform_ids if platform_id not in verdict.platform_ids]
     part.platform_ids = [*verdict.platform_ids, *early]
     for number, platform_id in enumerate(verdict.platform_ids):
@@ -276,7 +276,7 @@ def _answered(db: apsw.Connection, message: Message, part: Part, verdict: PartAn
     return False
 
 
-def keep_lost_call(db: apsw.Connection, message: Message, part: Part) -> None:
+def keep_lost_call(db: Database, message: Message, part: Part) -> None:
     """Keep an unknown attempt for a call whose answer nobody will record: whoever sends again has to know of it."""
     if part.phase is Phase.IN_FLIGHT and part.marked_at is not None:
         at, why = rows.moment(part.marked_at), "the process stopped in the middle of the call"
@@ -284,7 +284,7 @@ def keep_lost_call(db: apsw.Connection, message: Message, part: Part) -> None:
         keep_attempt(db, message, part.run, lost)
 
 
-def finish(db: apsw.Connection, tid: str, run: int, status: Status, error: ErrorRecord, at: datetime) -> bool:
+def finish(db: Database, tid: str, run: int, status: Status, error: ErrorRecord, at: datetime) -> bool:
     """End a queued message that has no part."""
     message = parts.find_message(db, tid)
     if message is None or not message.queued or message.run != run:
@@ -296,9 +296,7 @@ def finish(db: apsw.Connection, tid: str, run: int, status: Status, error: Error
     return True
 
 
-def wait(
-    db: apsw.Connection, tid: str, run: int, since: datetime | None, until: datetime | None, reason: ErrorRecord
-) -> None:
+def wait(db: Database, tid: str, run: int, since: datetime | None, until: datetime | None, reason: ErrorRecord) -> None:
     """Keep why a queued message waits; writes nothing when that is known already."""
     value = (rows.micros_or_none(until), *rows.error_columns(reason))
     db.execute(_WAIT, (rows.micros_or_none(since), *value, tid, run, *value))

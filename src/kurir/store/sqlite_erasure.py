@@ -9,9 +9,7 @@ contact with its aliases still there.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
-
-import apsw
+from typing import Any, Final, Protocol, TypeVar
 
 from kurir.domain.status import Status
 from kurir.store import sqlite_delivery as delivery
@@ -19,10 +17,13 @@ from kurir.store import sqlite_people as people
 from kurir.store import sqlite_quarantine as quarantine
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import ErrorRecord
+from kurir.store.database import Database, Operation
 from kurir.store.inbound import Forgotten
-from kurir.store.readers import Reader
-from kurir.store.writer import Writer
 
+T = TypeVar("T")
+
+#: What is left of a message's body: an empty JSON object.
+ERASED_BODY: Final = b"{}"
 #: Rows that one step looks at, and messages that one step cancels.
 WINDOW: Final = 5_000
 CANCELLED: Final = 500
@@ -41,7 +42,7 @@ SELECT seq, account_id, address, lane, queued, erased_at FROM message WHERE clie
 """
 _EVENTS: Final = """
 SELECT position, account_id, conversation, seq FROM event
-WHERE client_id = ? AND status IS NOT 0 AND position > ? ORDER BY position LIMIT ?
+WHERE client_id = ? AND status IS DISTINCT FROM 0 AND position > ? ORDER BY position LIMIT ?
 """
 _PLATFORM_IDS: Final = """
 SELECT platform_id, address, tid FROM platform_id
@@ -49,23 +50,23 @@ WHERE account_id = ? AND platform_id > ? ORDER BY platform_id LIMIT ?
 """
 
 _ERASE_MESSAGE: Final = """
-UPDATE message SET recipient = '', lane = '', address = '', body = x'7b7d', facts = NULL, losses = NULL,
-    render_losses = NULL, error_detail = iif(error_code IS NULL, NULL, 'the person was erased on request'),
+UPDATE message SET recipient = '', lane = '', address = '', body = ?, facts = NULL, losses = NULL,
+    render_losses = NULL, error_detail = CASE WHEN error_code IS NULL THEN NULL ELSE 'the person was erased on request' END,
     erased_at = ?
 WHERE seq = ? AND queued = 0
 """
 _ERASE_OF_MESSAGE: Final = (
-    "UPDATE part SET address = '', error_detail = iif(error_code IS NULL, NULL, '') WHERE seq = ?",
-    "UPDATE attempt SET request = '{}', headers = '{}', body = x'', reason = '' WHERE seq = ?",
+    "UPDATE part SET address = '', error_detail = CASE WHEN error_code IS NULL THEN NULL ELSE '' END WHERE seq = ?",
+    "UPDATE attempt SET request = '{}', headers = '{}', body = ?, reason = '' WHERE seq = ?",
     """
-    UPDATE callback_attempt SET headers = '{}', body = x'' WHERE id IN (
+    UPDATE callback_attempt SET headers = '{}', body = ? WHERE id IN (
         SELECT callback_attempt.id FROM event
         CROSS JOIN callback ON callback.position = event.position
         CROSS JOIN callback_attempt ON callback_attempt.endpoint_id = callback.endpoint_id
             AND callback_attempt.position = callback.position
         WHERE event.seq = ?)
     """,
-    "UPDATE event SET conversation = '', error_detail = iif(error_code IS NULL, NULL, '') WHERE seq = ?",
+    "UPDATE event SET conversation = '', error_detail = CASE WHEN error_code IS NULL THEN NULL ELSE '' END WHERE seq = ?",
 )
 _DELETE_EVENT: Final = "DELETE FROM event WHERE position = ? AND seq IS NULL"
 _FORGET_ID: Final = "DELETE FROM platform_id WHERE account_id = ? AND platform_id = ? AND tid = ''"
@@ -95,29 +96,37 @@ class _Person:
     phones: tuple[str, ...]
 
 
-async def forget(writer: Writer, reader: Reader, whom: tuple[str, str, Sequence[str]], at: datetime) -> Forgotten:
+class Run(Protocol):
+    """Runs an operation: in a transaction that writes, or in one that reads."""
+
+    async def __call__(self, operation: Operation[T], /) -> T:
+        """Return what *operation* returns."""
+        ...
+
+
+async def forget(write: Run, study: Run, whom: tuple[str, str, Sequence[str]], at: datetime) -> Forgotten:
     """Erase the person *whom* (client id, account id, addresses), unless something is being sent to them."""
-    person = await writer.run(lambda db: _find(db, *whom))
+    person = await write(lambda db: _find(db, *whom))
     if person is None:
         return Forgotten()
     cancelled = 0
     while True:
-        begun, now_cancelled, more = await writer.run(lambda db: _stop(db, person, at))
+        begun, now_cancelled, more = await write(lambda db: _stop(db, person, at))
         cancelled += now_cancelled
         if begun:
             return Forgotten(begun=begun, cancelled=cancelled)
         if not more:
             break
     moment = rows.micros(at)
-    messages = await _walk(writer, reader, person, _messages_of, lambda db, seq: _erase_message(db, seq, moment))
-    events = await _walk(writer, reader, person, _events_of, _erase_event)
-    await _walk(writer, reader, person, _platform_ids_of, lambda db, known: _erase_id(db, person, known))
-    await _walk(writer, reader, person, _unread_of, quarantine.drop)
-    contact = await writer.run(lambda db: _erase_person(db, person))
+    messages = await _walk(write, study, person, _messages_of, lambda db, seq: _erase_message(db, seq, moment))
+    events = await _walk(write, study, person, _events_of, _erase_event)
+    await _walk(write, study, person, _platform_ids_of, lambda db, known: _erase_id(db, person, known))
+    await _walk(write, study, person, _unread_of, quarantine.drop)
+    contact = await write(lambda db: _erase_person(db, person))
     return Forgotten(0, cancelled, messages, events, contact)
 
 
-def _find(db: apsw.Connection, client_id: str, account_id: str, named: Sequence[str]) -> _Person | None:
+def _find(db: Database, client_id: str, account_id: str, named: Sequence[str]) -> _Person | None:
     if db.execute(_IS_THEIRS, (account_id, client_id)).fetchone() is None:
         return None
     addresses, phones = dict[str, None](), dict[str, None]()
@@ -131,7 +140,7 @@ def _find(db: apsw.Connection, client_id: str, account_id: str, named: Sequence[
     return _Person(client_id, account_id, tuple(addresses), lanes, tuple(phones))
 
 
-def _stop(db: apsw.Connection, person: _Person, at: datetime) -> tuple[int, int, bool]:
+def _stop(db: Database, person: _Person, at: datetime) -> tuple[int, int, bool]:
     """Cancel what waits, unless something has begun. Returns how many have begun, how many ended, and whether more wait."""
     begun = {seq for lane in person.lanes for (seq,) in db.execute(_BEGUN, (person.account_id, lane, lane))}
     if begun:
@@ -154,23 +163,23 @@ _Found = tuple[list[Any], Any]
 
 
 async def _walk(
-    writer: Writer,
-    reader: Reader,
+    write: Run,
+    study: Run,
     person: _Person,
-    look: Callable[[apsw.Connection, _Person, Any], _Found],
-    erase: Callable[[apsw.Connection, Any], int],
+    look: Callable[[Database, _Person, Any], _Found],
+    erase: Callable[[Database, Any], int],
 ) -> int:
     """Erase whatever *look* finds, window by window. Returns how much that was."""
     erased, cursor = 0, None
     while True:
-        found, cursor = await reader.run(lambda db, after=cursor: look(db, person, after))  # type: ignore[misc]
+        found, cursor = await study(lambda db, after=cursor: look(db, person, after))  # type: ignore[misc]
         if found:
-            erased += await writer.run(lambda db, found=found: sum(erase(db, one) for one in found))  # type: ignore[misc]
+            erased += await write(lambda db, found=found: sum(erase(db, one) for one in found))  # type: ignore[misc]
         if cursor is None:
             return erased
 
 
-def _messages_of(db: apsw.Connection, person: _Person, after: int | None) -> _Found:
+def _messages_of(db: Database, person: _Person, after: int | None) -> _Found:
     window = list(db.execute(_MESSAGES, (person.client_id, after or 0, WINDOW)))
     found = [
         seq
@@ -183,7 +192,7 @@ def _messages_of(db: apsw.Connection, person: _Person, after: int | None) -> _Fo
     return found, window[-1][0] if len(window) == WINDOW else None
 
 
-def _events_of(db: apsw.Connection, person: _Person, after: int | None) -> _Found:
+def _events_of(db: Database, person: _Person, after: int | None) -> _Found:
     window = list(db.execute(_EVENTS, (person.client_id, after or 0, WINDOW)))
     found = [
         position
@@ -193,13 +202,13 @@ def _events_of(db: apsw.Connection, person: _Person, after: int | None) -> _Foun
     return found, window[-1][0] if len(window) == WINDOW else None
 
 
-def _platform_ids_of(db: apsw.Connection, person: _Person, after: str | None) -> _Found:
+def _platform_ids_of(db: Database, person: _Person, after: str | None) -> _Found:
     window = list(db.execute(_PLATFORM_IDS, (person.account_id, after or "", WINDOW)))
     found = [platform_id for platform_id, address, _ in window if address in person.addresses]
     return found, window[-1][0] if len(window) == WINDOW else None
 
 
-def _unread_of(db: apsw.Connection, person: _Person, after: int | None) -> _Found:
+def _unread_of(db: Database, person: _Person, after: int | None) -> _Found:
     names = (*person.addresses, *person.phones)
     return quarantine.naming(db, (person.client_id, person.account_id), names, after)
 
@@ -207,27 +216,27 @@ def _unread_of(db: apsw.Connection, person: _Person, after: int | None) -> _Foun
 # --- erasing --------------------------------------------------------------------------------------------------------
 
 
-def _erase_message(db: apsw.Connection, seq: int, now: int) -> int:
-    db.execute(_ERASE_MESSAGE, (now, seq))
+def _erase_message(db: Database, seq: int, now: int) -> int:
+    db.execute(_ERASE_MESSAGE, (ERASED_BODY, now, seq))
     if db.changes() == 0:
         return 0  # it was queued again meanwhile, or retention was faster
     for statement in _ERASE_OF_MESSAGE:
-        db.execute(statement, (seq,))
+        db.execute(statement, (b"", seq) if "body = ?" in statement else (seq,))
     return 1
 
 
-def _erase_event(db: apsw.Connection, position: int) -> int:
+def _erase_event(db: Database, position: int) -> int:
     db.execute(_DELETE_EVENT, (position,))
     return db.changes()
 
 
-def _erase_id(db: apsw.Connection, person: _Person, platform_id: str) -> int:
+def _erase_id(db: Database, person: _Person, platform_id: str) -> int:
     for statement in (_FORGET_ID, _ERASE_ID):
         db.execute(statement, (person.account_id, platform_id))
     return 1
 
 
-def _erase_person(db: apsw.Connection, person: _Person) -> bool:
+def _erase_person(db: Database, person: _Person) -> bool:
     for statement in _ERASE_PERSON:
         for address in person.addresses:
             db.execute(statement, (person.account_id, address))

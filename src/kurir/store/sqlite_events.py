@@ -9,9 +9,8 @@ functions run inside a transaction of the writer.
 from dataclasses import dataclass
 from typing import Final
 
-import apsw
-
 from kurir.domain.status import Status
+from kurir.store.database import Database
 from kurir.store.feed import COMPAT_KINDS, STATUS_KIND
 
 
@@ -26,17 +25,19 @@ INSERT INTO event (client_id, kind, account_id, channel, conversation, at, kept_
                    provider_message_id, error_code, error_detail, error_provider)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(
     (SELECT platform_ids ->> 0 FROM part WHERE seq = ? AND platform_ids <> '[]' ORDER BY number DESC LIMIT 1), ''), ?, ?, ?)
+RETURNING position
 """
 _ADD: Final = """
 INSERT INTO event (client_id, kind, account_id, channel, conversation, at, kept_at, data, media)
 VALUES (?, ?, ?, coalesce((SELECT channel FROM account WHERE id = ?), ''), ?, ?, ?, ?, ?)
+RETURNING position
 """
 _OWE: Final = f"""
 INSERT INTO callback (endpoint_id, position)
 SELECT id, ?1 FROM endpoint WHERE client_id = ?2 AND enabled = 1 AND {wants("?3")}
 """  # noqa: S608 -- constants
 _LAST: Final = "SELECT coalesce(max(position), 0) FROM event"
-_GROWN: Final = "SELECT client_id FROM event WHERE position > ? AND +status IS NOT 0"
+_GROWN: Final = "SELECT client_id FROM event WHERE position > ? AND +status IS DISTINCT FROM 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,11 @@ class News:
     media: bytes | None = None
 
 
-def add(db: apsw.Connection, event: Change | News, now: int) -> None:
+def add(db: Database, event: Change | News, now: int) -> None:
     """Add *event* at the end of its client's feed, and owe it to every enabled endpoint that wants it."""
     if isinstance(event, Change):
         kind = STATUS_KIND
-        db.execute(
+        [(position,)] = db.execute(
             _ADD_CHANGE,
             (
                 event.client_id,
@@ -92,7 +93,7 @@ def add(db: apsw.Connection, event: Change | News, now: int) -> None:
             return
     else:
         kind = event.kind
-        db.execute(
+        [(position,)] = db.execute(
             _ADD,
             (
                 event.client_id,
@@ -106,15 +107,15 @@ def add(db: apsw.Connection, event: Change | News, now: int) -> None:
                 event.media,
             ),
         )
-    db.execute(_OWE, (db.last_insert_rowid(), event.client_id, kind))
+    db.execute(_OWE, (position, event.client_id, kind))
 
 
-def last(db: apsw.Connection) -> int:
+def last(db: Database) -> int:
     """Return the newest position of all."""
     row = db.execute(_LAST).fetchone()
     return 0 if row is None else int(row[0])
 
 
-def grown(db: apsw.Connection, after: int) -> tuple[str, ...]:
+def grown(db: Database, after: int) -> tuple[str, ...]:
     """Return the clients whose feeds have events above the position *after*."""
     return tuple(sorted({client_id for (client_id,) in db.execute(_GROWN, (after,))}))

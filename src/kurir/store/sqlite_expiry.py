@@ -8,13 +8,12 @@ too. The functions run inside a transaction of the writer.
 from datetime import datetime, timedelta
 from typing import Final
 
-import apsw
-
 from kurir.domain.status import Status
 from kurir.store import sqlite_delivery as delivery
 from kurir.store import sqlite_parts as parts
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import ErrorRecord, Phase
+from kurir.store.database import Database
 from kurir.store.sqlite_parts import News
 
 #: A call that was begun so long ago, on an account that has no worker, has no answer to come.
@@ -44,7 +43,7 @@ ORDER BY answered_at LIMIT ?
 _UNTOLD_PARTS: Final = "SELECT number FROM part WHERE seq = ? AND status = 0"
 
 
-def expire(db: apsw.Connection, now: datetime, limit: int) -> int:
+def expire(db: Database, now: datetime, limit: int) -> int:
     """End queued messages past their expiry, those that expired first. Returns how many."""
     moment = rows.micros(now)
     ended = 0
@@ -60,7 +59,7 @@ def _late(expires_at: int) -> str:
     return f"it expired at {rows.moment(expires_at).isoformat(timespec='seconds')}, before it could be sent"
 
 
-def _give_up(db: apsw.Connection, tid: str, expires_at: int, now: int) -> None:
+def _give_up(db: Database, tid: str, expires_at: int, now: int) -> None:
     """Fail the first part that is not answered, as the account's worker would have done."""
     message = parts.find_message(db, tid)
     if message is None:
@@ -80,7 +79,7 @@ def _give_up(db: apsw.Connection, tid: str, expires_at: int, now: int) -> None:
     parts.refresh(db, message, news, now)
 
 
-def no_receipts(db: apsw.Connection, before: datetime, limit: int, at: datetime) -> int:
+def no_receipts(db: Database, before: datetime, limit: int, at: datetime) -> int:
     """End messages that the platform accepted before *before* and never told of. Returns how many."""
     bound, now = rows.micros(before), rows.micros(at)
     news = News(Status.FAILED, now, ErrorRecord("no_receipt", "no receipts arrived: is the webhook connected?"))

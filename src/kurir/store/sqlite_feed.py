@@ -5,10 +5,9 @@ The functions run inside a transaction of a reader.
 
 from typing import Final
 
-import apsw
-
 from kurir.domain.status import Status
 from kurir.store import sqlite_rows as rows
+from kurir.store.database import Database
 from kurir.store.feed import EventRecord, StatusChange
 
 #: The columns of an event, and where they come from; :func:`read` reads them.
@@ -21,33 +20,35 @@ JOINED: Final = "event LEFT JOIN message ON message.seq = event.seq"
 
 _EVENTS: Final = f"""
 SELECT {COLUMNS} FROM {JOINED}
-WHERE event.client_id = ? AND event.status IS NOT 0 AND event.position > ? ORDER BY event.position LIMIT ?
+WHERE event.client_id = ? AND event.status IS DISTINCT FROM 0 AND event.position > ? ORDER BY event.position LIMIT ?
 """  # noqa: S608 -- constants
 _EVENT: Final = f"""
-SELECT {COLUMNS} FROM {JOINED} WHERE event.position = ? AND event.client_id = ? AND +event.status IS NOT 0
+SELECT {COLUMNS} FROM {JOINED} WHERE event.position = ? AND event.client_id = ? AND +event.status IS DISTINCT FROM 0
 """  # noqa: S608 -- constants
-_LAST: Final = "SELECT position FROM event WHERE client_id = ? AND status IS NOT 0 ORDER BY position DESC LIMIT 1"
+_LAST: Final = (
+    "SELECT position FROM event WHERE client_id = ? AND status IS DISTINCT FROM 0 ORDER BY position DESC LIMIT 1"
+)
 _PARTS: Final = rows.PART + "WHERE seq = ? ORDER BY number"
 
 
-def events(db: apsw.Connection, client_id: str, after: int, limit: int) -> list[EventRecord]:
+def events(db: Database, client_id: str, after: int, limit: int) -> list[EventRecord]:
     """Return the client's events above a position."""
     return [read(db, row) for row in list(db.execute(_EVENTS, (client_id, after, limit)))]
 
 
-def last_position(db: apsw.Connection, client_id: str) -> int:
+def last_position(db: Database, client_id: str) -> int:
     """Return the position of the client's newest event, 0 when there is none."""
     row = db.execute(_LAST, (client_id,)).fetchone()
     return 0 if row is None else int(row[0])
 
 
-def event(db: apsw.Connection, client_id: str, position: int) -> EventRecord | None:
+def event(db: Database, client_id: str, position: int) -> EventRecord | None:
     """Return one event of the client."""
     row = db.execute(_EVENT, (position, client_id)).fetchone()
     return None if row is None else read(db, row)
 
 
-def read(db: apsw.Connection, row: rows.Row) -> EventRecord:
+def read(db: Database, row: rows.Row) -> EventRecord:
     """Return the event of a row of COLUMNS, with its message's parts and losses."""
     return EventRecord(
         position=row[0],
@@ -63,7 +64,7 @@ def read(db: apsw.Connection, row: rows.Row) -> EventRecord:
     )
 
 
-def _change(db: apsw.Connection, row: rows.Row) -> StatusChange:
+def _change(db: Database, row: rows.Row) -> StatusChange:
     return StatusChange(
         tid=row[16],
         message_id=row[17],

@@ -10,13 +10,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-import apsw
-
 from kurir.store import sqlite_events as events
 from kurir.store import sqlite_people as people
 from kurir.store import sqlite_receipts as receipts
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import StoreError
+from kurir.store.database import Database
 from kurir.store.inbound import (
     Arrival,
     ChoiceRecord,
@@ -40,8 +39,8 @@ _NEWS_OF: Final = {
 _KNOW: Final = """
 INSERT INTO platform_id (account_id, platform_id, tid, part, message_id, address, quote_token, received_at)
 VALUES (?, ?, '', 0, '', ?, ?, ?)
-ON CONFLICT DO UPDATE SET address = excluded.address, quote_token = excluded.quote_token,
-    received_at = excluded.received_at WHERE tid = ''
+ON CONFLICT (account_id, platform_id) DO UPDATE SET address = excluded.address, quote_token = excluded.quote_token,
+    received_at = excluded.received_at WHERE platform_id.tid = ''
 """
 _QUOTED: Final = "SELECT tid, message_id FROM platform_id WHERE account_id = ? AND platform_id = ? AND tid <> ''"
 _PUT_TOKEN: Final = """
@@ -82,14 +81,16 @@ _USE_LINK: Final = "UPDATE link_token SET used_at = ? WHERE token = ? AND accoun
 _DROP_TEMPLATES: Final = "DELETE FROM template WHERE account_id = ?"
 _PUT_TEMPLATE: Final = """
 INSERT INTO template (account_id, name, language, status, category, components, synced_at) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET status = excluded.status, category = excluded.category, components = excluded.components
+ON CONFLICT (account_id, name, language) DO UPDATE SET status = excluded.status,
+    category = excluded.category, components = excluded.components
 """
 _SELECT_TEMPLATE: Final = "SELECT name, language, status, category, components, synced_at FROM template "
 _TEMPLATES: Final = _SELECT_TEMPLATE + "WHERE account_id = ? ORDER BY name, language"
 _TEMPLATE: Final = _SELECT_TEMPLATE + "WHERE account_id = ? AND name = ? AND language = ?"
 _PUT_QUOTA: Final = """
 INSERT INTO quota (account_id, used, allowed, at) VALUES (?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET used = excluded.used, allowed = excluded.allowed, at = excluded.at WHERE excluded.at >= at
+ON CONFLICT (account_id) DO UPDATE SET used = excluded.used, allowed = excluded.allowed, at = excluded.at
+    WHERE excluded.at >= quota.at
 """
 _QUOTA: Final = "SELECT used, allowed, at FROM quota WHERE account_id = ?"
 
@@ -97,7 +98,7 @@ _QUOTA: Final = "SELECT used, allowed, at FROM quota WHERE account_id = ?"
 # --- taking in ------------------------------------------------------------------------------------------------------
 
 
-def take_in(db: apsw.Connection, webhook: Webhook) -> TakenIn:
+def take_in(db: Database, webhook: Webhook) -> TakenIn:
     """Take everything of a webhook in; what was taken in before changes nothing."""
     now, before = rows.micros(webhook.at), events.last(db)
     received = receipts.receive(db, webhook.receipts, webhook.at)
@@ -107,7 +108,7 @@ def take_in(db: apsw.Connection, webhook: Webhook) -> TakenIn:
     return TakenIn(new, received.new, received.waiting, events.grown(db, before), received.settled)
 
 
-def _take(db: apsw.Connection, arrival: Arrival, now: int) -> bool:
+def _take(db: Database, arrival: Arrival, now: int) -> bool:
     """Take an arrival in. Returns whether it is new."""
     if not receipts.is_new(db, arrival.account_id, arrival.event_id, now):
         return False
@@ -133,45 +134,43 @@ def _take(db: apsw.Connection, arrival: Arrival, now: int) -> bool:
 # --- what replies and presses need ----------------------------------------------------------------------------------
 
 
-def quoted(db: apsw.Connection, account_id: str, platform_id: str) -> Quoted | None:
+def quoted(db: Database, account_id: str, platform_id: str) -> Quoted | None:
     """Return which message of ours a platform id is of."""
     row = db.execute(_QUOTED, (account_id, platform_id)).fetchone()
     return None if row is None else Quoted(*row)
 
 
-def reply_token(db: apsw.Connection, account_id: str, token: str) -> ReplyTokenRecord | None:
+def reply_token(db: Database, account_id: str, token: str) -> ReplyTokenRecord | None:
     """Return a reply token."""
     row = db.execute(_TOKEN, (account_id, token)).fetchone()
     return None if row is None else ReplyTokenRecord(row[0], rows.moment(row[1]), row[2] is not None)
 
 
-def fresh_reply_token(
-    db: apsw.Connection, account_id: str, address: str, since: datetime
-) -> tuple[str, datetime] | None:
+def fresh_reply_token(db: Database, account_id: str, address: str, since: datetime) -> tuple[str, datetime] | None:
     """Return the newest unused reply token of a chat."""
     row = db.execute(_FRESH_TOKEN, (account_id, address, rows.micros(since))).fetchone()
     return None if row is None else (row[0], rows.moment(row[1]))
 
 
-def use_token(db: apsw.Connection, account_id: str, token: str, tid: str, now: int) -> bool:
+def use_token(db: Database, account_id: str, token: str, tid: str, now: int) -> bool:
     """Use a reply token up for the message *tid*. False: another message has, or it is not known."""
     db.execute(_USE_TOKEN, (now, tid, account_id, token, tid))
     return db.changes() > 0
 
 
 def put_choices(
-    db: apsw.Connection, account_id: str, address: str, shown: tuple[int, str], choices: Iterable[tuple[str, str]]
+    db: Database, account_id: str, address: str, shown: tuple[int, str], choices: Iterable[tuple[str, str]]
 ) -> None:
     """Keep the vanishing choices that a conversation was *shown* last: when, and by which message of the client's."""
     db.execute(_PUT_CHOICES, (account_id, address, *shown, json.dumps(list(choices), ensure_ascii=False)))
 
 
-def drop_choices(db: apsw.Connection, account_id: str, address: str, shown: tuple[int, str]) -> None:
+def drop_choices(db: Database, account_id: str, address: str, shown: tuple[int, str]) -> None:
     """Forget the choices that were kept as *shown*: nobody saw them."""
     db.execute(_DROP_CHOICES, (account_id, address, shown[1], shown[0]))
 
 
-def choices(db: apsw.Connection, account_id: str, address: str) -> ChoiceRecord | None:
+def choices(db: Database, account_id: str, address: str) -> ChoiceRecord | None:
     """Return the vanishing choices that a conversation was shown last."""
     row = db.execute(_CHOICES, (account_id, address)).fetchone()
     if row is None:
@@ -179,13 +178,13 @@ def choices(db: apsw.Connection, account_id: str, address: str) -> ChoiceRecord 
     return ChoiceRecord(rows.moment(row[0]), row[1], tuple((title, key) for title, key in json.loads(row[2])))
 
 
-def poll_offset(db: apsw.Connection, account_id: str, since: datetime | None) -> int | None:
+def poll_offset(db: Database, account_id: str, since: datetime | None) -> int | None:
     """Return the offset of the account's next getUpdates."""
     row = db.execute(_OFFSET, (account_id, 0 if since is None else rows.micros(since))).fetchone()
     return None if row is None else int(row[0])
 
 
-def drop_poll_offset(db: apsw.Connection, account_id: str, offset: int) -> None:
+def drop_poll_offset(db: Database, account_id: str, offset: int) -> None:
     """Forget an offset that the platform has heard."""
     db.execute(_DROP_OFFSET, (account_id, offset))
 
@@ -193,7 +192,7 @@ def drop_poll_offset(db: apsw.Connection, account_id: str, offset: int) -> None:
 # --- links ----------------------------------------------------------------------------------------------------------
 
 
-def put_link(db: apsw.Connection, link: LinkRecord) -> None:
+def put_link(db: Database, link: LinkRecord) -> None:
     """Keep a link token."""
     times = (rows.micros(link.created_at), rows.micros_or_none(link.used_at), rows.micros_or_none(link.expires_at))
     db.execute(_PUT_LINK, (link.token, link.client_id, link.account_id, link.phone, link.payload, *times))
@@ -201,7 +200,7 @@ def put_link(db: apsw.Connection, link: LinkRecord) -> None:
         raise StoreError("the link token is taken")
 
 
-def link_of(db: apsw.Connection, account_id: str, token: str) -> LinkRecord | None:
+def link_of(db: Database, account_id: str, token: str) -> LinkRecord | None:
     """Return a link token of the account."""
     row = db.execute(_LINK, (token, account_id)).fetchone()
     if row is None:
@@ -210,7 +209,7 @@ def link_of(db: apsw.Connection, account_id: str, token: str) -> LinkRecord | No
     return LinkRecord(row[0], row[1], row[2], rows.moment(row[3]), row[4], row[5], used_at, expires_at)
 
 
-def use_link(db: apsw.Connection, account_id: str, token: str, at: datetime) -> LinkRecord | None:
+def use_link(db: Database, account_id: str, token: str, at: datetime) -> LinkRecord | None:
     """Use a link token up; None where it is not known, or was used."""
     db.execute(_USE_LINK, (rows.micros(at), token, account_id))
     return link_of(db, account_id, token) if db.changes() else None
@@ -219,7 +218,7 @@ def use_link(db: apsw.Connection, account_id: str, token: str, at: datetime) -> 
 # --- what platforms say of an account -------------------------------------------------------------------------------
 
 
-def put_templates(db: apsw.Connection, account_id: str, given: Sequence[TemplateRecord], at: datetime) -> None:
+def put_templates(db: Database, account_id: str, given: Sequence[TemplateRecord], at: datetime) -> None:
     """Replace the account's templates."""
     db.execute(_DROP_TEMPLATES, (account_id,))
     for one in given:
@@ -227,12 +226,12 @@ def put_templates(db: apsw.Connection, account_id: str, given: Sequence[Template
         db.execute(_PUT_TEMPLATE, (account_id, *value))
 
 
-def templates(db: apsw.Connection, account_id: str) -> list[TemplateRecord]:
+def templates(db: Database, account_id: str) -> list[TemplateRecord]:
     """Return the account's templates."""
     return [_template(row) for row in db.execute(_TEMPLATES, (account_id,))]
 
 
-def template(db: apsw.Connection, account_id: str, name: str, language: str) -> TemplateRecord | None:
+def template(db: Database, account_id: str, name: str, language: str) -> TemplateRecord | None:
     """Return one template of the account."""
     row = db.execute(_TEMPLATE, (account_id, name, language)).fetchone()
     return None if row is None else _template(row)
@@ -242,12 +241,12 @@ def _template(row: rows.Row) -> TemplateRecord:
     return TemplateRecord(row[0], row[1], row[2], row[3], row[4], rows.moment(row[5]))
 
 
-def set_quota(db: apsw.Connection, account_id: str, used: int, limit: int | None, at: datetime) -> None:
+def set_quota(db: Database, account_id: str, used: int, limit: int | None, at: datetime) -> None:
     """Keep the account's quota, unless newer figures are known."""
     db.execute(_PUT_QUOTA, (account_id, used, limit, rows.micros(at)))
 
 
-def quota(db: apsw.Connection, account_id: str) -> QuotaRecord | None:
+def quota(db: Database, account_id: str) -> QuotaRecord | None:
     """Return the account's quota."""
     row = db.execute(_QUOTA, (account_id,)).fetchone()
     return None if row is None else QuotaRecord(row[0], row[1], rows.moment(row[2]))

@@ -9,12 +9,11 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-import apsw
-
 from kurir.domain.status import Status, advance, of_parts
 from kurir.store import sqlite_events as events
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import ErrorRecord, Phase
+from kurir.store.database import Database
 
 #: The code of a part that was given up although it may have left: proof that it did corrects it.
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
@@ -38,7 +37,7 @@ _SAVE: Final = """
 INSERT INTO part (seq, number, run, phase, status, attempts, account_id, address, platform_ids, again, cures,
                   marked_at, answered_at, covered_from, settled, error_code, error_detail, error_provider)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET run = excluded.run, phase = excluded.phase, status = excluded.status,
+ON CONFLICT (seq, number) DO UPDATE SET run = excluded.run, phase = excluded.phase, status = excluded.status,
     attempts = excluded.attempts, account_id = excluded.account_id, address = excluded.address,
     platform_ids = excluded.platform_ids, again = excluded.again, cures = excluded.cures,
     marked_at = excluded.marked_at, answered_at = excluded.answered_at, covered_from = excluded.covered_from,
@@ -48,7 +47,7 @@ ON CONFLICT DO UPDATE SET run = excluded.run, phase = excluded.phase, status = e
 _PLATFORM_ID: Final = """
 INSERT INTO platform_id (account_id, platform_id, tid, part, message_id, address, quote_token)
 VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET tid = excluded.tid, part = excluded.part, message_id = excluded.message_id,
+ON CONFLICT (account_id, platform_id) DO UPDATE SET tid = excluded.tid, part = excluded.part, message_id = excluded.message_id,
     address = excluded.address, quote_token = excluded.quote_token, received_at = NULL
 """
 _STANDING: Final = "SELECT status, phase FROM part WHERE seq = ?"
@@ -127,7 +126,7 @@ class News:
 # --- rows -----------------------------------------------------------------------------------------------------------
 
 
-def find_message(db: apsw.Connection, tid: str) -> Message | None:
+def find_message(db: Database, tid: str) -> Message | None:
     """Return the message *tid*."""
     row = db.execute(_MESSAGE, (tid,)).fetchone()
     return (
@@ -152,7 +151,7 @@ def find_message(db: apsw.Connection, tid: str) -> Message | None:
     )
 
 
-def find_part(db: apsw.Connection, seq: int, number: int) -> Part | None:
+def find_part(db: Database, seq: int, number: int) -> Part | None:
     """Return a part of the message *seq*."""
     row = db.execute(_PART, (seq, number)).fetchone()
     if row is None:
@@ -199,7 +198,7 @@ def new_part(message: Message, number: int) -> Part:
     )
 
 
-def save(db: apsw.Connection, part: Part) -> None:
+def save(db: Database, part: Part) -> None:
     """Store *part*."""
     db.execute(
         _SAVE,
@@ -224,7 +223,7 @@ def save(db: apsw.Connection, part: Part) -> None:
     )
 
 
-def know_as(db: apsw.Connection, message: Message, part: Part, platform_id: str, quote_token: str = "") -> None:
+def know_as(db: Database, message: Message, part: Part, platform_id: str, quote_token: str = "") -> None:
     """Remember that the platform calls *part* by *platform_id*, so that receipts and replies find it."""
     if platform_id not in part.platform_ids:
         part.platform_ids.append(platform_id)
@@ -254,7 +253,7 @@ def learn(part: Part, news: News) -> bool:
     return after != before
 
 
-def refresh(db: apsw.Connection, message: Message, news: News, now: int) -> None:
+def refresh(db: Database, message: Message, news: News, now: int) -> None:
     """Bring the message's row in line with its parts, and add an event when its status changes.
 
     *news* is what was learned last: its time is the event's, its error the message's when the message fails by it.
@@ -270,7 +269,7 @@ def refresh(db: apsw.Connection, message: Message, news: News, now: int) -> None
     move(db, message, status, news, now, queued=queued)
 
 
-def move(db: apsw.Connection, message: Message, status: Status, news: News, now: int, *, queued: bool) -> None:
+def move(db: Database, message: Message, status: Status, news: News, now: int, *, queued: bool) -> None:
     """Give the message its new status and place, with the event where the status is new."""
     changed = status != message.status
     error = rows.error_columns(news.error if status < Status.PENDING else None)
@@ -286,7 +285,7 @@ def move(db: apsw.Connection, message: Message, status: Status, news: News, now:
 
 
 def tell(
-    db: apsw.Connection,
+    db: Database,
     message: Message,
     status: Status,
     at: int,
@@ -311,6 +310,6 @@ def _next_status(current: Status, parts: Status) -> Status:
     return current if follows(current, parts) else parts
 
 
-def forget_reason(db: apsw.Connection, seq: int) -> None:
+def forget_reason(db: Database, seq: int) -> None:
     """The message does not wait any more."""
     db.execute(_FORGET_REASON, (seq,))

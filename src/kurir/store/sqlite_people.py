@@ -9,12 +9,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-import apsw
-
 from kurir.store import contact_data
 from kurir.store import sqlite_events as events
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import ContactRecord
+from kurir.store.database import Database
 from kurir.store.inbound import Heard
 
 #: Contacts that one list shows, at most.
@@ -39,7 +38,8 @@ _PUT_CONTACT: Final = """
 INSERT INTO contact (account_id, address, client_id, channel, phone, name, username, last_inbound_at, linked_at, blocked,
                      blocked_at, block_inferred, changed_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET client_id = excluded.client_id, channel = excluded.channel, phone = excluded.phone,
+ON CONFLICT (account_id, address) DO UPDATE SET client_id = excluded.client_id, channel = excluded.channel,
+    phone = excluded.phone,
     name = excluded.name, username = excluded.username, last_inbound_at = excluded.last_inbound_at,
     linked_at = excluded.linked_at, blocked = excluded.blocked, blocked_at = excluded.blocked_at,
     block_inferred = excluded.block_inferred, changed_at = excluded.changed_at
@@ -48,7 +48,7 @@ _UNLINK: Final = "UPDATE contact SET phone = '', linked_at = NULL, changed_at = 
 _DELETE_CONTACT: Final = "DELETE FROM contact WHERE account_id = ? AND address = ?"
 _PUT_ALIAS: Final = """
 INSERT INTO contact_alias (account_id, alias, address, moved, at) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET address = excluded.address, moved = excluded.moved, at = excluded.at
+ON CONFLICT (account_id, alias) DO UPDATE SET address = excluded.address, moved = excluded.moved, at = excluded.at
 """
 _LEAD_ALIASES: Final = "UPDATE contact_alias SET address = ? WHERE account_id = ? AND address = ?"
 _DROP_ALIAS: Final = "DELETE FROM contact_alias WHERE account_id = ? AND alias = ?"
@@ -57,8 +57,8 @@ _MOVE_TOKENS: Final = "UPDATE reply_token SET address = ? WHERE account_id = ? A
 _MOVE_CHOICES: Final = """
 INSERT INTO vanishing_choice (account_id, address, at, message_id, choices)
 SELECT account_id, ?1, at, message_id, choices FROM vanishing_choice WHERE account_id = ?2 AND address = ?3
-ON CONFLICT DO UPDATE SET at = excluded.at, message_id = excluded.message_id, choices = excluded.choices
-    WHERE excluded.at > at
+ON CONFLICT (account_id, address) DO UPDATE SET at = excluded.at, message_id = excluded.message_id, choices = excluded.choices
+    WHERE excluded.at > vanishing_choice.at
 """
 _DROP_CHOICES: Final = "DELETE FROM vanishing_choice WHERE account_id = ? AND address = ?"
 
@@ -66,7 +66,7 @@ _DROP_CHOICES: Final = "DELETE FROM vanishing_choice WHERE account_id = ? AND ad
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def contact(db: apsw.Connection, account_id: str, address: str) -> ContactRecord | None:
+def contact(db: Database, account_id: str, address: str) -> ContactRecord | None:
     """Return the contact with an address, or with it as an alias."""
     found = _at(db, account_id, address)
     if found is None:
@@ -75,14 +75,14 @@ def contact(db: apsw.Connection, account_id: str, address: str) -> ContactRecord
     return found
 
 
-def contact_by_phone(db: apsw.Connection, account_id: str, phone: str) -> ContactRecord | None:
+def contact_by_phone(db: Database, account_id: str, phone: str) -> ContactRecord | None:
     """Return the contact that a phone is linked to."""
     row = db.execute(_CONTACT_BY_PHONE, (account_id, phone)).fetchone()
     return None if row is None else rows.contact(row)
 
 
 def contacts(
-    db: apsw.Connection,
+    db: Database,
     client_id: str,
     phone: str | None,
     channel: str | None,
@@ -100,12 +100,12 @@ def contacts(
     return [rows.contact(row) for row in db.execute(statement + _BY_ADDRESS, (*values, min(limit, LIST)))]
 
 
-def aliases(db: apsw.Connection, account_id: str, address: str) -> list[str]:
+def aliases(db: Database, account_id: str, address: str) -> list[str]:
     """Return the other addresses of the contact at *address*."""
     return [alias for (alias,) in db.execute(_ALIASES, (account_id, address))]
 
 
-def _at(db: apsw.Connection, account_id: str, address: str) -> ContactRecord | None:
+def _at(db: Database, account_id: str, address: str) -> ContactRecord | None:
     row = db.execute(_CONTACT, (account_id, address)).fetchone()
     return None if row is None else rows.contact(row)
 
@@ -113,7 +113,7 @@ def _at(db: apsw.Connection, account_id: str, address: str) -> ContactRecord | N
 # --- what a client says ---------------------------------------------------------------------------------------------
 
 
-def put_contact(db: apsw.Connection, given: ContactRecord, at: datetime) -> ContactRecord:
+def put_contact(db: Database, given: ContactRecord, at: datetime) -> ContactRecord:
     """Create or change a contact. What *given* leaves empty stays as it is; so does whether the person blocked us."""
     known = contact(db, given.account_id, given.address)
     if known is None:
@@ -127,9 +127,7 @@ def put_contact(db: apsw.Connection, given: ContactRecord, at: datetime) -> Cont
     return stored
 
 
-def unlink_contact(
-    db: apsw.Connection, client_id: str, account_id: str, address: str, at: datetime
-) -> ContactRecord | None:
+def unlink_contact(db: Database, client_id: str, account_id: str, address: str, at: datetime) -> ContactRecord | None:
     """Take a contact's phone away. Returns the contact as it is now, None where the client has none there."""
     known = contact(db, account_id, address)
     if known is None or known.client_id != client_id:
@@ -152,7 +150,7 @@ def _merged(known: ContactRecord, given: ContactRecord) -> ContactRecord:
     )
 
 
-def _store(db: apsw.Connection, stored: ContactRecord, now: int) -> None:
+def _store(db: Database, stored: ContactRecord, now: int) -> None:
     """Store a contact. Its phone leaves whoever had it."""
     db.execute(_TAKE_PHONE, (now, stored.account_id, stored.phone, stored.address))
     db.execute(
@@ -182,7 +180,7 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
 # --- what is learned ------------------------------------------------------------------------------------------------
 
 
-def learn(db: apsw.Connection, heard: Heard, now: int, *, tells: bool = True) -> frozenset[str]:
+def learn(db: Database, heard: Heard, now: int, *, tells: bool = True) -> frozenset[str]:
     """Learn what was heard of a person, with the event where it changes whether they blocked us (unless not *tells*).
 
     Returns what has changed: among new, name, phone, address and blocked.
@@ -257,7 +255,7 @@ def _newer_news(known: ContactRecord, heard: Heard) -> bool:
     return heard.at >= known.blocked_at.replace(microsecond=0)
 
 
-def _with_phone(db: apsw.Connection, known: ContactRecord, heard: Heard) -> ContactRecord:
+def _with_phone(db: Database, known: ContactRecord, heard: Heard) -> ContactRecord:
     """Return the contact with the phone that was heard to be theirs, unless newer news say otherwise."""
     if not heard.phone or heard.phone == known.phone:
         return known
@@ -268,12 +266,12 @@ def _with_phone(db: apsw.Connection, known: ContactRecord, heard: Heard) -> Cont
     return replace(known, phone=heard.phone, linked_at=heard.at)
 
 
-def _leads(db: apsw.Connection, account_id: str, alias: str) -> str | None:
+def _leads(db: Database, account_id: str, alias: str) -> str | None:
     row = db.execute(_ALIAS, (account_id, alias)).fetchone()
     return None if row is None else row[0]
 
 
-def _standing(db: apsw.Connection, heard: Heard) -> str:
+def _standing(db: Database, heard: Heard) -> str:
     """Return the address under which the person stands.
 
     An address that was left may be another person's today (a phone that was given out anew): who writes from it after the
@@ -289,7 +287,7 @@ def _standing(db: apsw.Connection, heard: Heard) -> str:
     return str(address)
 
 
-def _draw_together(db: apsw.Connection, heard: Heard, left: str, stands: str, *, moved: bool, now: int) -> None:
+def _draw_together(db: Database, heard: Heard, left: str, stands: str, *, moved: bool, now: int) -> None:
     """Let *left* be another address of the person at *stands*, with all that was known under either."""
     account_id = heard.account_id
     old, new = _at(db, account_id, left), _at(db, account_id, stands)
@@ -323,7 +321,7 @@ def _one_of(old: ContactRecord, new: ContactRecord) -> ContactRecord:
     )
 
 
-def tell_blocked(db: apsw.Connection, one: ContactRecord, at: datetime, now: int) -> None:
+def tell_blocked(db: Database, one: ContactRecord, at: datetime, now: int) -> None:
     """Add the event that *one* has blocked us, or does so no more."""
     whom = contact_data.person(one.channel, one.address, name=one.name, username=one.username, phone=one.phone)
     data = contact_data.contact(whom, at, channel=one.channel, account_id=one.account_id)

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-import apsw
-
 from kurir.store import sqlite_rows as rows
+from kurir.store.database import Database
 from kurir.store.inbound import NotKept, Quarantined, Unread
 
 #: What one account may have in quarantine: so many bodies, so many bytes together, and so many in one.
@@ -64,7 +63,7 @@ DELETE FROM quarantine_not_kept WHERE account_id IN (
 """
 
 
-def keep(db: apsw.Connection, unread: Unread) -> int | None:
+def keep(db: Database, unread: Unread) -> int | None:
     """Keep a webhook and return its number; None beyond the account's bound, where it is counted alone."""
     digest, size, now = hashlib.sha256(unread.body).digest(), len(unread.body), rows.micros(unread.at)
     again = db.execute(_AGAIN, (unread.why, unread.account_id, digest)).fetchone()
@@ -79,39 +78,39 @@ def keep(db: apsw.Connection, unread: Unread) -> int | None:
     return int(kept[0])
 
 
-def kept(db: apsw.Connection, account_id: str, after: int, limit: int) -> list[Quarantined]:
+def kept(db: Database, account_id: str, after: int, limit: int) -> list[Quarantined]:
     """Return what is in quarantine, of one account or with "" of all, above a number."""
     if account_id:
         return [_record(row) for row in db.execute(_OF_ACCOUNT, (account_id, after, limit))]
     return [_record(row) for row in db.execute(_ALL, (after, limit))]
 
 
-def one(db: apsw.Connection, number: int) -> tuple[Quarantined, bytes] | None:
+def one(db: Database, number: int) -> tuple[Quarantined, bytes] | None:
     """Return one webhook in quarantine with its body."""
     row = db.execute(_ONE, (number,)).fetchone()
     body = db.execute(_BODY, (number,)).fetchone()
     return None if row is None or body is None else (_record(row), body[0])
 
 
-def still(db: apsw.Connection, number: int, why: str, at: datetime) -> None:
+def still(db: Database, number: int, why: str, at: datetime) -> None:
     """Note that a webhook was replayed, and could not be read."""
     db.execute(_STILL, (why, rows.micros(at), number))
 
 
-def drop(db: apsw.Connection, number: int) -> bool:
+def drop(db: Database, number: int) -> bool:
     """Delete a webhook. False: it was not there."""
     db.execute(_DROP, (number,))
     return db.changes() > 0
 
 
-def not_kept(db: apsw.Connection) -> list[NotKept]:
+def not_kept(db: Database) -> list[NotKept]:
     """Return how many webhooks came beyond the bound, by account."""
     found = db.execute(_LIST_NOT_KEPT)
     return [NotKept(row[0], row[1], rows.moment(row[2]), rows.moment(row[3])) for row in found]
 
 
 def naming(
-    db: apsw.Connection, whose: tuple[str, str], names: Sequence[str], after: int | None
+    db: Database, whose: tuple[str, str], names: Sequence[str], after: int | None
 ) -> tuple[list[int], int | None]:
     """Return the webhooks of a window that hold one of *names* as a word, and the number to go on after; None at the end.
 

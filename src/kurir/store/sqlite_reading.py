@@ -6,10 +6,9 @@ The functions run inside a transaction of a reader.
 from dataclasses import replace
 from typing import Any, Final
 
-import apsw
-
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import MessageFilter, MessageRecord, QueueDepth, ReplyRecord
+from kurir.store.database import Database
 
 _MESSAGE: Final = rows.MESSAGE + "WHERE tid = ? AND client_id = ?"
 _PARTS: Final = rows.PART + "WHERE seq = ? ORDER BY number"
@@ -54,7 +53,7 @@ SELECT accepted_at, due_at FROM message WHERE account_id = ? AND priority = ? AN
 # --- messages -------------------------------------------------------------------------------------------------------
 
 
-def message(db: apsw.Connection, client_id: str, tid: str) -> MessageRecord | None:
+def message(db: Database, client_id: str, tid: str) -> MessageRecord | None:
     """Return a message with all that is known of it."""
     row = db.execute(_MESSAGE, (tid, client_id)).fetchone()
     if row is None:
@@ -70,7 +69,7 @@ def message(db: apsw.Connection, client_id: str, tid: str) -> MessageRecord | No
     )
 
 
-def messages(db: apsw.Connection, client_id: str, wanted: MessageFilter, limit: int) -> list[MessageRecord]:
+def messages(db: Database, client_id: str, wanted: MessageFilter, limit: int) -> list[MessageRecord]:
     """Return the newest messages that *wanted* lets through."""
     statement, values = _LIST, [client_id]
     clauses: list[tuple[str, tuple[Any, ...]]] = []
@@ -91,7 +90,7 @@ def messages(db: apsw.Connection, client_id: str, wanted: MessageFilter, limit: 
     return [rows.message(row) for row in db.execute(statement + _NEWEST, (*values, limit))]
 
 
-def reply_target(db: apsw.Connection, client_id: str, account_id: str, reply_id: str) -> ReplyRecord | None:
+def reply_target(db: Database, client_id: str, account_id: str, reply_id: str) -> ReplyRecord | None:
     """Return the message that a reply names; of one with several parts, the first that the platform knows."""
     row = db.execute(_OWN_ID, (client_id, reply_id, account_id)).fetchone()
     if row is None:
@@ -106,13 +105,13 @@ def reply_target(db: apsw.Connection, client_id: str, account_id: str, reply_id:
     return None if known is None else ReplyRecord(*known)
 
 
-def key_of(db: apsw.Connection, client_id: str, token: str) -> str | None:
+def key_of(db: Database, client_id: str, token: str) -> str | None:
     """Return the key that a token stands for."""
     row = db.execute(_KEY, (client_id, token)).fetchone()
     return None if row is None else str(row[0])
 
 
-def depths(db: apsw.Connection) -> list[QueueDepth]:
+def depths(db: Database) -> list[QueueDepth]:
     """Return how much waits for each account, and since when the oldest has been due."""
     counts: dict[str, int] = {}
     oldest: dict[str, int] = {}

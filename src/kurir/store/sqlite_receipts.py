@@ -12,13 +12,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-import apsw
-
 from kurir.domain.status import Status, advance
 from kurir.store import sqlite_cures as cures
 from kurir.store import sqlite_parts as parts
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import Phase, ReceiptRecord, Received
+from kurir.store.database import Database
 from kurir.store.sqlite_parts import Message, News, Part
 
 _SEEN: Final = """
@@ -42,7 +41,8 @@ ORDER BY id
 _DROP: Final = "DELETE FROM early_receipt WHERE id = ?"
 _RAISE_WATERMARK: Final = """
 INSERT INTO watermark (account_id, address, status, up_to, event_at) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET up_to = excluded.up_to, event_at = excluded.event_at WHERE excluded.up_to > up_to
+ON CONFLICT (account_id, address, status) DO UPDATE SET up_to = excluded.up_to, event_at = excluded.event_at
+    WHERE excluded.up_to > watermark.up_to
 """
 _WATERMARKS: Final = """
 SELECT status, event_at FROM watermark WHERE account_id = ? AND address = ? AND up_to >= ? ORDER BY status
@@ -54,7 +54,7 @@ ORDER BY part.seq, part.number
 """
 
 
-def receive(db: apsw.Connection, receipts: Sequence[ReceiptRecord], at: datetime) -> Received:
+def receive(db: Database, receipts: Sequence[ReceiptRecord], at: datetime) -> Received:
     """Apply or keep *receipts*; skip those that were received before."""
     now = rows.micros(at)
     new = waiting = 0
@@ -67,7 +67,7 @@ def receive(db: apsw.Connection, receipts: Sequence[ReceiptRecord], at: datetime
     return Received(new, waiting, tuple(settled))
 
 
-def is_new(db: apsw.Connection, account_id: str, event_id: str, now: int) -> bool:
+def is_new(db: Database, account_id: str, event_id: str, now: int) -> bool:
     """Note that the account had an event. Returns whether it is the first time.
 
     Kept is a digest: a wamid is base64 around the person's number, and whoever is erased has to be erased here, too.
@@ -76,7 +76,7 @@ def is_new(db: apsw.Connection, account_id: str, event_id: str, now: int) -> boo
     return db.changes() > 0
 
 
-def _apply(db: apsw.Connection, receipt: ReceiptRecord, now: int, settled: dict[tuple[str, str], None]) -> bool:
+def _apply(db: Database, receipt: ReceiptRecord, now: int, settled: dict[tuple[str, str], None]) -> bool:
     """Apply one receipt. Returns whether it waits for its send to be recorded; notes in *settled* what it settled."""
     if receipt.watermark is not None:
         _cover(db, receipt, rows.micros(receipt.watermark), now)
@@ -115,7 +115,7 @@ def _news(receipt: ReceiptRecord) -> News:
     return News(receipt.status, rows.micros(receipt.at), receipt.error, receipt.again)
 
 
-def _known(db: apsw.Connection, receipt: ReceiptRecord) -> tuple[str, int] | None:
+def _known(db: Database, receipt: ReceiptRecord) -> tuple[str, int] | None:
     """Return tid and part number of the platform's id, None where it is not known (yet)."""
     if not receipt.platform_id:
         return None
@@ -123,7 +123,7 @@ def _known(db: apsw.Connection, receipt: ReceiptRecord) -> tuple[str, int] | Non
     return None if row is None else (row[0], row[1])
 
 
-def _referred_place(db: apsw.Connection, receipt: ReceiptRecord) -> tuple[str, int] | None:
+def _referred_place(db: Database, receipt: ReceiptRecord) -> tuple[str, int] | None:
     """Return tid and part number of the reference that we gave, None where there is no such part (yet)."""
     if receipt.reference:
         tid, number = _referred(receipt.reference)
@@ -140,7 +140,7 @@ def _referred(reference: str) -> tuple[str, int]:
     return tid, int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 1
 
 
-def _keep(db: apsw.Connection, receipt: ReceiptRecord, now: int) -> bool:
+def _keep(db: Database, receipt: ReceiptRecord, now: int) -> bool:
     if not receipt.platform_id and not receipt.reference:
         return False  # nothing will ever match it
     db.execute(
@@ -160,7 +160,7 @@ def _keep(db: apsw.Connection, receipt: ReceiptRecord, now: int) -> bool:
     return True
 
 
-def _tell(db: apsw.Connection, message: Message, part: Part, receipt: ReceiptRecord, now: int) -> None:
+def _tell(db: Database, message: Message, part: Part, receipt: ReceiptRecord, now: int) -> None:
     """Let a known part learn a receipt."""
     news = _news(receipt)
     if _of_lost_copy(part, receipt.platform_id, receipt.status):
@@ -184,7 +184,7 @@ def _tell(db: apsw.Connection, message: Message, part: Part, receipt: ReceiptRec
     parts.refresh(db, message, last, now)
 
 
-def _cover(db: apsw.Connection, receipt: ReceiptRecord, up_to: int, now: int) -> None:
+def _cover(db: Database, receipt: ReceiptRecord, up_to: int, now: int) -> None:
     """Keep the highest watermark, and apply this one to the parts that it covers already."""
     event_at = rows.micros(receipt.at)
     db.execute(_RAISE_WATERMARK, (receipt.account_id, receipt.address, int(receipt.status), up_to, event_at))
@@ -213,7 +213,7 @@ def _of_lost_copy(part: Part, platform_id: str, status: Status) -> bool:
     return status < Status.PENDING and bool(part.platform_ids and platform_id) and platform_id not in part.platform_ids
 
 
-def catch_up(db: apsw.Connection, message: Message, part: Part, news: News, now: int) -> News | None:
+def catch_up(db: Database, message: Message, part: Part, news: News, now: int) -> News | None:
     """Let a part whose answer has just become known learn what came before it.
 
     Returns what changed it last; None where the message was queued again for a cure, so that *part* is out of date.
@@ -240,7 +240,7 @@ def catch_up(db: apsw.Connection, message: Message, part: Part, news: News, now:
     return last
 
 
-def _take_kept(db: apsw.Connection, message: Message, part: Part) -> tuple[News, str] | None:
+def _take_kept(db: Database, message: Message, part: Part) -> tuple[News, str] | None:
     """Return the early receipt of *part* that came first, with its platform id, and keep it no longer; None: no more."""
     kept = _kept(db, message, part)
     if not kept:
@@ -250,7 +250,7 @@ def _take_kept(db: apsw.Connection, message: Message, part: Part) -> tuple[News,
     return _early(first)
 
 
-def cure(db: apsw.Connection, message: Message, part: Part, now: int) -> bool:
+def cure(db: Database, message: Message, part: Part, now: int) -> bool:
     """Take the cure of a part that will have no answer, where a receipt that was kept names it. Returns whether it did.
 
     As for :func:`kurir.store.sqlite_cures.reopen`, *part* is out of date then.
@@ -269,7 +269,7 @@ def _early(row: rows.Row) -> tuple[News, str]:
     return News(Status(row[1]), row[2], rows.error_or_none(*row[3:6]), row[7]), row[6]
 
 
-def _kept(db: apsw.Connection, message: Message, part: Part) -> list[rows.Row]:
+def _kept(db: Database, message: Message, part: Part) -> list[rows.Row]:
     """Return the early receipts of *part*."""
     references = [f"{message.tid}:{part.number}"]
     if part.number == 1:

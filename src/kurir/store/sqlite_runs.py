@@ -6,13 +6,12 @@ The functions run inside a transaction of the writer, which is what settles thei
 from datetime import datetime
 from typing import Final
 
-import apsw
-
 from kurir.domain.status import Status
 from kurir.store import sqlite_delivery as delivery
 from kurir.store import sqlite_parts as parts
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import ErrorRecord, Phase, Turn
+from kurir.store.database import Database
 from kurir.store.sqlite_parts import Message, News, Part
 
 _DOUBTS: Final = "SELECT 1 FROM attempt WHERE seq = ? AND (outcome = 'unknown' OR status >= 500) LIMIT 1"
@@ -31,7 +30,7 @@ UPDATE message SET parts_total = 0, address = '', facts = NULL, render_losses = 
 """
 
 
-def cancel(db: apsw.Connection, client_id: str, tid: str, at: datetime) -> Turn:
+def cancel(db: Database, client_id: str, tid: str, at: datetime) -> Turn:
     """End a queued message of which nothing may have left."""
     message = _own(db, client_id, tid)
     if message is None:
@@ -51,16 +50,16 @@ def cancel(db: apsw.Connection, client_id: str, tid: str, at: datetime) -> Turn:
     return Turn.DONE
 
 
-def _may_have_left(db: apsw.Connection, message: Message) -> bool:
+def _may_have_left(db: Database, message: Message) -> bool:
     """Return whether a call of any run may have sent something. Of a 5xx nobody knows, whatever its body says."""
     return db.execute(_DOUBTS, (message.seq,)).fetchone() is not None
 
 
-def _part(db: apsw.Connection, message: Message, number: int) -> Part | None:
+def _part(db: Database, message: Message, number: int) -> Part | None:
     return parts.find_part(db, message.seq, number)
 
 
-def retry(db: apsw.Connection, client_id: str, tid: str, at: datetime) -> Turn:
+def retry(db: Database, client_id: str, tid: str, at: datetime) -> Turn:
     """Queue a failed message again, behind the others, with what the platform has already left as it is."""
     message = _own(db, client_id, tid)
     if message is None:
@@ -81,7 +80,7 @@ def retry(db: apsw.Connection, client_id: str, tid: str, at: datetime) -> Turn:
     now = rows.micros(at)
     if not kept:
         db.execute(_FORGET_RENDERING, (message.seq,))
-    seq = db.execute(_TAKE_SEQ).fetchone()[0]  # type: ignore[index]  # the message's own number is in that table
+    seq = db.execute(_TAKE_SEQ).fetchone()[0]
     queued = not 0 < message.total <= kept  # a part in doubt failed the message, and left after all: only receipts miss
     db.execute(_OPEN_RUN, (seq, queued, now, message.seq))
     message.seq = seq
@@ -89,6 +88,6 @@ def retry(db: apsw.Connection, client_id: str, tid: str, at: datetime) -> Turn:
     return Turn.DONE
 
 
-def _own(db: apsw.Connection, client_id: str, tid: str) -> Message | None:
+def _own(db: Database, client_id: str, tid: str) -> Message | None:
     message = parts.find_message(db, tid)
     return message if message is not None and message.client_id == client_id else None

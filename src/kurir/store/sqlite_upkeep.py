@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-import apsw
-
 from kurir.domain.status import Status, of_parts
 from kurir.store import sqlite_quarantine as quarantine
 from kurir.store import sqlite_rows as rows
 from kurir.store.base import Purged
+from kurir.store.database import Database
 from kurir.store.sqlite_parts import follows
 
 #: An idempotency key outlives the end of its message by so much, at least; so does what is known of a webhook's events.
@@ -135,7 +134,7 @@ _RULES: Final = (
     (
         "the part {} of the message {} is {} and has the status {}",
         """
-        SELECT number, tid, phase, coalesce(part.status, 'none') FROM part JOIN message ON message.seq = part.seq
+        SELECT number, tid, phase, coalesce(CAST(part.status AS TEXT), 'none') FROM part JOIN message ON message.seq = part.seq
         WHERE (phase IN ('in_flight', 'waiting')) <> (part.status IS NULL) OR (phase = 'failed' AND part.status >= 0)
             OR phase NOT IN ('in_flight', 'waiting', 'answered', 'failed')
         """,
@@ -173,7 +172,7 @@ _RULES: Final = (
     (
         "the message {} ended at {}, which does not go with its place in the queue",
         """
-        SELECT tid, coalesce(ended_at, 'no time') FROM message
+        SELECT tid, coalesce(CAST(ended_at AS TEXT), 'no time') FROM message
         WHERE (ended_at IS NULL) <> (queued = 1 OR status = 0)
         """,
     ),
@@ -212,13 +211,13 @@ _RULES: Final = (
         """
         SELECT callback.position, callback.endpoint_id FROM callback
         LEFT JOIN endpoint ON endpoint.id = callback.endpoint_id LEFT JOIN event ON event.position = callback.position
-        WHERE endpoint.client_id IS NOT event.client_id OR endpoint.id IS NULL OR event.status = 0
+        WHERE endpoint.client_id IS DISTINCT FROM event.client_id OR endpoint.id IS NULL OR event.status = 0
         """,
     ),
     (
         "the callback of the event {} to the endpoint {} is {} and ended at {}",
         """
-        SELECT position, endpoint_id, state, coalesce(ended_at, 'no time') FROM callback
+        SELECT position, endpoint_id, state, coalesce(CAST(ended_at AS TEXT), 'no time') FROM callback
         WHERE state NOT IN ('pending', 'delivered', 'failed') OR (state = 'pending') <> (ended_at IS NULL)
             OR (state <> 'pending' AND next_at IS NOT NULL) OR (state <> 'pending' AND tries = 0)
         """,
@@ -267,7 +266,7 @@ FROM message LEFT JOIN part ON part.seq = message.seq ORDER BY message.seq
 """
 
 
-def purge(db: apsw.Connection, before: datetime, limit: int, now: datetime) -> Purged:
+def purge(db: Database, before: datetime, limit: int, now: datetime) -> Purged:
     """Delete what ended before *before*. Keys stay for a week longer, with their message's last status."""
     ended = list(db.execute(_ENDED, (rows.micros(before), limit)))
     for seq, client_id, message_id, channel, status, ended_at in ended:
@@ -291,7 +290,7 @@ def purge(db: apsw.Connection, before: datetime, limit: int, now: datetime) -> P
     return Purged(len(ended), more)
 
 
-def broken_invariants(db: apsw.Connection) -> list[str]:
+def broken_invariants(db: Database) -> list[str]:
     """Return a sentence for each rule that does not hold."""
     broken: list[str] = []
     for sentence, statement in _RULES:

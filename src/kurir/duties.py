@@ -1,0 +1,137 @@
+"""What a node does for what it owns: an account's queue, updates and quota; an endpoint's callbacks; the upkeep.
+
+:mod:`kurir.nodes` decides what that is. This is also where the hints of other nodes arrive, and where it is looked, every
+second, what others changed in the store.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from kurir.callbacks.deliverer import Deliverer
+from kurir.clock import Clock
+from kurir.connect.quota import Quotas
+from kurir.delivery.dispatcher import Dispatcher
+from kurir.directory import Directory
+from kurir.intake.media_keep import MediaKeeper
+from kurir.intake.poll import Poller
+from kurir.nodes import Hint
+from kurir.store.base import StoreError
+from kurir.store.postgres import PostgresStore
+from kurir.store.postgres_leases import ACCOUNT, ENDPOINT, UPKEEP
+from kurir.upkeep import Upkeep
+
+log = structlog.get_logger(__name__)
+
+#: Hints that are about an account.
+_OF_ACCOUNTS: Final = frozenset({"wake", "settled", "stopped", "paused", "resumed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """All that works for something that is leased. *fed* is told a client whose feed may have grown, on this node only."""
+
+    dispatcher: Dispatcher
+    deliverer: Deliverer
+    poller: Poller
+    quotas: Quotas
+    upkeep: Upkeep
+    media: MediaKeeper
+    fed: Callable[[str], None]
+
+
+class Duties:
+    """:class:`kurir.nodes.Works` of a gateway. *workers* is asked when the first lease was taken, not before."""
+
+    def __init__(
+        self, store: PostgresStore, directory: Directory, clock: Clock, workers: Callable[[], Workers]
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._clock = clock
+        self._workers = workers
+        self._standing = asyncio.Lock()
+        self._asked = self._looked = 0
+        self._reload: asyncio.Task[None] | None = None
+        self.upkeeping = False
+
+    def wanted(self) -> Mapping[str, Collection[str]]:
+        """Return the names of all leases that somebody has to hold, by kind."""
+        return {
+            ACCOUNT: [ACCOUNT + account_id for account_id in self._directory.accounts()],
+            ENDPOINT: [ENDPOINT + endpoint_id for endpoint_id in self._workers().deliverer.enabled()],
+            UPKEEP: [UPKEEP],
+        }
+
+    async def own(self, name: str) -> None:
+        """Begin to work for it. Raises StoreError."""
+        workers = self._workers()
+        if name.startswith(ACCOUNT):
+            account_id = name.removeprefix(ACCOUNT)
+            await self._look()  # how it stands now: the owner before wrote down what holds it back
+            workers.dispatcher.own(account_id)
+            workers.poller.own(account_id)
+            workers.quotas.wake(account_id)
+        elif name.startswith(ENDPOINT):
+            await workers.deliverer.own(name.removeprefix(ENDPOINT))
+        elif name == UPKEEP and not self.upkeeping:
+            await workers.media.start()  # one node keeps files: two of a host may share the folder
+            workers.upkeep.start()
+            self.upkeeping = True
+
+    async def disown(self, name: str, seconds: float) -> None:
+        """Work for it no more."""
+        workers = self._workers()
+        if name.startswith(ACCOUNT):
+            account_id = name.removeprefix(ACCOUNT)
+            await workers.poller.disown(account_id)
+            await workers.dispatcher.disown(account_id, seconds)
+        elif name.startswith(ENDPOINT):
+            await workers.deliverer.disown(name.removeprefix(ENDPOINT), seconds)
+        elif name == UPKEEP:
+            self.upkeeping = False
+            await workers.upkeep.stop()
+            await workers.media.stop()
+
+    async def follow(self) -> None:
+        """Look what others changed in the store. Raises StoreError."""
+        await self._look()
+        await self._workers().deliverer.reload()
+
+    async def _look(self) -> None:
+        """Bring accounts in line with the store; what several ask for at once is done once."""
+        self._asked += 1
+        mine = self._asked
+        async with self._standing:
+            if self._looked >= mine:
+                return
+            asked, asked_at = self._asked, self._clock.monotonic()
+            self._workers().dispatcher.follow(await self._store.standings(), asked_at)
+            self._looked = asked
+
+    def hear(self, hint: Hint) -> None:
+        """Another node gave a hint. One that is not understood comes from a newer version."""
+        workers = self._workers()
+        match hint:
+            case [word, *facts] if word in _OF_ACCOUNTS and facts:
+                workers.dispatcher.hear(word, *facts)
+            case ["fed", client_id]:
+                workers.fed(client_id)
+            case ["rescan", endpoint_id]:
+                worker = workers.deliverer.worker(endpoint_id)
+                if worker is not None:
+                    worker.rescan()
+            case ["endpoints"]:
+                if self._reload is None or self._reload.done():
+                    self._reload = asyncio.create_task(self._reload_endpoints(workers), name="endpoints changed")
+            case _:
+                log.debug("hint_not_understood", word=str(hint[:1]))
+
+    async def _reload_endpoints(self, workers: Workers) -> None:
+        try:
+            await workers.deliverer.reload()
+        except StoreError as error:
+            log.debug("endpoints_not_read", error=str(error))

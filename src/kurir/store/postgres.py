@@ -1,0 +1,560 @@
+"""The store in PostgreSQL: for many processes on many machines, over the same operations as SQLite's.
+
+A write runs in a transaction that begins with a lock on its client (an advisory one, held until the commit), so that
+writes about one client exclude each other on all nodes, and writes about two clients do not. A sequence that is drawn under
+that lock becomes visible in its own order: a cursor never passes a number that is still to come. What waits for the
+same client meanwhile shares the next transaction, as on SQLite. What concerns everybody (retention, the declaration)
+locks all clients out, briefly.
+
+A read is one transaction of its own, with one view of the database. Nothing here waits for ever: a connection, a
+statement, a lock and a transaction that stands idle (its process was stopped) each have a limit.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Any, Final, TypeVar
+
+import asyncpg
+from asyncpg.connect_utils import SessionAttribute
+
+from kurir.clock import SystemClock
+from kurir.store import migrations, postgres_accept, postgres_leases, sqlite_accept, sqlite_config, sqlite_delivery
+from kurir.store.base import (
+    Accepted,
+    Conflict,
+    Mark,
+    Marked,
+    NewMessage,
+    NotOwner,
+    Recorded,
+    Result,
+    StoreError,
+    StoreUnavailable,
+    StoreUnusable,
+)
+from kurir.store.database import Database, Operation, Whose, of_account
+from kurir.store.feed import Called
+from kurir.store.postgres_connection import PostgresDatabase
+from kurir.store.sql import PATIENCE_SECONDS, SqlStore
+
+T = TypeVar("T")
+
+#: Operations of one client that share a commit, at most.
+BATCH: Final = 128
+#: Operations that may wait, at most. The next one is refused.
+QUEUE: Final = 10_000
+#: Seconds that a caller waits for a connection of the pool.
+ACQUIRE_SECONDS: Final = 2.0
+#: Seconds that opening a connection may take.
+CONNECT_SECONDS: Final = 2.0
+#: What the server ends by itself, in milliseconds: a statement, waiting for a lock, a transaction whose process sleeps.
+STATEMENT_MILLISECONDS: Final = 10_000
+LOCK_MILLISECONDS: Final = 8_000
+IDLE_MILLISECONDS: Final = 5_000
+#: Seconds that a read may take where people look, and the sweep over the whole database.
+STUDY_SECONDS: Final = 30.0
+#: A transaction that another one got in the way of is tried again so often.
+TRIES: Final = 4
+#: Clients of messages that are remembered, so that a write about one needs no question.
+KNOWN: Final = 100_000
+#: Statements that a connection keeps prepared, at most: more than this folder has.
+STATEMENTS: Final = 500
+#: How often, at most, it is tried whether a database that failed can be written again, in seconds.
+PROBE_SECONDS: Final = 1.0
+#: The first number of our advisory locks: one that everybody shares, one a client, one for the migrations.
+_ALL, _CLIENT, _MIGRATION = 1_802_857_065, 1_802_857_066, 1_802_857_067
+
+#: What every session of ours is set to.
+_SERVER: Final = {
+    "application_name": "kurir",
+    "statement_timeout": str(STATEMENT_MILLISECONDS),
+    "lock_timeout": str(LOCK_MILLISECONDS),
+    "idle_in_transaction_session_timeout": str(IDLE_MILLISECONDS),
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "jit": "off",  # our statements are short: compiling one takes longer than running it
+}
+_LOCK_CLIENT: Final = f"""
+SELECT pg_advisory_xact_lock_shared({_ALL}, 0), pg_advisory_xact_lock({_CLIENT}, hashtext($1))
+"""
+_LOCK_ALL: Final = f"SELECT pg_advisory_xact_lock({_ALL}, 0)"
+_CLIENT_OF_TID: Final = "SELECT client_id FROM message WHERE tid = $1"
+_CLIENT_OF_ACCOUNT: Final = "SELECT client_id FROM account WHERE id = $1"
+_CLIENT_OF_ENDPOINT: Final = "SELECT client_id FROM endpoint WHERE id = $1"
+_VERSIONS: Final = """
+CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)
+"""
+_VERSION: Final = "SELECT coalesce(max(version), 0) FROM migration"
+_APPLIED: Final = "INSERT INTO migration (version, name, applied_at) VALUES ($1, $2, $3)"
+_IS_OURS: Final = """
+SELECT to_regclass('migration') IS NOT NULL,
+    EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r')
+"""
+
+#: Another transaction was in the way: the same one may succeed at once.
+_AGAIN: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+#: What the machine or the network does to us, as opposed to what an operation did wrong.
+_OUT_OF_REACH: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg raises on a connection that the server is just closing
+    asyncpg.InvalidAuthorizationSpecificationError,
+    *_AGAIN,
+    OSError,
+    TimeoutError,
+)
+
+_log = logging.getLogger(__name__)
+
+
+def as_store_error(error: BaseException) -> BaseException:
+    """Return *error* as the protocol's error where the database raised it; any other comes back as it is."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, _OUT_OF_REACH):
+        return StoreUnavailable(f"{type(error).__name__}: {error}")
+    if isinstance(error, asyncpg.PostgresError):
+        return StoreError(f"{type(error).__name__}: {error}")
+    return error
+
+
+@dataclass(slots=True)
+class _Job:
+    """An operation that waits, and what became of it."""
+
+    operation: Operation[Any]
+    future: asyncio.Future[Any]
+    message: NewMessage | None = None  # to be accepted: those that stand in a row are accepted with one statement
+    owned: Whose | None = None  # what this node has to own for it
+    asked_at: float = field(default_factory=time.monotonic)
+    result: Any = None
+    error: BaseException | None = None
+
+    def wake(self) -> None:
+        if self.future.done():
+            return  # a cancelled waiter does not want to know
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+
+class PostgresStore(SqlStore):
+    """:class:`kurir.store.GatewayStore` over PostgreSQL 15 and newer.
+
+    *dsn* may name several hosts; the one that takes writes is used. *connections* is the size of the pool.
+    """
+
+    def __init__(self, dsn: str, *, connections: int = 10) -> None:
+        self._dsn = dsn
+        self._size = connections
+        self._pool: asyncpg.Pool[Any] | None = None
+        self._waiting: dict[str, deque[_Job]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._asked = 0
+        self._clients: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._accounts: OrderedDict[str, str] = OrderedDict()  # tid → account, of what only its owner writes
+        self._accepting = False
+        self._failure: str | None = None
+        self._probed_at = float("-inf")
+        self._probe: asyncio.Task[None] | None = None
+        #: What this node owns, where there are nodes; else everything is its own.
+        self.fences: postgres_leases.Fences | None = None
+
+    # --- opening and closing -----------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the pool and run the migrations; nodes that start at once take turns. Raises StoreUnusable."""
+        try:
+            self._pool = await asyncpg.create_pool(
+                self._dsn,
+                min_size=1,
+                max_size=self._size,
+                timeout=CONNECT_SECONDS,
+                command_timeout=STATEMENT_MILLISECONDS / 1000 + 2,
+                target_session_attrs=SessionAttribute.read_write,
+                statement_cache_size=STATEMENTS,
+                max_cached_statement_lifetime=0,
+                init=_welcome,
+                reset=_nothing,
+                connection_class=_Connection,
+                server_settings=_SERVER,
+            )
+            await self._migrate()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+            await self._drop_pool()
+            raise StoreUnusable(f"PostgreSQL cannot be used: {type(error).__name__}: {error}") from error
+        except StoreUnusable:
+            await self._drop_pool()
+            raise
+        self._accepting = True
+
+    async def _migrate(self) -> None:
+        known = migrations.load("postgres")
+        async with self._connected() as connection, connection.transaction():
+            await connection.execute(f"SELECT pg_advisory_xact_lock({_MIGRATION}, 0)")
+            ours, inhabited = await connection.fetchrow(_IS_OURS)
+            if inhabited and not ours:
+                raise StoreUnusable("the database has tables that are not kurir's; give kurir one of its own")
+            await connection.execute(_VERSIONS)
+            version = await connection.fetchval(_VERSION)
+            if version > len(known):
+                raise StoreUnusable(
+                    f"the database has the schema version {version}, and this kurir knows {len(known)}: "
+                    f"it was written by a newer one"
+                )
+            for migration in known[version:]:
+                await connection.execute(migration.sql)
+                now = int(SystemClock().now().timestamp() * 1_000_000)
+                await connection.execute(_APPLIED, migration.version, migration.name, now)
+
+    async def close(self) -> None:
+        """Finish what was begun and close. Later calls raise StoreUnavailable."""
+        self._accepting = False
+        if self._probe is not None:
+            self._probe.cancel()
+        tasks = list(self._tasks.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
+        await self._drop_pool()
+
+    async def _drop_pool(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            async with asyncio.timeout(ACQUIRE_SECONDS):
+                await pool.close()
+        except Exception:  # noqa: BLE001 -- the connections are cut instead
+            pool.terminate()
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Any]:
+        """Lend a connection of the pool. One on which anything went wrong is cut: nobody shall meet half a transaction."""
+        if self._pool is None:
+            raise StoreUnavailable("the store is closed")
+        async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+            try:
+                yield connection
+            except BaseException:
+                connection.terminate()
+                raise
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    async def _read(self, operation: Operation[T]) -> T:
+        return await self._look(operation, STATEMENT_MILLISECONDS / 1000)
+
+    async def _study(self, operation: Operation[T], *, seconds: float | None = None) -> T:
+        return await self._look(operation, seconds or STUDY_SECONDS)
+
+    async def _look(self, operation: Operation[T], seconds: float) -> T:
+        if not self._accepting:
+            raise StoreUnavailable("the store is closed")
+        try:
+            async with asyncio.timeout(seconds + ACQUIRE_SECONDS), self._connected() as connection:
+                await connection.execute(
+                    f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {int(seconds * 1000)}"
+                )
+                database: PostgresDatabase = connection.database
+                found = await database.run(operation)
+                await connection.execute("COMMIT")
+                return found
+        except TimeoutError as error:
+            raise StoreUnavailable(f"the read took too long (more than {seconds:g} s)") from error
+        except Exception as error:
+            told = as_store_error(error)
+            if told is error:
+                raise
+            raise told from error
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    async def _write(self, whose: Whose, operation: Operation[T], *, seconds: float | None = None) -> T:
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        job = _Job(operation, future, owned=whose if whose.owner else None)
+        answer: T = await self._asked_for(await self._client_of(whose), job, seconds)
+        return answer
+
+    async def mark(self, mark: Mark) -> Marked:
+        """Mark a part in flight. MOVED where this node does not own its account, or not for long enough to call.
+
+        Then the part may be marked all the same: whoever owns the account treats it as unknown.
+        """
+
+        def operation(db: Database) -> Marked:
+            return sqlite_delivery.mark(db, mark) if self._may_call(mark.tid) else Marked.MOVED
+
+        try:
+            marked = await self._write(Whose(tid=mark.tid, owner=True), operation)
+        except NotOwner:
+            return Marked.MOVED
+        return marked if self._may_call(mark.tid) else Marked.MOVED
+
+    async def record(self, result: Result) -> Recorded:
+        """Record what became of a part, with the next part's mark, which is left out as :meth:`mark` would refuse it.
+
+        Raises NotOwner.
+        """
+
+        def operation(db: Database) -> Recorded:
+            whole = result if self._may_call(result.tid) else replace(result, next_mark=None)
+            return sqlite_delivery.record(db, whole)
+
+        recorded = await self._write(Whose(tid=result.tid, owner=True), operation)
+        return recorded if self._may_call(result.tid) else replace(recorded, marked=False)
+
+    def _may_call(self, tid: str) -> bool:
+        """Return whether a call may begin for a message that this transaction, or the last one, is about."""
+        return self.fences is None or postgres_leases.may_call(self.fences, self._accounts.get(tid, ""))
+
+    async def connect(self) -> "asyncpg.Connection[Any]":
+        """Open a connection beside the pool, for what belongs to a session: locks and notifications. The caller closes it."""
+        return await asyncpg.connect(
+            self._dsn,
+            timeout=CONNECT_SECONDS,
+            command_timeout=STATEMENT_MILLISECONDS / 1000,
+            target_session_attrs=SessionAttribute.read_write,
+            server_settings={**_SERVER, "application_name": "kurir node", "lock_timeout": "3000"},
+        )
+
+    async def take(self, node_id: str, name: str, account_id: str) -> int | None:
+        """Take a free lease of an account under its client's lock; return its fence, None where it was not free.
+
+        So no mark and no outcome of the owner before is written from then on.
+        """
+        return await self._write(
+            of_account(account_id), lambda db: postgres_leases.take_one(db, node_id, name), seconds=PATIENCE_SECONDS
+        )
+
+    async def standings(self) -> list[postgres_leases.StoredStanding]:
+        """Return what the store knows of how each enabled account stands."""
+        return await self._read(postgres_leases.standings)
+
+    async def nodes(self) -> list[postgres_leases.NodeRecord]:
+        """Return every node, with what it holds, oldest first."""
+        return await self._read(postgres_leases.nodes)
+
+    async def accept(self, message: NewMessage) -> Accepted | Conflict:
+        """Accept *message*: on return it is durable with its job, or was before, or its id is taken."""
+        future: asyncio.Future[Accepted | Conflict] = asyncio.get_running_loop().create_future()
+        job = _Job(lambda db: sqlite_accept.accept(db, message), future, message)
+        answer: Accepted | Conflict = await self._asked_for(message.client_id, job, PATIENCE_SECONDS)
+        self._remember("tid", answer.tid, message.client_id)
+        return answer
+
+    async def _asked_for(self, client_id: str, job: _Job, seconds: float | None) -> Any:
+        """Return what becomes of *job*, which is done with what else waits for the client."""
+        if not self._accepting:
+            raise StoreUnavailable("the store is closed")
+        if self._asked >= QUEUE:
+            raise StoreUnavailable(f"{self._asked} operations wait for the database already")
+        self._asked += 1
+        self._waiting.setdefault(client_id, deque()).append(job)
+        if client_id not in self._tasks:
+            self._tasks[client_id] = asyncio.create_task(self._serve(client_id), name=f"kurir-writer {client_id}")
+        try:
+            async with asyncio.timeout(seconds):
+                return await job.future
+        except TimeoutError as error:
+            raise StoreUnavailable(f"the write took too long (more than {seconds:g} s)") from error
+
+    async def called(self, results: Sequence[Called]) -> None:
+        """Keep what came of tries, in a transaction for each endpoint: no two have anything to do with each other."""
+        by_endpoint: dict[str, list[Called]] = {}
+        for result in results:
+            by_endpoint.setdefault(result.attempt.endpoint_id, []).append(result)
+        await asyncio.gather(*(super(PostgresStore, self).called(each) for each in by_endpoint.values()))
+
+    async def _client_of(self, whose: Whose) -> str:
+        """Return whose lock a write takes: a client's id, or "" for everybody's."""
+        if whose.client_id:
+            return whose.client_id
+        found = set()
+        if whose.tid:
+            found.add(await self._known("tid", whose.tid, _CLIENT_OF_TID))
+        for account_id in whose.account_ids:
+            found.add(await self._known("account", account_id, _CLIENT_OF_ACCOUNT))
+        for endpoint_id in whose.endpoint_ids:
+            found.add(await self._known("endpoint", endpoint_id, _CLIENT_OF_ENDPOINT))
+        return found.pop() if len(found) == 1 else ""
+
+    async def _known(self, kind: str, key: str, statement: str) -> str:
+        """Return the client of a message, account or endpoint, which never changes; "" when there is none."""
+        client_id = self._clients.get((kind, key))
+        if client_id is None:
+            found = await self._read(lambda db: db.execute(statement, (key,)).fetchone())
+            if found is None:
+                return ""
+            client_id = str(found[0])
+            self._remember(kind, key, client_id)
+        return client_id
+
+    def _remember(self, kind: str, key: str, client_id: str) -> None:
+        self._clients[kind, key] = client_id
+        if len(self._clients) > KNOWN:
+            self._clients.popitem(last=False)
+
+    async def _serve(self, client_id: str) -> None:
+        """Run what waits for the client, batch by batch, until nothing does."""
+        waiting = self._waiting[client_id]
+        try:
+            while waiting:
+                jobs = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
+                await self._commit(client_id, jobs)
+                self._asked -= len(jobs)
+                for job in jobs:
+                    job.wake()
+        finally:
+            del self._tasks[client_id], self._waiting[client_id]
+
+    async def _commit(self, client_id: str, jobs: list[_Job]) -> None:
+        """Run *jobs* in one transaction. Afterwards each has its result, and it is durable, or its error."""
+        for left in reversed(range(TRIES)):
+            try:
+                await self._transact(client_id, jobs)
+            except _AGAIN as error:
+                if not left:
+                    self._fail(jobs, error)
+            except Exception as error:  # noqa: BLE001 -- every waiter must be told
+                self._fail(jobs, error)
+                return
+            else:
+                self._failure = None
+                return
+
+    async def _transact(self, client_id: str, jobs: list[_Job]) -> None:
+        async with self._connected() as connection:
+            database = connection.database
+            await self._begin(connection, client_id)
+            allowed = await self._allowed(database, jobs)
+            if not await self._swift(database, allowed):
+                await connection.execute("ROLLBACK")
+                await self._begin(connection, client_id)
+                await self._careful(connection, database, await self._allowed(database, jobs))
+            await connection.execute("COMMIT")
+
+    async def _begin(self, connection: Any, client_id: str) -> None:
+        await connection.execute("BEGIN")
+        if client_id:
+            await connection.execute(_LOCK_CLIENT, client_id)
+        else:
+            await connection.execute(_LOCK_ALL)
+
+    async def _allowed(self, database: PostgresDatabase, jobs: list[_Job]) -> list[_Job]:
+        """Return the jobs that this node may do; the others have their error. Under the client's lock this stays true."""
+        fences, owned = self.fences, [job for job in jobs if job.owned is not None]
+        if fences is None or not owned:
+            return jobs
+        tids = [job.owned.tid for job in owned if job.owned is not None and job.owned.tid]
+        names = {account_id for job in owned if job.owned is not None for account_id in job.owned.account_ids}
+        accounts, ours = await database.run(lambda db: postgres_leases.owned(db, fences, tids, names))
+        for tid, account_id in accounts.items():
+            self._accounts[tid] = account_id
+            if len(self._accounts) > KNOWN:
+                self._accounts.popitem(last=False)
+        allowed = []
+        for job in jobs:
+            job.error = None
+            about = job.owned
+            if about is not None and not (
+                accounts.get(about.tid, "") in ours if about.tid else about.account_ids <= ours
+            ):
+                job.error = NotOwner("another node owns the account by now")
+            else:
+                allowed.append(job)
+        return allowed
+
+    async def _swift(self, database: PostgresDatabase, jobs: list[_Job]) -> bool:
+        """Run *jobs* one after the other. False when one of them failed: then all are to be run once more, carefully."""
+
+        def run(db: Any) -> None:
+            for accepted, group in groupby(jobs, key=lambda job: job.message is not None):
+                together = list(group)
+                if accepted:
+                    answers = postgres_accept.accept(db, [job.message for job in together if job.message is not None])
+                    for job, answer in zip(together, answers, strict=True):
+                        job.result = answer
+                else:
+                    for job in together:
+                        job.result = job.operation(db)
+
+        try:
+            await database.run(run)
+        except _OUT_OF_REACH:
+            raise
+        except Exception:  # noqa: BLE001 -- it comes again where its savepoint holds it
+            return False
+        return True
+
+    async def _careful(self, connection: Any, database: PostgresDatabase, jobs: list[_Job]) -> None:
+        """Run each job in a savepoint, so that one that fails takes no stranger's with it."""
+        for job in jobs:
+            job.result, job.error = None, None
+            await connection.execute("SAVEPOINT operation")
+            try:
+                job.result = await database.run(job.operation)
+            except _OUT_OF_REACH:
+                raise
+            except Exception as error:  # noqa: BLE001 -- its waiter is told
+                await connection.execute("ROLLBACK TO SAVEPOINT operation")
+                job.error = as_store_error(error)
+            await connection.execute("RELEASE SAVEPOINT operation")
+
+    def _fail(self, jobs: list[_Job], error: BaseException) -> None:
+        told = as_store_error(error)
+        if isinstance(told, StoreUnavailable):
+            if self._failure is None:
+                _log.warning("the database is out of reach: %s", told)
+            self._failure = str(told)
+        for job in jobs:
+            job.result, job.error = None, told
+
+    # --- health ------------------------------------------------------------------------------------------------------
+
+    def health(self) -> str | None:
+        """Return why nothing can be written, None as far as nothing is known against it."""
+        if not self._accepting:
+            return "the store is closed"
+        now = time.monotonic()
+        oldest = min((jobs[0].asked_at for jobs in self._waiting.values() if jobs), default=now)
+        if now - oldest >= PATIENCE_SECONDS:
+            return f"the database has not finished a batch for {now - oldest:.0f} s"
+        if self._failure is None:
+            return None
+        if now - self._probed_at >= PROBE_SECONDS and (self._probe is None or self._probe.done()):
+            self._probed_at = now
+            self._probe = asyncio.create_task(self._look_again())
+        return f"the last commit failed: {self._failure}"
+
+    async def _look_again(self) -> None:
+        with suppress(StoreError):
+            await self._write(Whose(client_id=" probe"), sqlite_config.probe, seconds=PATIENCE_SECONDS)
+
+
+class _Connection(asyncpg.Connection):
+    """A connection of the pool, with the statements that are prepared on it."""
+
+    __slots__ = ("database",)
+    database: PostgresDatabase
+
+
+async def _welcome(connection: Any) -> None:
+    connection.database = PostgresDatabase(connection)
+
+
+async def _nothing(_connection: Any) -> None:
+    """Reset nothing when a connection goes back to the pool: every transaction here ends itself."""

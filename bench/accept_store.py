@@ -21,9 +21,8 @@ from pathlib import Path
 
 from kurir.clock import uuid7
 from kurir.domain.message import Priority
-from kurir.store import writer
 from kurir.store.base import NewMessage
-from kurir.store.sqlite import SqliteStore
+from kurir.store.sqlite import SqliteStore, writer
 
 CALLERS = (1, 16, 64, 256)
 

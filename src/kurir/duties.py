@@ -21,7 +21,7 @@ from kurir.intake.poll import Poller
 from kurir.nodes import Hint
 from kurir.store.base import StoreError
 from kurir.store.postgres import PostgresStore
-from kurir.store.postgres_leases import ACCOUNT, ENDPOINT, UPKEEP
+from kurir.store.postgres.leases import ACCOUNT, ENDPOINT, UPKEEP
 from kurir.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)

@@ -49,7 +49,7 @@ from kurir.settings import PostgresUrl, Settings
 from kurir.store import GatewayStore
 from kurir.store.base import AccountRecord, ContactRecord, EndpointRecord, ErrorRecord, StoreError
 from kurir.store.postgres import PostgresStore
-from kurir.store.postgres_leases import ACCOUNT, ENDPOINT, UPKEEP, NodeRecord
+from kurir.store.postgres.leases import ACCOUNT, ENDPOINT, UPKEEP, NodeRecord
 from kurir.store.sqlite import SqliteStore
 from kurir.upkeep import Upkeep
 

@@ -24,10 +24,9 @@ import asyncpg
 import structlog
 
 from kurir.clock import uuid7
-from kurir.store import postgres_leases as leases
 from kurir.store.base import StoreError, StoreUnavailable
-from kurir.store.postgres import PostgresStore
-from kurir.store.postgres_leases import ACCOUNT, LEASE_SECONDS, LEFT_SECONDS, View, moment
+from kurir.store.postgres import PostgresStore, leases
+from kurir.store.postgres.leases import ACCOUNT, LEASE_SECONDS, LEFT_SECONDS, View, moment
 
 log = structlog.get_logger(__name__)
 

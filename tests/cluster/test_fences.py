@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 import asyncpg
 import pytest
 
-from kurir.store import postgres_leases as leases
 from kurir.store.base import ErrorRecord, Marked, NotOwner, Phase
-from kurir.store.postgres import PostgresStore
-from kurir.store.postgres_leases import ACCOUNT as PREFIX
+from kurir.store.postgres import PostgresStore, leases
+from kurir.store.postgres.leases import ACCOUNT as PREFIX
 from support import postgres
 from support.records import ACCOUNT, DECLARED, SECOND_ACCOUNT, T0, at, mark, new_message, result, sent
 

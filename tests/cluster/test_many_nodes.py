@@ -16,7 +16,7 @@ from kurir.bench.checker import Evidence, check, table
 from kurir.bench.ledgers import Row
 from kurir.bench.load import Load, lanes
 from kurir.bench.processes import USERNAME
-from kurir.store.postgres_leases import LEASE_SECONDS
+from kurir.store.postgres.leases import LEASE_SECONDS
 from support import postgres
 from support.nodes import Node, Nodes, nodes
 

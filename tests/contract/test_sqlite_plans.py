@@ -13,17 +13,8 @@ import pytest
 import pytest_asyncio
 
 from kurir.domain.message import Priority
-from kurir.store import (
-    sqlite_callbacks,
-    sqlite_erasure,
-    sqlite_events,
-    sqlite_feed,
-    sqlite_inbound,
-    sqlite_people,
-    sqlite_quarantine,
-    sqlite_upkeep,
-)
 from kurir.store.feed import Owed, Replay
+from kurir.store.operations import callbacks, erasure, events, feed, inbound, people, quarantine, upkeep
 from kurir.store.sqlite import SqliteStore
 from support.records import (
     ACCOUNT,
@@ -250,14 +241,14 @@ _MAY_SCAN = {"_ALL", "_ENDPOINT", "_LIST", "_LIST_NOT_KEPT", "_SELECT", "_SELECT
 async def test_no_statement_of_what_comes_in_or_goes_to_clients_walks(fed):
     store, _ = fed
     modules = (
-        sqlite_callbacks,
-        sqlite_erasure,
-        sqlite_events,
-        sqlite_feed,
-        sqlite_inbound,
-        sqlite_people,
-        sqlite_quarantine,
-        sqlite_upkeep,
+        callbacks,
+        erasure,
+        events,
+        feed,
+        inbound,
+        people,
+        quarantine,
+        upkeep,
     )
     found = [(f"{module.__name__}.{name}", each) for module in modules for name, each in vars(module).items()]
     statements = [(name, one) for name, each in found for one in (each if isinstance(each, tuple) else (each,))]

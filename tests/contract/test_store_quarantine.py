@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from kurir.store import sqlite_quarantine
 from kurir.store.base import Declared
 from kurir.store.inbound import NotKept, Quarantined, Unread
+from kurir.store.operations import quarantine
 from support.records import (
     ACCOUNT,
     CLIENT,
@@ -92,7 +92,7 @@ async def test_it_is_there_after_a_restart(store):
 async def test_beyond_the_bound_the_first_ones_stay_and_the_others_are_counted(
     store, monkeypatch, bound, value, bodies
 ):
-    monkeypatch.setattr(sqlite_quarantine, bound, value)
+    monkeypatch.setattr(quarantine, bound, value)
     kept = [await store.quarantine(unread(body, seconds)) for seconds, body in enumerate(bodies)]
     full = [True, True, True, False, bound == "MOST_BYTES"]  # beside six bytes an empty body fits
     assert [number is not None for number in kept] == full
@@ -105,14 +105,14 @@ async def test_beyond_the_bound_the_first_ones_stay_and_the_others_are_counted(
 
 
 async def test_a_body_that_is_too_large_is_counted(store, monkeypatch):
-    monkeypatch.setattr(sqlite_quarantine, "MOST_OF_ONE", 4)
+    monkeypatch.setattr(quarantine, "MOST_OF_ONE", 4)
     assert await store.quarantine(unread(b"12345")) is None
     assert await store.quarantine(unread(b"1234")) is not None
     assert [one.webhooks for one in await store.not_kept()] == [1]
 
 
 async def test_room_that_was_made_is_used(store, monkeypatch):
-    monkeypatch.setattr(sqlite_quarantine, "MOST_BODIES", 1)
+    monkeypatch.setattr(quarantine, "MOST_BODIES", 1)
     first = await store.quarantine(unread(b"a"))
     assert await store.quarantine(unread(b"b")) is None
     assert await store.release(first)
@@ -143,7 +143,7 @@ async def test_a_webhook_leaves_once(store):
 
 
 async def test_retention_takes_it_and_the_count_of_the_others(store, monkeypatch):
-    monkeypatch.setattr(sqlite_quarantine, "MOST_BODIES", 2)
+    monkeypatch.setattr(quarantine, "MOST_BODIES", 2)
     await store.quarantine(unread(b"a", 0))
     young = await store.quarantine(unread(b"b", 100))
     assert await store.quarantine(unread(b"c", 100)) is None
@@ -191,7 +191,7 @@ async def test_a_person_is_looked_for_in_every_account_of_the_client_on_the_chan
 
 
 async def test_a_person_is_looked_for_in_more_bodies_than_one_window_has(store):
-    count = 2 * sqlite_quarantine.WINDOW + 3
+    count = 2 * quarantine.WINDOW + 3
     for number in range(count):
         await store.quarantine(unread(b"%d 777" % number))
         await store.quarantine(unread(b"%d 888" % number))

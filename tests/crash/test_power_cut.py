@@ -16,9 +16,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from kurir.store import writer
 from kurir.store.base import Accepted
-from kurir.store.sqlite import SqliteStore
+from kurir.store.sqlite import SqliteStore, writer
 from support.disks import ForgetfulDisk, lay_out
 from support.records import new_message
 

@@ -19,7 +19,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from kurir import channels
-from kurir.store import sqlite_quarantine
+from kurir.store.operations import quarantine
 from kurir.store.sqlite import SqliteStore
 from support import cases, junk
 from support.delivering import eventually
@@ -278,7 +278,7 @@ async def test_no_spoilt_body_ends_in_a_5xx_or_keeps_good_ones_out(tmp_path, cha
         quarantined = await store.quarantined(f"acme-{channel}", limit=1_000_000)
         beyond = sum(one.webhooks for one in await store.not_kept())
         assert sum(one.times for one in quarantined) + beyond == len(unreadable), "each is kept, or said to be beyond"
-        assert len(quarantined) == sqlite_quarantine.MOST_BODIES or beyond == 0
+        assert len(quarantined) == quarantine.MOST_BODIES or beyond == 0
         for one in quarantined:
             assert (await replayed(inbox, one.number))["understood"] is False, "the same version reads it no better"
         assert len(await store.quarantined(limit=1_000_000)) == len(quarantined)

@@ -19,9 +19,9 @@ from kurir.delivery.dispatcher import Dispatcher
 from kurir.delivery.lanes import LANE_MESSAGES, WINDOW_MESSAGES
 from kurir.domain.status import Status
 from kurir.intake.refusals import BELIEVED
-from kurir.store import sqlite_accept
 from kurir.store.base import ErrorRecord, StoreUnavailable
 from kurir.store.inbound import Arrival, Heard, Webhook
+from kurir.store.operations import accept
 from kurir.store.sqlite import SqliteStore
 from support.delivering import (
     CLIENT,
@@ -1052,7 +1052,7 @@ async def fill(world, messages: int, lanes: int) -> None:
             )
             for number in range(start, min(start + 5000, messages))
         ]
-        await world.store._writer.run(lambda db, some=some: [sqlite_accept.accept(db, message) for message in some])
+        await world.store._writer.run(lambda db, some=some: [accept.accept(db, message) for message in some])
 
 
 @pytest.mark.slow

@@ -113,7 +113,7 @@ def copied(folder: Path, to: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.scorecard(25)
 async def test_scorecard_25_an_io_error_at_every_write_acknowledges_nothing_that_is_lost(tmp_path, disk, monkeypatch):
-    monkeypatch.setattr("kurir.store.writer.CHECKPOINT_PAGES", 150)
+    monkeypatch.setattr("kurir.store.sqlite.writer.CHECKPOINT_PAGES", 150)
     store = SqliteStore(tmp_path / "kurir.db", vfs=disk.name)
     await store.open()
     await store.declare(DECLARED, T0)
@@ -374,8 +374,8 @@ def lives(folder: Path, numbers: Iterable[int]) -> Iterator[tuple[int, Life]]:
 @pytest.fixture
 def small_log(monkeypatch):
     """Checkpoints every few pages, so that syncs of the database fail too."""
-    monkeypatch.setattr("kurir.store.writer.CHECKPOINT_PAGES", 30)
-    monkeypatch.setattr("kurir.store.writer.RESTART_PAGES", 60)
+    monkeypatch.setattr("kurir.store.sqlite.writer.CHECKPOINT_PAGES", 30)
+    monkeypatch.setattr("kurir.store.sqlite.writer.RESTART_PAGES", 60)
 
 
 @pytest.mark.slow
@@ -446,7 +446,7 @@ async def test_scorecard_25_a_start_after_a_failed_sync_and_a_kill_outlives_a_po
     """The next process reads a log whose end is on no disk: it must not let the database depend on it."""
     cuts, wrong = await cuts_of_a_start(tmp_path, KILLED)
     assert wrong == []
-    monkeypatch.setattr("kurir.store.sqlite.make_log_durable", lambda *_: None)
+    monkeypatch.setattr("kurir.store.sqlite.store.make_log_durable", lambda *_: None)
     control, lost = await cuts_of_a_start(tmp_path, CONTROL)
     print(
         f"scorecard 25: seed {SEED}; {2 * len(KILLED)} syncs failed, the process killed and started anew, {cuts} power "

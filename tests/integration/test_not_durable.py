@@ -72,7 +72,7 @@ async def readiness(up) -> tuple[int, list[str]]:
 async def test_readiness_tells_of_a_full_disk_and_heals_by_itself(
     tmp_path: Path, disk: FailingDisk, monkeypatch
 ) -> None:
-    monkeypatch.setattr("kurir.store.writer.PROBE_SECONDS", 0.02)
+    monkeypatch.setattr("kurir.store.sqlite.writer.PROBE_SECONDS", 0.02)
     store = SqliteStore(tmp_path / "kurir.db", vfs=disk.name)
     async with running(tmp_path, store=store) as up:
         assert await readiness(up) == (200, [])

@@ -18,8 +18,8 @@ from kurir.channels.base import WebhookUnreadable
 from kurir.cli.app import app
 from kurir.clock import FakeClock
 from kurir.intake.arrivals import Resolver
-from kurir.store import sqlite_quarantine
 from kurir.store.base import StoreError
+from kurir.store.operations import quarantine
 from kurir.store.sqlite import SqliteStore
 from support.delivering import eventually
 from support.disks import FailingDisk
@@ -428,7 +428,7 @@ async def test_a_number_that_is_none_is_refused(tmp_path, path):
 
 
 async def test_what_comes_beyond_the_bound_is_said_and_takes_nobodys_place(tmp_path, monkeypatch):
-    monkeypatch.setattr(sqlite_quarantine, "MOST_BODIES", 2)
+    monkeypatch.setattr(quarantine, "MOST_BODIES", 2)
     async with receiving(tmp_path) as inbox:
         with capture_logs() as logs:
             for number in range(5):
@@ -534,7 +534,7 @@ async def test_the_command_line_wants_to_be_told_which(words):
 
 
 async def test_the_list_of_the_command_line_says_what_was_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(sqlite_quarantine, "MOST_BODIES", 1)
+    monkeypatch.setattr(quarantine, "MOST_BODIES", 1)
     async with receiving(tmp_path) as inbox:
         for number in range(3):
             assert await post(inbox, "line", b"junk %d" % number) == 200

@@ -166,7 +166,7 @@ async def test_a_disk_that_is_gone_for_a_while(store, disk):
 
 
 async def test_a_checkpoint_that_fails_harms_no_answer(store, disk, monkeypatch):
-    monkeypatch.setattr("kurir.store.writer.CHECKPOINT_PAGES", 20)
+    monkeypatch.setattr("kurir.store.sqlite.writer.CHECKPOINT_PAGES", 20)
     disk.broken = lambda _operation, path: None if path.endswith("-wal") else io_error(apsw.SQLITE_IOERR_WRITE)
     acknowledged, _ = await _accept_many(store, 160)
     assert disk.happened > 0
@@ -219,7 +219,7 @@ async def test_a_refused_operation_takes_no_stranger_with_it(store):
 
 
 async def test_more_than_may_wait_is_refused(store, monkeypatch):
-    monkeypatch.setattr("kurir.store.writer.QUEUE", 50)
+    monkeypatch.setattr("kurir.store.sqlite.writer.QUEUE", 50)
     answers = await asyncio.gather(*(store.accept(new_message()) for _ in range(80)), return_exceptions=True)
     assert [isinstance(answer, Accepted) for answer in answers] == [True] * 50 + [False] * 30
     assert all(isinstance(answer, StoreUnavailable) for answer in answers[50:])
@@ -257,7 +257,7 @@ async def test_a_writer_that_hangs_answers_in_time_and_the_same_id_replays(store
 
 
 async def test_health_tells_of_a_writer_that_hangs(store, monkeypatch):
-    monkeypatch.setattr("kurir.store.writer.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("kurir.store.sqlite.writer.PATIENCE_SECONDS", 0.1)
     async with _stuck(store):
         await asyncio.sleep(0.15)
         assert store.health() == "the writer has not finished a batch for 0 s"
@@ -293,12 +293,12 @@ async def test_health_is_mended_by_a_small_write_at_most_once_a_second(store, di
         await asyncio.sleep(0.002)
     assert attempts[0] == before + 1
     disk.broken = lambda _operation, _path: None
-    monkeypatch.setattr("kurir.store.writer.PROBE_SECONDS", 0.01)
+    monkeypatch.setattr("kurir.store.sqlite.writer.PROBE_SECONDS", 0.01)
     await eventually(lambda: store.health() is None)
 
 
 async def test_an_operation_that_the_full_disk_refused_is_told_of(tmp_path, monkeypatch):
-    monkeypatch.setattr("kurir.store.writer.PROBE_SECONDS", 0.01)
+    monkeypatch.setattr("kurir.store.sqlite.writer.PROBE_SECONDS", 0.01)
     store = SqliteStore(tmp_path / "kurir.db")
     await store.open()
     pages = await store._writer.run(lambda db: db.pragma("page_count"))
@@ -341,7 +341,7 @@ async def test_readers_cannot_write(store):
 
 
 async def test_the_log_does_not_grow_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr("kurir.store.writer.CHECKPOINT_PAGES", 100)
+    monkeypatch.setattr("kurir.store.sqlite.writer.CHECKPOINT_PAGES", 100)
     store, log = SqliteStore(tmp_path / "kurir.db"), tmp_path / "kurir.db-wal"
     await store.open()
     for _ in range(6):

@@ -10,22 +10,11 @@ import sys
 import apsw
 import pytest
 
-from kurir.store import (
-    migrations,
-    sqlite_accept,
-    sqlite_config,
-    sqlite_delivery,
-    sqlite_expiry,
-    sqlite_open,
-    sqlite_parts,
-    sqlite_reading,
-    sqlite_receipts,
-    sqlite_runs,
-    sqlite_upkeep,
-)
+from kurir.store import migrations
 from kurir.store.base import Accepted, StoreUnusable
 from kurir.store.migrations import Migration
-from kurir.store.sqlite import SqliteStore
+from kurir.store.operations import accept, config, delivery, expiry, parts, reading, receipts, runs, upkeep
+from kurir.store.sqlite import SqliteStore, opening
 from support.records import CLIENT, new_message, send
 
 HOLDER = """
@@ -160,7 +149,7 @@ async def test_a_migration_runs_once_and_keeps_what_is_there(tmp_path, monkeypat
     message = await send(store, "p-1")
     await store.close()
     steps = _steps("CREATE TABLE added (a TEXT); SELECT 1; INSERT INTO meta VALUES ('second', 'ran')")
-    monkeypatch.setattr(sqlite_open.migrations, "load", lambda _: steps)
+    monkeypatch.setattr(opening.migrations, "load", lambda _: steps)
     for _ in range(2):
         store = await _opened(tmp_path / "kurir.db")
         assert await store.meta("second") == "ran"
@@ -173,7 +162,7 @@ async def test_a_migration_that_fails_leaves_the_older_version(tmp_path, monkeyp
     await store.close()
     with monkeypatch.context() as patch:
         steps = _steps("CREATE TABLE added (a); SELECT no_such_function()")
-        patch.setattr(sqlite_open.migrations, "load", lambda _: steps)
+        patch.setattr(opening.migrations, "load", lambda _: steps)
         with pytest.raises(StoreUnusable, match="no_such_function"):
             await SqliteStore(tmp_path / "kurir.db").open()
     store = await _opened(tmp_path / "kurir.db")
@@ -188,26 +177,17 @@ KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from kurir.store import (
-    migrations,
-    sqlite_accept,
-    sqlite_config,
-    sqlite_delivery,
-    sqlite_open,
-    sqlite_parts,
-    sqlite_reading,
-    sqlite_receipts,
-    sqlite_upkeep,
-)
+from kurir.store import migrations
+from kurir.store.sqlite import opening
 
 path = Path(sys.argv[1])
-db = sqlite_open.connect_writer(path, "FULL", None)
+db = opening.connect_writer(path, "FULL", None)
 db.create_scalar_function("die", lambda: os.kill(os.getpid(), signal.SIGKILL))
 statements = migrations.load("sqlite")[0].sql.split(";\\n")
 cut = int(sys.argv[2])
 sql = ";\\n".join([*statements[:cut], "SELECT die()", *statements[cut:]])
 migrations.load = lambda _: (migrations.Migration(1, "first", sql),)
-sqlite_open.migrate(db, path, datetime.now(UTC))
+opening.migrate(db, path, datetime.now(UTC))
 """
 
 
@@ -280,15 +260,15 @@ async def test_no_statement_walks_through_a_large_table(tmp_path):
     """Every statement of the store finds its rows by an index, without statistics and in an empty database."""
     store = await _opened(tmp_path / "kurir.db")
     modules = (
-        sqlite_accept,
-        sqlite_delivery,
-        sqlite_expiry,
-        sqlite_parts,
-        sqlite_reading,
-        sqlite_receipts,
-        sqlite_upkeep,
-        sqlite_config,
-        sqlite_runs,
+        accept,
+        delivery,
+        expiry,
+        parts,
+        reading,
+        receipts,
+        upkeep,
+        config,
+        runs,
     )
     statements = [
         (name, text)
@@ -300,16 +280,14 @@ async def test_no_statement_walks_through_a_large_table(tmp_path):
     for name, text in statements:
         plan = await store._writer.run(lambda db, text=text: _plan(db, text))
         assert name in _MAY_SCAN or not any(step.startswith("SCAN") for step in plan), (name, plan)
-    plan = await store._writer.run(lambda db: _plan(db, sqlite_delivery._QUEUE))
+    plan = await store._writer.run(lambda db: _plan(db, delivery._QUEUE))
     assert plan == ["SEARCH message USING INDEX message_in_queue (account_id=? AND priority=? AND seq>?)"]
-    for statement in (sqlite_expiry._NOT_BEGUN, sqlite_expiry._ABANDONED):
+    for statement in (expiry._NOT_BEGUN, expiry._ABANDONED):
         plan = await store._writer.run(lambda db, text=statement: _plan(db, text))
         assert plan[0] == "SEARCH message USING INDEX message_by_expiry (expires_at<?)"
-    plan = await store._writer.run(lambda db: _plan(db, sqlite_expiry._UNTOLD))
+    plan = await store._writer.run(lambda db: _plan(db, expiry._UNTOLD))
     assert plan[0] == "SEARCH part USING COVERING INDEX part_without_receipt (answered_at<?)"
-    plan = await store._writer.run(
-        lambda db: _plan(db, sqlite_reading._LIST_WITH_ID + sqlite_reading._WITH_ID + sqlite_reading._NEWEST)
-    )
+    plan = await store._writer.run(lambda db: _plan(db, reading._LIST_WITH_ID + reading._WITH_ID + reading._NEWEST))
     assert plan[0] == "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)"
     await store.close()
 

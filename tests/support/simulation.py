@@ -35,9 +35,8 @@ from kurir.domain.account import Account, Rate, Retrying
 from kurir.domain.recipient import PREFIX_OF
 from kurir.egress import Exchange
 from kurir.intake.accept import Acceptor, Taken
-from kurir.store import sqlite_open
 from kurir.store.base import AccountRecord, ClientRecord, Declared, MessageRecord, ReceiptRecord
-from kurir.store.sqlite import SqliteStore
+from kurir.store.sqlite import SqliteStore, opening
 from support.delivering import CLIENT, open_account, records
 
 #: How long a commit and a read take at most, in simulated seconds: so long a call may be made after it was counted.
@@ -100,7 +99,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 @cache
 def _empty_database() -> bytes:
     db = apsw.Connection(":memory:")
-    sqlite_open.migrate(db, Path("simulated"), datetime.fromtimestamp(EPOCH, UTC))
+    opening.migrate(db, Path("simulated"), datetime.fromtimestamp(EPOCH, UTC))
     image = db.serialize("main")
     db.close()
     return image

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from kurir.store import migrations
-from kurir.store.postgres_statements import translated
+from kurir.store.postgres.statements import translated
 
 
 @pytest.mark.parametrize(

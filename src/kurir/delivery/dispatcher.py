@@ -20,7 +20,7 @@ from kurir.directory import Directory, Entry
 from kurir.egress import Egress
 from kurir.store import GatewayStore
 from kurir.store.base import ErrorRecord
-from kurir.store.postgres_leases import StoredStanding
+from kurir.store.postgres.leases import StoredStanding
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from kurir.http.shown import Shown
 from kurir.store import GatewayStore
 from kurir.store.base import AccountRecord, QueueDepth
 from kurir.store.inbound import QuotaRecord
-from kurir.store.postgres_leases import ACCOUNT
+from kurir.store.postgres.leases import ACCOUNT
 
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": models.ProblemAnswer, "description": text}

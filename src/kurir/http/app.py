@@ -44,7 +44,7 @@ from kurir.intake.deep_links import DeepLinks
 from kurir.intake.media import InboundFiles
 from kurir.intake.receive import Receiver
 from kurir.store.base import Store, StoreUnavailable
-from kurir.store.postgres_leases import NodeRecord
+from kurir.store.postgres.leases import NodeRecord
 
 log = structlog.get_logger(__name__)
 

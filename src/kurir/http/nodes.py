@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from kurir.http import models, shown
 from kurir.http.edge import AdminRoute
 from kurir.http.shown import Shown
-from kurir.store.postgres_leases import ACCOUNT, ENDPOINT, UPKEEP, NodeRecord
+from kurir.store.postgres.leases import ACCOUNT, ENDPOINT, UPKEEP, NodeRecord
 
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": models.ProblemAnswer, "description": text}

@@ -1,7 +1,7 @@
 """The connection that the SQL of this folder talks to: SQLite's own, or PostgreSQL's behind the same three words.
 
 The statements are written once, in the part of SQL that both understand (``?`` for a parameter, ``IS DISTINCT FROM``,
-``RETURNING``, ``CASE``); :mod:`kurir.store.postgres_statements` says how the rest is told to PostgreSQL. ``apsw.Connection``
+``RETURNING``, ``CASE``); :mod:`kurir.store.postgres.statements` says how the rest is told to PostgreSQL. ``apsw.Connection``
 is a :class:`Database` as it is.
 """
 

@@ -1,7 +1,6 @@
-"""The store, whichever database is under it: each method is one operation of the modules beside this one.
+"""The store, whichever database is under it: each method is one of the operations.
 
-What a method does inside its transaction stands beside its SQL, in a module a subject: accept, delivery, runs, receipts,
-inbound, quarantine, people, erasure, events, feed, callbacks, expiry, reading, config, upkeep. An engine
+What a method does inside its transaction stands in :mod:`kurir.store.operations`, beside its SQL. An engine
 (:mod:`kurir.store.sqlite`, :mod:`kurir.store.postgres`) says how an operation is run: when a write is durable, what excludes
 what, and which reads must not wait for which.
 """
@@ -14,22 +13,6 @@ from typing import Final, TypeVar
 
 from kurir.domain.message import Priority
 from kurir.domain.status import Status
-from kurir.store import (
-    sqlite_accept,
-    sqlite_callbacks,
-    sqlite_config,
-    sqlite_delivery,
-    sqlite_erasure,
-    sqlite_expiry,
-    sqlite_feed,
-    sqlite_inbound,
-    sqlite_people,
-    sqlite_quarantine,
-    sqlite_reading,
-    sqlite_receipts,
-    sqlite_runs,
-    sqlite_upkeep,
-)
 from kurir.store.base import (
     Accepted,
     AccountRecord,
@@ -72,6 +55,22 @@ from kurir.store.inbound import (
     Unread,
     Webhook,
 )
+from kurir.store.operations import (
+    accept,
+    callbacks,
+    config,
+    delivery,
+    erasure,
+    expiry,
+    feed,
+    inbound,
+    people,
+    quarantine,
+    reading,
+    runs,
+    upkeep,
+)
+from kurir.store.operations import receipts as applying
 
 #: Seconds that the sweep over the whole database may take.
 _SWEEP_SECONDS = 600.0
@@ -102,59 +101,59 @@ class SqlStore(ABC):
 
     async def meta(self, key: str) -> str | None:
         """Return a value of the installation."""
-        return await self._read(lambda db: sqlite_config.meta(db, key))
+        return await self._read(lambda db: config.meta(db, key))
 
     async def set_meta(self, key: str, value: str) -> None:
         """Set a value of the installation."""
-        await self._write(EVERYBODY, lambda db: sqlite_config.set_meta(db, key, value))
+        await self._write(EVERYBODY, lambda db: config.set_meta(db, key, value))
 
     # --- configuration -----------------------------------------------------------------------------------------------
 
     async def declare(self, declared: Declared, at: datetime) -> None:
         """Bring clients, accounts and endpoints in line with a configuration file."""
-        await self._write(EVERYBODY, lambda db: sqlite_config.declare(db, declared, at))
+        await self._write(EVERYBODY, lambda db: config.declare(db, declared, at))
 
     async def clients(self) -> list[ClientRecord]:
         """Return every client by id."""
-        return await self._read(sqlite_config.clients)
+        return await self._read(config.clients)
 
     async def accounts(self) -> list[AccountRecord]:
         """Return every account by client and position."""
-        return await self._read(sqlite_config.accounts)
+        return await self._read(config.accounts)
 
     async def endpoints(self, client_id: str) -> list[EndpointRecord]:
         """Return the client's endpoints in declared order."""
-        return await self._read(lambda db: sqlite_config.endpoints(db, client_id))
+        return await self._read(lambda db: config.endpoints(db, client_id))
 
     async def park(self, account_id: str, error: ErrorRecord, at: datetime) -> None:
         """Mark the account as stopped. A second call keeps the first reason."""
-        await self._write(of_account(account_id, owner=True), lambda db: sqlite_config.park(db, account_id, error, at))
+        await self._write(of_account(account_id, owner=True), lambda db: config.park(db, account_id, error, at))
 
     async def unpark(self, account_id: str) -> None:
         """Let the account work again."""
-        await self._write(of_account(account_id), lambda db: sqlite_config.unpark(db, account_id))
+        await self._write(of_account(account_id), lambda db: config.unpark(db, account_id))
 
     async def pause(self, account_id: str, at: datetime | None) -> None:
         """Note that the operator stopped the account, or that it may work again."""
-        await self._write(of_account(account_id), lambda db: sqlite_config.pause(db, account_id, at))
+        await self._write(of_account(account_id), lambda db: config.pause(db, account_id, at))
 
     async def hold(self, account_id: str, since: datetime, until: datetime, reason: str) -> None:
         """Note until when the platform wants nothing of the account."""
         await self._write(
             of_account(account_id, owner=True),
-            lambda db: sqlite_config.hold(db, account_id, since, until, reason),
+            lambda db: config.hold(db, account_id, since, until, reason),
         )
 
     # --- accept ------------------------------------------------------------------------------------------------------
 
     async def key_known(self, client_id: str, channel: str, message_id: str) -> bool:
         """Return whether an idempotency key is taken."""
-        return await self._read(lambda db: sqlite_accept.key_known(db, client_id, channel, message_id))
+        return await self._read(lambda db: accept.key_known(db, client_id, channel, message_id))
 
     async def accept(self, message: NewMessage) -> Accepted | Conflict:
         """Accept *message*: on return it is durable with its job, or was before, or its id is taken."""
         return await self._write(
-            Whose(client_id=message.client_id), lambda db: sqlite_accept.accept(db, message), seconds=PATIENCE_SECONDS
+            Whose(client_id=message.client_id), lambda db: accept.accept(db, message), seconds=PATIENCE_SECONDS
         )
 
     # --- delivery ----------------------------------------------------------------------------------------------------
@@ -164,59 +163,57 @@ class SqlStore(ABC):
     ) -> list[QueuedMessage]:
         """Return queued messages of the account by seq, of each priority so many."""
         cursors = dict.fromkeys(Priority, 0) if after is None else after
-        return await self._read(lambda db: sqlite_delivery.queued(db, account_id, cursors, limit))
+        return await self._read(lambda db: delivery.queued(db, account_id, cursors, limit))
 
     async def begun(self, account_id: str, *, after_seq: int = 0, limit: int = 100) -> list[QueuedMessage]:
         """Return queued messages of the account of which a part has begun."""
-        return await self._read(lambda db: sqlite_delivery.begun(db, account_id, after_seq, limit))
+        return await self._read(lambda db: delivery.begun(db, account_id, after_seq, limit))
 
     async def in_lanes(
         self, account_id: str, lanes: Sequence[str], *, high: bool, after_seq: int = 0, limit: int = 100
     ) -> list[QueuedMessage]:
         """Return queued messages of these lanes by seq."""
-        return await self._read(lambda db: sqlite_delivery.in_lanes(db, account_id, lanes, after_seq, limit, high=high))
+        return await self._read(lambda db: delivery.in_lanes(db, account_id, lanes, after_seq, limit, high=high))
 
     async def at_seq(self, account_id: str, seq: int) -> QueuedMessage | None:
         """Return the queued message with this seq."""
-        return await self._read(lambda db: sqlite_delivery.at_seq(db, account_id, seq))
+        return await self._read(lambda db: delivery.at_seq(db, account_id, seq))
 
     async def ahead(self, account_id: str, lane: str, seq: int, priority: Priority, at: datetime) -> Ahead:
         """Return what goes before a message in its lane."""
-        return await self._study(lambda db: sqlite_delivery.ahead(db, account_id, lane, seq, priority, at))
+        return await self._study(lambda db: delivery.ahead(db, account_id, lane, seq, priority, at))
 
     async def past(self, tid: str, part: int) -> list[AttemptRecord]:
         """Return the attempts of a part without what makes them large."""
-        return await self._read(lambda db: sqlite_delivery.past(db, tid, part))
+        return await self._read(lambda db: delivery.past(db, tid, part))
 
     async def mark(self, mark: Mark) -> Marked:
         """Mark a part in flight. On MARKED the mark is durable and the call may start."""
-        return await self._write(Whose(tid=mark.tid, owner=True), lambda db: sqlite_delivery.mark(db, mark))
+        return await self._write(Whose(tid=mark.tid, owner=True), lambda db: delivery.mark(db, mark))
 
     async def record(self, result: Result) -> Recorded:
         """Record what became of a part, with the next part's mark."""
-        return await self._write(Whose(tid=result.tid, owner=True), lambda db: sqlite_delivery.record(db, result))
+        return await self._write(Whose(tid=result.tid, owner=True), lambda db: delivery.record(db, result))
 
     async def finish(self, tid: str, run: int, status: Status, error: ErrorRecord, at: datetime) -> bool:
         """End a queued message of which no part has begun."""
         return await self._write(
-            Whose(tid=tid, owner=True), lambda db: sqlite_delivery.finish(db, tid, run, status, error, at)
+            Whose(tid=tid, owner=True), lambda db: delivery.finish(db, tid, run, status, error, at)
         )
 
     async def wait(
         self, tid: str, run: int, until: datetime | None, reason: ErrorRecord, *, since: datetime | None = None
     ) -> None:
         """Keep why a queued message waits, and until when."""
-        await self._write(
-            Whose(tid=tid, owner=True), lambda db: sqlite_delivery.wait(db, tid, run, since, until, reason)
-        )
+        await self._write(Whose(tid=tid, owner=True), lambda db: delivery.wait(db, tid, run, since, until, reason))
 
     async def cancel(self, client_id: str, tid: str, at: datetime) -> Turn:
         """End the client's message if none of its parts has begun."""
-        return await self._write(Whose(client_id=client_id), lambda db: sqlite_runs.cancel(db, client_id, tid, at))
+        return await self._write(Whose(client_id=client_id), lambda db: runs.cancel(db, client_id, tid, at))
 
     async def retry(self, client_id: str, tid: str, at: datetime) -> Turn:
         """Open a new run of the client's failed message."""
-        return await self._write(Whose(client_id=client_id), lambda db: sqlite_runs.retry(db, client_id, tid, at))
+        return await self._write(Whose(client_id=client_id), lambda db: runs.retry(db, client_id, tid, at))
 
     # --- receipts ----------------------------------------------------------------------------------------------------
 
@@ -224,129 +221,125 @@ class SqlStore(ABC):
         """Apply receipts, or keep them until their send is recorded."""
         return await self._write(
             Whose(account_ids=frozenset(each.account_id for each in receipts)),
-            lambda db: sqlite_receipts.receive(db, receipts, at),
+            lambda db: applying.receive(db, receipts, at),
             seconds=PATIENCE_SECONDS,
         )
 
     async def take_in(self, webhook: Webhook) -> TakenIn:
         """Take everything of a webhook in, in one transaction."""
-        return await self._write(
-            _whose(webhook), lambda db: sqlite_inbound.take_in(db, webhook), seconds=PATIENCE_SECONDS
-        )
+        return await self._write(_whose(webhook), lambda db: inbound.take_in(db, webhook), seconds=PATIENCE_SECONDS)
 
     async def quarantine(self, unread: Unread) -> int | None:
         """Keep a webhook that could not be read, and return its number; None beyond the account's bound."""
         return await self._write(
-            of_account(unread.account_id), lambda db: sqlite_quarantine.keep(db, unread), seconds=PATIENCE_SECONDS
+            of_account(unread.account_id), lambda db: quarantine.keep(db, unread), seconds=PATIENCE_SECONDS
         )
 
     async def quarantined(self, account_id: str = "", *, after: int = 0, limit: int = 100) -> list[Quarantined]:
         """Return what is in quarantine above the number *after*."""
-        return await self._study(lambda db: sqlite_quarantine.kept(db, account_id, after, limit))
+        return await self._study(lambda db: quarantine.kept(db, account_id, after, limit))
 
     async def quarantined_webhook(self, number: int) -> tuple[Quarantined, bytes] | None:
         """Return a webhook in quarantine with its body."""
-        return await self._study(lambda db: sqlite_quarantine.one(db, number))
+        return await self._study(lambda db: quarantine.one(db, number))
 
     async def not_kept(self) -> list[NotKept]:
         """Return how many webhooks came beyond the bound of a quarantine, by account."""
-        return await self._study(sqlite_quarantine.not_kept)
+        return await self._study(quarantine.not_kept)
 
     async def still_unread(self, number: int, why: str, at: datetime) -> None:
         """Note that a webhook was replayed in vain."""
-        await self._write(EVERYBODY, lambda db: sqlite_quarantine.still(db, number, why, at))
+        await self._write(EVERYBODY, lambda db: quarantine.still(db, number, why, at))
 
     async def release(self, number: int) -> bool:
         """Delete a webhook from the quarantine."""
-        return await self._write(EVERYBODY, lambda db: sqlite_quarantine.drop(db, number))
+        return await self._write(EVERYBODY, lambda db: quarantine.drop(db, number))
 
     async def quoted(self, account_id: str, platform_id: str) -> Quoted | None:
         """Return which message of ours a platform id is of."""
-        return await self._read(lambda db: sqlite_inbound.quoted(db, account_id, platform_id))
+        return await self._read(lambda db: inbound.quoted(db, account_id, platform_id))
 
     async def choices(self, account_id: str, address: str) -> ChoiceRecord | None:
         """Return the vanishing choices that the conversation was shown last."""
-        return await self._read(lambda db: sqlite_inbound.choices(db, account_id, address))
+        return await self._read(lambda db: inbound.choices(db, account_id, address))
 
     async def reply_token(self, account_id: str, token: str) -> ReplyTokenRecord | None:
         """Return a reply token that the account received."""
-        return await self._read(lambda db: sqlite_inbound.reply_token(db, account_id, token))
+        return await self._read(lambda db: inbound.reply_token(db, account_id, token))
 
     async def fresh_reply_token(self, account_id: str, address: str, since: datetime) -> tuple[str, datetime] | None:
         """Return the newest unused reply token of the chat."""
-        return await self._read(lambda db: sqlite_inbound.fresh_reply_token(db, account_id, address, since))
+        return await self._read(lambda db: inbound.fresh_reply_token(db, account_id, address, since))
 
     async def poll_offset(self, account_id: str, since: datetime | None = None) -> int | None:
         """Return the offset of the account's next getUpdates, unless it was kept before *since*."""
-        return await self._read(lambda db: sqlite_inbound.poll_offset(db, account_id, since))
+        return await self._read(lambda db: inbound.poll_offset(db, account_id, since))
 
     async def drop_poll_offset(self, account_id: str, offset: int) -> None:
         """Forget an offset that the platform has heard."""
-        await self._write(of_account(account_id), lambda db: sqlite_inbound.drop_poll_offset(db, account_id, offset))
+        await self._write(of_account(account_id), lambda db: inbound.drop_poll_offset(db, account_id, offset))
 
     async def put_link(self, link: LinkRecord) -> None:
         """Keep a link token that is about to be given out."""
-        await self._write(Whose(client_id=link.client_id), lambda db: sqlite_inbound.put_link(db, link))
+        await self._write(Whose(client_id=link.client_id), lambda db: inbound.put_link(db, link))
 
     async def link_of(self, account_id: str, token: str) -> LinkRecord | None:
         """Return a link token of the account, used or not."""
-        return await self._read(lambda db: sqlite_inbound.link_of(db, account_id, token))
+        return await self._read(lambda db: inbound.link_of(db, account_id, token))
 
     async def use_link(self, account_id: str, token: str, at: datetime) -> LinkRecord | None:
         """Use a link token up and return it; None when it is not known, or was used before."""
-        return await self._write(of_account(account_id), lambda db: sqlite_inbound.use_link(db, account_id, token, at))
+        return await self._write(of_account(account_id), lambda db: inbound.use_link(db, account_id, token, at))
 
     async def put_templates(self, account_id: str, templates: Sequence[TemplateRecord], at: datetime) -> None:
         """Replace all templates of the account by these."""
         await self._write(
             of_account(account_id),
-            lambda db: sqlite_inbound.put_templates(db, account_id, templates, at),
+            lambda db: inbound.put_templates(db, account_id, templates, at),
         )
 
     async def templates(self, account_id: str) -> list[TemplateRecord]:
         """Return the account's templates."""
-        return await self._study(lambda db: sqlite_inbound.templates(db, account_id))
+        return await self._study(lambda db: inbound.templates(db, account_id))
 
     async def template(self, account_id: str, name: str, language: str) -> TemplateRecord | None:
         """Return one template of the account."""
-        return await self._read(lambda db: sqlite_inbound.template(db, account_id, name, language))
+        return await self._read(lambda db: inbound.template(db, account_id, name, language))
 
     async def set_quota(self, account_id: str, used: int, limit: int | None, at: datetime) -> None:
         """Keep what the platform says of the account's quota."""
         await self._write(
             of_account(account_id),
-            lambda db: sqlite_inbound.set_quota(db, account_id, used, limit, at),
+            lambda db: inbound.set_quota(db, account_id, used, limit, at),
         )
 
     async def quota(self, account_id: str) -> QuotaRecord | None:
         """Return the account's quota as it was read last."""
-        return await self._read(lambda db: sqlite_inbound.quota(db, account_id))
+        return await self._read(lambda db: inbound.quota(db, account_id))
 
     # --- contacts ----------------------------------------------------------------------------------------------------
 
     async def put_contact(self, contact: ContactRecord, at: datetime) -> ContactRecord:
         """Link or rename a contact, and return it as stored."""
-        return await self._write(
-            Whose(client_id=contact.client_id), lambda db: sqlite_people.put_contact(db, contact, at)
-        )
+        return await self._write(Whose(client_id=contact.client_id), lambda db: people.put_contact(db, contact, at))
 
     async def unlink_contact(self, client_id: str, account_id: str, address: str, at: datetime) -> ContactRecord | None:
         """Take a contact's phone away, and return the contact as it is now."""
         return await self._write(
-            Whose(client_id=client_id), lambda db: sqlite_people.unlink_contact(db, client_id, account_id, address, at)
+            Whose(client_id=client_id), lambda db: people.unlink_contact(db, client_id, account_id, address, at)
         )
 
     async def contact(self, account_id: str, address: str) -> ContactRecord | None:
         """Return the contact with this address, or alias, on the account."""
-        return await self._read(lambda db: sqlite_people.contact(db, account_id, address))
+        return await self._read(lambda db: people.contact(db, account_id, address))
 
     async def aliases(self, account_id: str, address: str) -> list[str]:
         """Return the other addresses of the contact at *address*."""
-        return await self._read(lambda db: sqlite_people.aliases(db, account_id, address))
+        return await self._read(lambda db: people.aliases(db, account_id, address))
 
     async def contact_by_phone(self, account_id: str, phone: str) -> ContactRecord | None:
         """Return the contact that the phone is linked to on the account."""
-        return await self._read(lambda db: sqlite_people.contact_by_phone(db, account_id, phone))
+        return await self._read(lambda db: people.contact_by_phone(db, account_id, phone))
 
     async def contacts(
         self,
@@ -355,14 +348,14 @@ class SqlStore(ABC):
         phone: str | None = None,
         channel: str | None = None,
         after: tuple[str, str] | None = None,
-        limit: int = sqlite_people.LIST,
+        limit: int = people.LIST,
     ) -> list[ContactRecord]:
         """Return up to *limit* of the client's contacts, above the cursor *after*."""
-        return await self._study(lambda db: sqlite_people.contacts(db, client_id, phone, channel, after, limit))
+        return await self._study(lambda db: people.contacts(db, client_id, phone, channel, after, limit))
 
     async def forget(self, client_id: str, account_id: str, addresses: Sequence[str], at: datetime) -> Forgotten:
         """Erase a person from the client's account, in several transactions."""
-        return await sqlite_erasure.forget(
+        return await erasure.forget(
             partial(self._write, Whose(client_id=client_id)), self._study, (client_id, account_id, addresses), at
         )
 
@@ -370,29 +363,27 @@ class SqlStore(ABC):
 
     async def events(self, client_id: str, *, after: int = 0, limit: int = 100) -> list[EventRecord]:
         """Return the client's events above the position *after*."""
-        return await self._read(lambda db: sqlite_feed.events(db, client_id, after, limit))
+        return await self._read(lambda db: feed.events(db, client_id, after, limit))
 
     async def last_position(self, client_id: str) -> int:
         """Return the position of the client's newest event, 0 when there is none."""
-        return await self._read(lambda db: sqlite_feed.last_position(db, client_id))
+        return await self._read(lambda db: feed.last_position(db, client_id))
 
     async def event(self, client_id: str, position: int) -> EventRecord | None:
         """Return one event of the client."""
-        return await self._read(lambda db: sqlite_feed.event(db, client_id, position))
+        return await self._read(lambda db: feed.event(db, client_id, position))
 
     async def all_endpoints(self) -> list[Endpoint]:
         """Return every endpoint of every client, without counts."""
-        return await self._read(sqlite_callbacks.all_endpoints)
+        return await self._read(callbacks.all_endpoints)
 
     async def endpoint(self, endpoint_id: str) -> Endpoint | None:
         """Return an endpoint with its counts."""
-        return await self._study(lambda db: sqlite_callbacks.endpoint(db, endpoint_id))
+        return await self._study(lambda db: callbacks.endpoint(db, endpoint_id))
 
     async def put_endpoint(self, record: EndpointRecord, at: datetime) -> Endpoint:
         """Create or change a client's endpoint by its URL."""
-        return await self._write(
-            Whose(client_id=record.client_id), lambda db: sqlite_callbacks.put_endpoint(db, record, at)
-        )
+        return await self._write(Whose(client_id=record.client_id), lambda db: callbacks.put_endpoint(db, record, at))
 
     async def delete_endpoint(self, endpoint_id: str) -> bool:
         """Delete an endpoint with what is owed to it, in several transactions where that is much."""
@@ -400,7 +391,7 @@ class SqlStore(ABC):
         while deleted is None:
             deleted = await self._write(
                 of_endpoint(endpoint_id),
-                lambda db: sqlite_callbacks.delete_endpoint(db, endpoint_id),
+                lambda db: callbacks.delete_endpoint(db, endpoint_id),
             )
         return deleted
 
@@ -408,28 +399,28 @@ class SqlStore(ABC):
         """Keep where an endpoint stands on its ladder."""
         await self._write(
             of_endpoint(endpoint_id),
-            lambda db: sqlite_callbacks.set_ladder(db, endpoint_id, ladder),
+            lambda db: callbacks.set_ladder(db, endpoint_id, ladder),
         )
 
     async def owed(self, endpoint_id: str, *, after: int = 0, limit: int = 100) -> list[CallbackRecord]:
         """Return pending callbacks of an endpoint above a position, with their events."""
-        return await self._read(lambda db: sqlite_callbacks.owed(db, endpoint_id, after, limit))
+        return await self._read(lambda db: callbacks.owed(db, endpoint_id, after, limit))
 
     async def called(self, results: Sequence[Called]) -> None:
         """Keep what came of tries."""
         await self._write(
             Whose(endpoint_ids=frozenset(each.attempt.endpoint_id for each in results)),
-            lambda db: sqlite_callbacks.called(db, results),
+            lambda db: callbacks.called(db, results),
         )
 
     async def replay(self, endpoint_id: str, wanted: Replay, at: datetime) -> int:  # noqa: ARG002 -- of the protocol
         """Owe callbacks again, in several transactions where they are many."""
-        up_to = await self._study(lambda db: sqlite_callbacks.newest(db, endpoint_id))
+        up_to = await self._study(lambda db: callbacks.newest(db, endpoint_id))
         owed, after = 0, 0
         while True:
             done, reached = await self._write(
                 of_endpoint(endpoint_id),
-                lambda db, after=after: sqlite_callbacks.replay(db, endpoint_id, wanted, after, up_to),  # type: ignore[misc]
+                lambda db, after=after: callbacks.replay(db, endpoint_id, wanted, after, up_to),  # type: ignore[misc]
             )
             owed += done
             if reached is None:
@@ -440,33 +431,33 @@ class SqlStore(ABC):
         self, endpoint_id: str, *, state: Owed | None = None, before: int | None = None, limit: int = 100
     ) -> list[CallbackRecord]:
         """Return an endpoint's callbacks, newest first, without their events."""
-        return await self._study(lambda db: sqlite_callbacks.callbacks(db, endpoint_id, state, before, limit))
+        return await self._study(lambda db: callbacks.callbacks(db, endpoint_id, state, before, limit))
 
     async def callback_attempts(self, endpoint_id: str, position: int) -> list[CallbackAttempt]:
         """Return the tries of a callback in their order."""
-        return await self._study(lambda db: sqlite_callbacks.attempts(db, endpoint_id, position))
+        return await self._study(lambda db: callbacks.attempts(db, endpoint_id, position))
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     async def message(self, client_id: str, tid: str) -> MessageRecord | None:
         """Return the client's message with all that is known of it."""
-        return await self._study(lambda db: sqlite_reading.message(db, client_id, tid))
+        return await self._study(lambda db: reading.message(db, client_id, tid))
 
     async def messages(self, client_id: str, wanted: MessageFilter, limit: int) -> list[MessageRecord]:
         """Return the client's newest messages that *wanted* lets through."""
-        return await self._study(lambda db: sqlite_reading.messages(db, client_id, wanted, limit))
+        return await self._study(lambda db: reading.messages(db, client_id, wanted, limit))
 
     async def reply_target(self, client_id: str, account_id: str, reply_id: str) -> ReplyRecord | None:
         """Return the message that *reply_id* names."""
-        return await self._read(lambda db: sqlite_reading.reply_target(db, client_id, account_id, reply_id))
+        return await self._read(lambda db: reading.reply_target(db, client_id, account_id, reply_id))
 
     async def key_of(self, client_id: str, token: str) -> str | None:
         """Return the client's key that *token* stands for."""
-        return await self._read(lambda db: sqlite_reading.key_of(db, client_id, token))
+        return await self._read(lambda db: reading.key_of(db, client_id, token))
 
     async def depths(self) -> list[QueueDepth]:
         """Return the queue depth of every account that has one."""
-        return await self._read(sqlite_reading.depths)
+        return await self._read(reading.depths)
 
     # --- upkeep ------------------------------------------------------------------------------------------------------
 
@@ -476,19 +467,19 @@ class SqlStore(ABC):
 
     async def expire(self, now: datetime, limit: int) -> int:
         """End up to *limit* queued messages that nobody will send any more."""
-        return await self._write(EVERYBODY, lambda db: sqlite_expiry.expire(db, now, limit))
+        return await self._write(EVERYBODY, lambda db: expiry.expire(db, now, limit))
 
     async def no_receipts(self, before: datetime, limit: int, at: datetime) -> int:
         """End up to *limit* messages accepted by the platform before *before* without a receipt."""
-        return await self._write(EVERYBODY, lambda db: sqlite_expiry.no_receipts(db, before, limit, at))
+        return await self._write(EVERYBODY, lambda db: expiry.no_receipts(db, before, limit, at))
 
     async def purge(self, before: datetime, limit: int, *, now: datetime | None = None) -> Purged:
         """Delete what ended before *before*, up to *limit* rows of each kind."""
-        return await self._write(EVERYBODY, lambda db: sqlite_upkeep.purge(db, before, limit, now or before))
+        return await self._write(EVERYBODY, lambda db: upkeep.purge(db, before, limit, now or before))
 
     async def broken_invariants(self) -> list[str]:
         """Return a sentence for each rule of the schema that does not hold."""
-        return await self._study(sqlite_upkeep.broken_invariants, seconds=_SWEEP_SECONDS)
+        return await self._study(upkeep.broken_invariants, seconds=_SWEEP_SECONDS)
 
 
 def _whose(webhook: Webhook) -> Whose:

@@ -12,13 +12,10 @@ from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
 from kurir.domain.status import Status
-from kurir.store import sqlite_delivery as delivery
-from kurir.store import sqlite_people as people
-from kurir.store import sqlite_quarantine as quarantine
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import ErrorRecord
 from kurir.store.database import Database, Operation
 from kurir.store.inbound import Forgotten
+from kurir.store.operations import delivery, people, quarantine, rows
 
 T = TypeVar("T")
 

@@ -10,10 +10,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from kurir.store import sqlite_events as events
-from kurir.store import sqlite_people as people
-from kurir.store import sqlite_receipts as receipts
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import StoreError
 from kurir.store.database import Database
 from kurir.store.inbound import (
@@ -27,6 +23,7 @@ from kurir.store.inbound import (
     TemplateRecord,
     Webhook,
 )
+from kurir.store.operations import events, people, receipts, rows
 
 #: What has to have changed for an event that is only one if its arrival teaches something; of other kinds: anything.
 _NEWS_OF: Final = {

@@ -10,11 +10,6 @@ from typing import Final
 
 from kurir.domain.message import Priority
 from kurir.domain.status import Status
-from kurir.store import sqlite_inbound as inbound
-from kurir.store import sqlite_parts as parts
-from kurir.store import sqlite_people as people
-from kurir.store import sqlite_receipts as receipts
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import (
     Ahead,
     AttemptRecord,
@@ -33,7 +28,8 @@ from kurir.store.base import (
 )
 from kurir.store.database import Database
 from kurir.store.inbound import Heard
-from kurir.store.sqlite_parts import Message, News, Part
+from kurir.store.operations import inbound, parts, people, receipts, rows
+from kurir.store.operations.parts import Message, News, Part
 
 _QUEUE: Final = rows.QUEUED + "WHERE account_id = ? AND priority = ? AND queued = 1 AND seq > ? ORDER BY seq LIMIT ?"
 _BEGUN: Final = rows.QUEUED + "WHERE account_id = ? AND queued = 1 AND parts_total > 0 AND seq > ? ORDER BY seq LIMIT ?"

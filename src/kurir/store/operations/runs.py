@@ -7,12 +7,10 @@ from datetime import datetime
 from typing import Final
 
 from kurir.domain.status import Status
-from kurir.store import sqlite_delivery as delivery
-from kurir.store import sqlite_parts as parts
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import ErrorRecord, Phase, Turn
 from kurir.store.database import Database
-from kurir.store.sqlite_parts import Message, News, Part
+from kurir.store.operations import delivery, parts, rows
+from kurir.store.operations.parts import Message, News, Part
 
 _DOUBTS: Final = "SELECT 1 FROM attempt WHERE seq = ? AND (outcome = 'unknown' OR status >= 500) LIMIT 1"
 _NUMBERS: Final = "SELECT number FROM part WHERE seq = ? ORDER BY number"

@@ -13,9 +13,9 @@ from typing import Final
 import apsw
 
 from kurir.store import migrations
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import StoreUnusable
-from kurir.store.writer import BUSY_MILLISECONDS
+from kurir.store.operations import rows
+from kurir.store.sqlite.writer import BUSY_MILLISECONDS
 
 #: Up to 3.51.2 SQLite could lose committed writes when a WAL was reset (fixed on 2026-03-13).
 OLDEST_SQLITE: Final = (3, 51, 3)

@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from kurir.domain.status import Status, of_parts
-from kurir.store import sqlite_quarantine as quarantine
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import Purged
 from kurir.store.database import Database
-from kurir.store.sqlite_parts import follows
+from kurir.store.operations import quarantine, rows
+from kurir.store.operations.parts import follows
 
 #: An idempotency key outlives the end of its message by so much, at least; so does what is known of a webhook's events.
 KEY_LIFE: Final = timedelta(days=7)

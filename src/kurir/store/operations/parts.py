@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kurir.domain.status import Status, advance, of_parts
-from kurir.store import sqlite_events as events
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import ErrorRecord, Phase
 from kurir.store.database import Database
+from kurir.store.operations import events, rows
 
 #: The code of a part that was given up although it may have left: proof that it did corrects it.
 OUTCOME_UNKNOWN: Final = "outcome_unknown"

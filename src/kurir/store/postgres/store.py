@@ -24,7 +24,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from kurir.clock import SystemClock
-from kurir.store import migrations, postgres_accept, postgres_leases, sqlite_accept, sqlite_config, sqlite_delivery
+from kurir.store import migrations
 from kurir.store.base import (
     Accepted,
     Conflict,
@@ -40,7 +40,10 @@ from kurir.store.base import (
 )
 from kurir.store.database import Database, Operation, Whose, of_account
 from kurir.store.feed import Called
-from kurir.store.postgres_connection import PostgresDatabase
+from kurir.store.operations import accept, config, delivery
+from kurir.store.postgres import accept as batches
+from kurir.store.postgres import leases
+from kurir.store.postgres.connection import PostgresDatabase
 from kurir.store.sql import PATIENCE_SECONDS, SqlStore
 
 T = TypeVar("T")
@@ -172,7 +175,7 @@ class PostgresStore(SqlStore):
         self._probed_at = float("-inf")
         self._probe: asyncio.Task[None] | None = None
         #: What this node owns, where there are nodes; else everything is its own.
-        self.fences: postgres_leases.Fences | None = None
+        self.fences: leases.Fences | None = None
 
     # --- opening and closing -----------------------------------------------------------------------------------------
 
@@ -296,7 +299,7 @@ class PostgresStore(SqlStore):
         """
 
         def operation(db: Database) -> Marked:
-            return sqlite_delivery.mark(db, mark) if self._may_call(mark.tid) else Marked.MOVED
+            return delivery.mark(db, mark) if self._may_call(mark.tid) else Marked.MOVED
 
         try:
             marked = await self._write(Whose(tid=mark.tid, owner=True), operation)
@@ -312,14 +315,14 @@ class PostgresStore(SqlStore):
 
         def operation(db: Database) -> Recorded:
             whole = result if self._may_call(result.tid) else replace(result, next_mark=None)
-            return sqlite_delivery.record(db, whole)
+            return delivery.record(db, whole)
 
         recorded = await self._write(Whose(tid=result.tid, owner=True), operation)
         return recorded if self._may_call(result.tid) else replace(recorded, marked=False)
 
     def _may_call(self, tid: str) -> bool:
         """Return whether a call may begin for a message that this transaction, or the last one, is about."""
-        return self.fences is None or postgres_leases.may_call(self.fences, self._accounts.get(tid, ""))
+        return self.fences is None or leases.may_call(self.fences, self._accounts.get(tid, ""))
 
     async def connect(self) -> "asyncpg.Connection[Any]":
         """Open a connection beside the pool, for what belongs to a session: locks and notifications. The caller closes it."""
@@ -337,21 +340,21 @@ class PostgresStore(SqlStore):
         So no mark and no outcome of the owner before is written from then on.
         """
         return await self._write(
-            of_account(account_id), lambda db: postgres_leases.take_one(db, node_id, name), seconds=PATIENCE_SECONDS
+            of_account(account_id), lambda db: leases.take_one(db, node_id, name), seconds=PATIENCE_SECONDS
         )
 
-    async def standings(self) -> list[postgres_leases.StoredStanding]:
+    async def standings(self) -> list[leases.StoredStanding]:
         """Return what the store knows of how each enabled account stands."""
-        return await self._read(postgres_leases.standings)
+        return await self._read(leases.standings)
 
-    async def nodes(self) -> list[postgres_leases.NodeRecord]:
+    async def nodes(self) -> list[leases.NodeRecord]:
         """Return every node, with what it holds, oldest first."""
-        return await self._read(postgres_leases.nodes)
+        return await self._read(leases.nodes)
 
     async def accept(self, message: NewMessage) -> Accepted | Conflict:
         """Accept *message*: on return it is durable with its job, or was before, or its id is taken."""
         future: asyncio.Future[Accepted | Conflict] = asyncio.get_running_loop().create_future()
-        job = _Job(lambda db: sqlite_accept.accept(db, message), future, message)
+        job = _Job(lambda db: accept.accept(db, message), future, message)
         answer: Accepted | Conflict = await self._asked_for(message.client_id, job, PATIENCE_SECONDS)
         self._remember("tid", answer.tid, message.client_id)
         return answer
@@ -461,7 +464,7 @@ class PostgresStore(SqlStore):
             return jobs
         tids = [job.owned.tid for job in owned if job.owned is not None and job.owned.tid]
         names = {account_id for job in owned if job.owned is not None for account_id in job.owned.account_ids}
-        accounts, ours = await database.run(lambda db: postgres_leases.owned(db, fences, tids, names))
+        accounts, ours = await database.run(lambda db: leases.owned(db, fences, tids, names))
         for tid, account_id in accounts.items():
             self._accounts[tid] = account_id
             if len(self._accounts) > KNOWN:
@@ -485,7 +488,7 @@ class PostgresStore(SqlStore):
             for accepted, group in groupby(jobs, key=lambda job: job.message is not None):
                 together = list(group)
                 if accepted:
-                    answers = postgres_accept.accept(db, [job.message for job in together if job.message is not None])
+                    answers = batches.accept(db, [job.message for job in together if job.message is not None])
                     for job, answer in zip(together, answers, strict=True):
                         job.result = answer
                 else:
@@ -542,7 +545,7 @@ class PostgresStore(SqlStore):
 
     async def _look_again(self) -> None:
         with suppress(StoreError):
-            await self._write(Whose(client_id=" probe"), sqlite_config.probe, seconds=PATIENCE_SECONDS)
+            await self._write(Whose(client_id=" probe"), config.probe, seconds=PATIENCE_SECONDS)
 
 
 class _Connection(asyncpg.Connection):

@@ -6,9 +6,9 @@ The functions run inside a transaction of a reader.
 from typing import Final
 
 from kurir.domain.status import Status
-from kurir.store import sqlite_rows as rows
 from kurir.store.database import Database
 from kurir.store.feed import EventRecord, StatusChange
+from kurir.store.operations import rows
 
 #: The columns of an event, and where they come from; :func:`read` reads them.
 COLUMNS: Final = """

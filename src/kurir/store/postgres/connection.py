@@ -14,7 +14,7 @@ import asyncpg
 from greenlet import getcurrent, greenlet
 
 from kurir.store.database import Operation
-from kurir.store.postgres_statements import translated
+from kurir.store.postgres.statements import translated
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 A receipt finds its part by platform id, else by the reference that we gave the platform to carry; a watermark covers
 all parts to an address. What finds no part yet is kept, and :func:`catch_up` applies it when the part's answer is
-recorded. A failure that the message has a cure for queues it again (:mod:`kurir.store.sqlite_cures`). The functions run
+recorded. A failure that the message has a cure for queues it again (:mod:`kurir.store.operations.cures`). The functions run
 inside a transaction of the writer.
 """
 
@@ -13,12 +13,10 @@ from datetime import datetime
 from typing import Final
 
 from kurir.domain.status import Status, advance
-from kurir.store import sqlite_cures as cures
-from kurir.store import sqlite_parts as parts
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import Phase, ReceiptRecord, Received
 from kurir.store.database import Database
-from kurir.store.sqlite_parts import Message, News, Part
+from kurir.store.operations import cures, parts, rows
+from kurir.store.operations.parts import Message, News, Part
 
 _SEEN: Final = """
 INSERT INTO inbound_event (account_id, digest, received_at) VALUES (?, ?, ?)
@@ -253,7 +251,7 @@ def _take_kept(db: Database, message: Message, part: Part) -> tuple[News, str] |
 def cure(db: Database, message: Message, part: Part, now: int) -> bool:
     """Take the cure of a part that will have no answer, where a receipt that was kept names it. Returns whether it did.
 
-    As for :func:`kurir.store.sqlite_cures.reopen`, *part* is out of date then.
+    As for :func:`kurir.store.operations.cures.reopen`, *part* is out of date then.
     """
     for row in _kept(db, message, part):
         early, platform_id = _early(row)

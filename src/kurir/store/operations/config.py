@@ -6,10 +6,10 @@ The functions here run inside a transaction of the writer or of a reader.
 from datetime import datetime
 from typing import Final
 
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import AccountRecord, ClientRecord, Declared, EndpointRecord, ErrorRecord
 from kurir.store.database import Database
 from kurir.store.feed import endpoint_id_of
+from kurir.store.operations import rows
 
 _META: Final = "SELECT value FROM meta WHERE key = ?"
 _SET_META: Final = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"

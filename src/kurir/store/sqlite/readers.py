@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from kurir.store.base import StoreUnavailable
-from kurir.store.writer import Operation, as_store_error
+from kurir.store.sqlite.writer import Operation, as_store_error
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from kurir.store import sqlite_rows as rows
 from kurir.store.database import Database
 from kurir.store.inbound import NotKept, Quarantined, Unread
+from kurir.store.operations import rows
 
 #: What one account may have in quarantine: so many bodies, so many bytes together, and so many in one.
 MOST_BODIES: Final = 1_000

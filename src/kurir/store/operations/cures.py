@@ -12,11 +12,10 @@ forgotten, and their own receipts find nothing to change. The functions run insi
 from typing import Final
 
 from kurir.domain.status import Status
-from kurir.store import sqlite_parts as parts
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import Phase
 from kurir.store.database import Database
-from kurir.store.sqlite_parts import Message, News, Part
+from kurir.store.operations import parts, rows
+from kurir.store.operations.parts import Message, News, Part
 
 _STANDING: Final = "SELECT number, status, again FROM part WHERE seq = ?"
 _FORGET_FROM: Final = "DELETE FROM part WHERE seq = ? AND number > ?"

@@ -10,11 +10,10 @@ from datetime import datetime
 from typing import Final
 
 from kurir.store import contact_data
-from kurir.store import sqlite_events as events
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import ContactRecord
 from kurir.store.database import Database
 from kurir.store.inbound import Heard
+from kurir.store.operations import events, rows
 
 #: Contacts that one list shows, at most.
 LIST: Final = 1_000

@@ -6,9 +6,9 @@ The functions run inside a transaction of a reader.
 from dataclasses import replace
 from typing import Any, Final
 
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import MessageFilter, MessageRecord, QueueDepth, ReplyRecord
 from kurir.store.database import Database
+from kurir.store.operations import rows
 
 _MESSAGE: Final = rows.MESSAGE + "WHERE tid = ? AND client_id = ?"
 _PARTS: Final = rows.PART + "WHERE seq = ? ORDER BY number"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from kurir.store import sqlite_rows as rows
 from kurir.store.database import Database
+from kurir.store.operations import rows
 
 #: How long a lease holds that is not renewed, in seconds.
 LEASE_SECONDS: Final = 15.0

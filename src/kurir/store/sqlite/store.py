@@ -1,8 +1,8 @@
 """The store in one file of SQLite.
 
-One thread writes, with group commit (:mod:`kurir.store.writer`), two read (:mod:`kurir.store.readers`). What each
-method does inside its transaction stands beside its SQL, in a module a subject: accept, delivery, runs, receipts,
-inbound, people, erasure, events, feed, callbacks, expiry, reading, config, upkeep. SQLite comes from apsw, never from
+One thread writes, with group commit (:mod:`kurir.store.sqlite.writer`), two read
+(:mod:`kurir.store.sqlite.readers`). What each method does inside its transaction stands in
+:mod:`kurir.store.operations`. SQLite comes from apsw, never from
 the standard library: two copies in one process break each other's locks, and the system's may have the bug that loses
 commits.
 """
@@ -14,12 +14,11 @@ from typing import TypeVar
 import apsw
 
 from kurir.clock import SystemClock
-from kurir.store import sqlite_config
 from kurir.store.base import StoreUnusable
 from kurir.store.database import Operation, Whose
-from kurir.store.readers import SECONDS, Reader
+from kurir.store.operations import config
 from kurir.store.sql import SqlStore
-from kurir.store.sqlite_open import (
+from kurir.store.sqlite.opening import (
     SYNCHRONOUS,
     Lock,
     check_version,
@@ -28,7 +27,8 @@ from kurir.store.sqlite_open import (
     make_log_durable,
     migrate,
 )
-from kurir.store.writer import Writer
+from kurir.store.sqlite.readers import SECONDS, Reader
+from kurir.store.sqlite.writer import Writer
 
 T = TypeVar("T")
 
@@ -99,4 +99,4 @@ class SqliteStore(SqlStore):
 
     def health(self) -> str | None:
         """Return why nothing can be written, None as far as nothing is known against it."""
-        return self._writer.health(sqlite_config.probe)
+        return self._writer.health(config.probe)

@@ -9,12 +9,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from kurir.domain.status import Status
-from kurir.store import sqlite_delivery as delivery
-from kurir.store import sqlite_parts as parts
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import ErrorRecord, Phase
 from kurir.store.database import Database
-from kurir.store.sqlite_parts import News
+from kurir.store.operations import delivery, parts, rows
+from kurir.store.operations.parts import News
 
 #: A call that was begun so long ago, on an account that has no worker, has no answer to come.
 CALL_LIFE: Final = timedelta(hours=1)

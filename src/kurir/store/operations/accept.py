@@ -6,9 +6,9 @@ The functions here run inside a transaction of the writer.
 from typing import Final
 
 from kurir.domain.status import Status
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import Accepted, Conflict, NewMessage
 from kurir.store.database import Database
+from kurir.store.operations import rows
 
 _TAKE_KEY: Final = """
 INSERT INTO idempotency (client_id, message_id, channel, tid, fingerprint, version) VALUES (?, ?, ?, ?, ?, ?)

@@ -1,6 +1,6 @@
 """Endpoints and the callbacks that are owed to them: what is pending, what came of a try, what is to be told again.
 
-A callback's row is its own job. It is written with its event (:mod:`kurir.store.sqlite_events`); here it is read, moved on
+A callback's row is its own job. It is written with its event (:mod:`kurir.store.operations.events`); here it is read, moved on
 and owed again. What may concern a million rows is done in steps, each a transaction of its own, so that the writer is
 never held up. The functions run inside a transaction of the writer, the reading ones of a reader.
 """
@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from kurir.store import sqlite_feed as feed
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import EndpointRecord
 from kurir.store.database import Database
 from kurir.store.feed import (
@@ -24,7 +22,8 @@ from kurir.store.feed import (
     Replay,
     endpoint_id_of,
 )
-from kurir.store.sqlite_events import wants
+from kurir.store.operations import feed, rows
+from kurir.store.operations.events import wants
 
 # Without statistics SQLite would walk through all callbacks of an endpoint by its key: so the index is named where only
 # those of one state are asked for, which are few.

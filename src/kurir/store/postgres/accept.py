@@ -1,16 +1,16 @@
 """Accepting many messages of one client with two statements: their keys and rows go in as arrays.
 
 One by one, each would cost two round trips to the server. What it does for each message is what
-:mod:`kurir.store.sqlite_accept` does.
+:mod:`kurir.store.operations.accept` does.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 from kurir.domain.status import Status
-from kurir.store import sqlite_rows as rows
 from kurir.store.base import Accepted, Conflict, NewMessage
 from kurir.store.database import Database
+from kurir.store.operations import rows
 
 #: The key decides: who takes it first has the message, within the batch too. The rows keep the order of the batch.
 _ACCEPT: Final = """

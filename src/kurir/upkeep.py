@@ -16,6 +16,8 @@ log = structlog.get_logger(__name__)
 EXPIRY_SECONDS: Final = 1.0
 #: How often it is looked for what is too old, in seconds.
 EVERY_SECONDS: Final = 3600.0
+#: How often it is looked whether there is room for what comes next, in seconds.
+ROOM_SECONDS: Final = 60.0
 #: How often it is looked for kept files whose events are gone, in seconds: a person who was erased waits no longer.
 SWEEP_SECONDS: Final = 600.0
 #: How soon it is tried again after it failed, in seconds.
@@ -51,6 +53,7 @@ class Upkeep:
             ("expired", self.expire, EXPIRY_SECONDS),
             ("no_receipt", self.no_receipts, EVERY_SECONDS),
             ("retention", self.once, EVERY_SECONDS),
+            ("room", lambda: self._store.make_room(self._retention), ROOM_SECONDS),
         ]
         if self._sweep is not None:
             kinds.append(("kept_files", self._sweep, SWEEP_SECONDS))

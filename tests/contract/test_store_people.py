@@ -352,7 +352,7 @@ async def test_a_person_is_forgotten_whole(store, named):
     shown = repr((kept, await store.events(CLIENT), await store.owed(hook), await store.contacts(CLIENT)))
     tries = [await store.callback_attempts(hook, each.position) for each in statuses]
     for personal in (SECRET, "628111", "777", "refused for good"):
-        alone = rf"(?<![0-9a-f-]){re.escape(personal)}(?![0-9a-f-])"  # not among the digits of a tid
+        alone = rf"(?<![0-9a-f=-]){re.escape(personal)}(?![0-9a-f-])"  # not among the digits of a tid
         assert not re.search(alone, shown + repr(tries))
 
     assert [(each.message_id, each.status) for each in kept] == [

@@ -281,7 +281,10 @@ async def test_no_statement_walks_through_a_large_table(tmp_path):
         plan = await store._writer.run(lambda db, text=text: _plan(db, text))
         assert name in _MAY_SCAN or not any(step.startswith("SCAN") for step in plan), (name, plan)
     plan = await store._writer.run(lambda db: _plan(db, delivery._QUEUE))
-    assert plan == ["SEARCH message USING INDEX message_in_queue (account_id=? AND priority=? AND seq>?)"]
+    assert plan == [
+        "SEARCH message USING INDEX message_in_queue (account_id=? AND priority=? AND seq>?)",
+        "SEARCH content USING INTEGER PRIMARY KEY (rowid=?)",
+    ]
     for statement in (expiry._NOT_BEGUN, expiry._ABANDONED):
         plan = await store._writer.run(lambda db, text=statement: _plan(db, text))
         assert plan[0] == "SEARCH message USING INDEX message_by_expiry (expires_at<?)"

@@ -37,7 +37,9 @@ def _tables(dialect: str) -> dict[str, list[tuple[str, bool]]]:
 
 
 #: Who does what is only asked where there are several.
-_OF_POSTGRES_ONLY = {"node", "lease"}
+_OF_POSTGRES_ONLY = {"node", "lease", "key_range"}
+#: Where a partitioned table's primary key begins with the same columns.
+_BY_PRIMARY_KEY = {"attempt_by_message", "callback_attempt_by_callback"}
 
 
 def test_both_databases_have_the_same_tables():
@@ -55,4 +57,5 @@ def _indexes(dialect: str) -> dict[str, str]:
 def test_both_databases_have_the_same_indexes():
     sqlite = _indexes("sqlite")
     assert len(sqlite) > 20
-    assert {name: what for name, what in _indexes("postgres").items() if name in sqlite} == sqlite
+    expected = {name: what for name, what in sqlite.items() if name not in _BY_PRIMARY_KEY}
+    assert {name: what for name, what in _indexes("postgres").items() if name in sqlite} == expected

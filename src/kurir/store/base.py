@@ -9,7 +9,7 @@ they are first marked in flight. Status changes are events, numbered in commit o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Protocol
 
@@ -800,6 +800,13 @@ class Store(Protocol):
         A message's events and their callbacks go with it, whether they were taken or not. Events of other kinds, what
         people's messages are called, and link tokens go when they came in before *before*. What is of no use any more goes
         by *now* (*before*, without it): reply tokens that are two days old, vanishing choices and early receipts of one day.
+        """
+        ...
+
+    async def make_room(self, kept_for: timedelta) -> int:
+        """Make ready where what comes next is kept until retention deletes it after *kept_for*; return how many tables were.
+
+        To be called now and then, by one process at a time. Nothing is lost where nobody calls it.
         """
         ...
 

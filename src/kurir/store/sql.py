@@ -6,8 +6,8 @@ what, and which reads must not wait for which.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
@@ -39,7 +39,7 @@ from kurir.store.base import (
     Result,
     Turn,
 )
-from kurir.store.database import EVERYBODY, Operation, Whose, of_account, of_endpoint
+from kurir.store.database import EVERYBODY, Database, Operation, Whose, of_account, of_endpoint
 from kurir.store.feed import CallbackAttempt, CallbackRecord, Called, Endpoint, EventRecord, Ladder, Owed, Replay
 from kurir.store.inbound import (
     ChoiceRecord,
@@ -73,7 +73,7 @@ from kurir.store.operations import (
 from kurir.store.operations import receipts as applying
 
 #: Seconds that the sweep over the whole database may take.
-_SWEEP_SECONDS = 600.0
+SWEEP_SECONDS = 600.0
 
 #: Seconds that whoever must answer somebody waits for a write.
 PATIENCE_SECONDS: Final = 10.0
@@ -249,11 +249,14 @@ class SqlStore(ABC):
 
     async def still_unread(self, number: int, why: str, at: datetime) -> None:
         """Note that a webhook was replayed in vain."""
-        await self._write(EVERYBODY, lambda db: quarantine.still(db, number, why, at))
+        whose = await self._study(lambda db: quarantine.account_of(db, number))
+        if whose is not None:
+            await self._write(of_account(whose), lambda db: quarantine.still(db, number, why, at))
 
     async def release(self, number: int) -> bool:
         """Delete a webhook from the quarantine."""
-        return await self._write(EVERYBODY, lambda db: quarantine.drop(db, number))
+        whose = await self._study(lambda db: quarantine.account_of(db, number))
+        return whose is not None and await self._write(of_account(whose), lambda db: quarantine.drop(db, number))
 
     async def quoted(self, account_id: str, platform_id: str) -> Quoted | None:
         """Return which message of ours a platform id is of."""
@@ -467,11 +470,28 @@ class SqlStore(ABC):
 
     async def expire(self, now: datetime, limit: int) -> int:
         """End up to *limit* queued messages that nobody will send any more."""
-        return await self._write(EVERYBODY, lambda db: expiry.expire(db, now, limit))
+        overdue = await self._read(lambda db: expiry.overdue(db, now, limit))
+        return await self._each_client(overdue, lambda db, tids: expiry.expire(db, tids, now))
 
     async def no_receipts(self, before: datetime, limit: int, at: datetime) -> int:
         """End up to *limit* messages accepted by the platform before *before* without a receipt."""
-        return await self._write(EVERYBODY, lambda db: expiry.no_receipts(db, before, limit, at))
+        untold = await self._study(lambda db: expiry.untold(db, before, limit))
+        return await self._each_client(untold, lambda db, tids: expiry.no_receipts(db, tids, before, at))
+
+    async def _each_client(self, found: Sequence[tuple[str, str]], end: Callable[[Database, list[str]], int]) -> int:
+        """Do *end* with the tids that were *found* (client, tid), a transaction for each client; return the sum."""
+        by_client: dict[str, list[str]] = {}
+        for client_id, tid in found:
+            by_client.setdefault(client_id, []).append(tid)
+        ended = 0
+        for name, tids in by_client.items():
+            ended += await self._write(Whose(client_id=name), lambda db, tids=tids: end(db, tids))  # type: ignore[misc]
+        return ended
+
+    async def make_room(self, kept_for: timedelta) -> int:
+        """Make ready where what comes next is kept; return how many tables were made for it: none, in one file."""
+        del kept_for
+        return 0
 
     async def purge(self, before: datetime, limit: int, *, now: datetime | None = None) -> Purged:
         """Delete what ended before *before*, up to *limit* rows of each kind."""
@@ -479,7 +499,7 @@ class SqlStore(ABC):
 
     async def broken_invariants(self) -> list[str]:
         """Return a sentence for each rule of the schema that does not hold."""
-        return await self._study(upkeep.broken_invariants, seconds=_SWEEP_SECONDS)
+        return await self._study(upkeep.broken_invariants, seconds=SWEEP_SECONDS)
 
 
 def _whose(webhook: Webhook) -> Whose:

@@ -22,9 +22,10 @@ WHERE idempotency.client_id = ? AND idempotency.message_id = ? AND idempotency.c
 _KEY_KNOWN: Final = "SELECT 1 FROM idempotency WHERE client_id = ? AND message_id = ? AND channel = ?"
 _INSERT: Final = """
 INSERT INTO message (tid, client_id, channel, account_id, message_id, recipient, lane, type, priority, accepted_at,
-                     due_at, expires_at, life, losses, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     due_at, expires_at, life, losses)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq
 """
+_SAY: Final = "INSERT INTO content (seq, body) VALUES (?, ?)"
 
 
 def key_known(db: Database, client_id: str, channel: str, message_id: str) -> bool:
@@ -50,7 +51,7 @@ def accept(db: Database, message: NewMessage) -> Accepted | Conflict:
     )
     if db.changes() == 0:
         return _known(db, message)
-    db.execute(
+    ((seq,),) = db.execute(
         _INSERT,
         (
             message.tid,
@@ -67,9 +68,9 @@ def accept(db: Database, message: NewMessage) -> Accepted | Conflict:
             rows.micros(message.expires_at),
             rows.micros(message.expires_at) - rows.micros(message.due_at),
             rows.losses_column(message.losses),
-            message.body,
         ),
     )
+    db.execute(_SAY, (seq, message.body))
     return Accepted(message.tid, Status.PENDING, replayed=False)
 
 

@@ -60,10 +60,14 @@ UPDATE endpoint SET failures = ?, failing_since = ?, next_at = ?, paused_at = ?,
 WHERE id = ?
 """
 _DISABLE: Final = "UPDATE endpoint SET enabled = 0 WHERE id = ?"
-_FORGIVE: Final = """
-DELETE FROM callback WHERE endpoint_id = ?1 AND position IN (
-    SELECT position FROM callback WHERE endpoint_id = ?1 ORDER BY position LIMIT ?2)
+_NEXT_OWED: Final = """
+SELECT max(position), count(*) FROM (
+    SELECT position FROM callback WHERE endpoint_id = ? ORDER BY position LIMIT ?) AS step
 """
+_FORGIVE: Final = (
+    "DELETE FROM callback_attempt WHERE endpoint_id = ? AND position <= ?",
+    "DELETE FROM callback WHERE endpoint_id = ? AND position <= ?",
+)
 _DELETE: Final = "DELETE FROM endpoint WHERE id = ?"
 
 _CALLBACK: Final = (
@@ -73,7 +77,7 @@ _OWED: Final = f"""
 SELECT {feed.COLUMNS}, {_CALLBACK}
 FROM callback INDEXED BY callback_pending CROSS JOIN {feed.JOINED}
 WHERE callback.endpoint_id = ? AND callback.state = 'pending' AND callback.position > ?
-  AND event.position = callback.position
+  AND event.position = callback.position AND {feed.WHOLE}
 ORDER BY callback.position LIMIT ?
 """  # noqa: S608 -- constants
 _LIST: Final = """
@@ -109,7 +113,7 @@ INSERT INTO callback_attempt (endpoint_id, position, at, duration_ms, status, he
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 _THIN_OUT: Final = """
-DELETE FROM callback_attempt WHERE id = (
+DELETE FROM callback_attempt WHERE endpoint_id = ?1 AND position = ?2 AND id = (
     SELECT id FROM callback_attempt WHERE endpoint_id = ?1 AND position = ?2 ORDER BY id LIMIT 1 OFFSET ?3)
 AND (SELECT count(*) FROM callback_attempt WHERE endpoint_id = ?1 AND position = ?2) > ?3 + ?4
 """
@@ -175,8 +179,11 @@ def delete_endpoint(db: Database, endpoint_id: str) -> bool | None:
     db.execute(_DISABLE, (endpoint_id,))
     if db.changes() == 0:
         return False
-    db.execute(_FORGIVE, (endpoint_id, STEP))
-    if db.changes() == STEP:
+    reach, found = db.execute(_NEXT_OWED, (endpoint_id, STEP)).fetchone() or (None, 0)
+    if reach is not None:
+        for statement in _FORGIVE:
+            db.execute(statement, (endpoint_id, reach))
+    if found == STEP:
         return None
     db.execute(_DELETE, (endpoint_id,))
     return True

@@ -19,8 +19,6 @@ from kurir.store.operations.parts import Message, News, Part
 
 _STANDING: Final = "SELECT number, status, again FROM part WHERE seq = ?"
 _FORGET_FROM: Final = "DELETE FROM part WHERE seq = ? AND number > ?"
-#: As a retry does: a number above every other is found by whoever reads on in the queue.
-_TAKE_SEQ: Final = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'message' RETURNING seq"
 _QUEUE: Final = """
 UPDATE message SET seq = ?, queued = 1, ended_at = NULL, waiting_since = NULL, waiting_until = NULL, reason_code = ?,
     reason_detail = ?, reason_provider = ?
@@ -51,8 +49,11 @@ def reopen(db: Database, message: Message, part: Part, news: News, now: int) -> 
     if cured is None or first > part.number or not offers(cured, news.again):
         return False  # a later part was sent, so that what this one was refused for holds no more
     db.execute(_FORGET_FROM, (message.seq, first))
-    seq = message.seq if message.queued else db.execute(_TAKE_SEQ).fetchone()[0]
+    # As a retry does: a number above every other is found by whoever reads on in the queue.
+    seq = message.seq if message.queued else parts.next_seq(db)
     db.execute(_QUEUE, (seq, *rows.error_columns(news.error), message.seq))
+    if seq != message.seq:
+        parts.renumber(db, message.seq, seq)
     message.seq = cured.seq = seq
     message.queued = True
     cured.phase, cured.status, cured.error, cured.attempts = Phase.WAITING, None, None, 0

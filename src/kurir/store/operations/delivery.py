@@ -31,13 +31,19 @@ from kurir.store.inbound import Heard
 from kurir.store.operations import inbound, parts, people, receipts, rows
 from kurir.store.operations.parts import Message, News, Part
 
-_QUEUE: Final = rows.QUEUED + "WHERE account_id = ? AND priority = ? AND queued = 1 AND seq > ? ORDER BY seq LIMIT ?"
-_BEGUN: Final = rows.QUEUED + "WHERE account_id = ? AND queued = 1 AND parts_total > 0 AND seq > ? ORDER BY seq LIMIT ?"
-_LANE: Final = (
+_QUEUE: Final = (
     rows.QUEUED
-    + "WHERE account_id = ? AND lane = ? AND (priority = 'high') = ? AND queued = 1 AND seq > ? ORDER BY seq LIMIT ?"
+    + "WHERE account_id = ? AND priority = ? AND queued = 1 AND message.seq > ? ORDER BY message.seq LIMIT ?"
 )
-_AT: Final = rows.QUEUED + "WHERE seq = ? AND account_id = ? AND queued = 1"
+_BEGUN: Final = (
+    rows.QUEUED
+    + "WHERE account_id = ? AND queued = 1 AND parts_total > 0 AND message.seq > ? ORDER BY message.seq LIMIT ?"
+)
+_LANE: Final = (
+    rows.QUEUED + "WHERE account_id = ? AND lane = ? AND (priority = 'high') = ? AND queued = 1 AND message.seq > ? "
+    "ORDER BY message.seq LIMIT ?"
+)
+_AT: Final = rows.QUEUED + "WHERE message.seq = ? AND account_id = ? AND queued = 1"
 _PAST: Final = rows.SHORT_ATTEMPT + "WHERE seq = (SELECT seq FROM message WHERE tid = ?) AND part = ? ORDER BY id"  # noqa: S608 -- two constants
 #: Of one class of priority; the other classes that go before it are asked for with a bound of their own.
 _AHEAD: Final = """
@@ -52,7 +58,8 @@ WHERE account_id = ? AND lane = ? AND queued = 1 AND parts_total > 0 AND seq <> 
 """
 _PARTS: Final = rows.PART + "WHERE seq = ? ORDER BY number"
 _BEGIN: Final = "UPDATE message SET parts_total = ?, address = ? WHERE seq = ? AND (parts_total <> ? OR address <> ?)"
-_FREEZE: Final = "UPDATE message SET facts = ?, render_losses = ? WHERE seq = ?"
+_FREEZE: Final = "UPDATE content SET facts = ? WHERE seq = ?"
+_LOSE: Final = "UPDATE message SET render_losses = ? WHERE seq = ? AND render_losses IS DISTINCT FROM ?"
 _TOKEN: Final = "INSERT INTO key_token (client_id, token, key) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S105 -- a statement
 _ATTEMPT: Final = """
 INSERT INTO attempt (seq, run, part, at, duration_ms, request, status, headers, body, outcome, code, reason, counted)
@@ -148,7 +155,9 @@ def _mark(db: Database, message: Message, wanted: Mark) -> Marked:
         part = parts.new_part(message, wanted.part)
     db.execute(_BEGIN, (wanted.total, wanted.address, message.seq, wanted.total, wanted.address))
     if wanted.facts is not None:
-        db.execute(_FREEZE, (wanted.facts, rows.losses_column(wanted.losses), message.seq))
+        losses = rows.losses_column(wanted.losses)
+        db.execute(_FREEZE, (wanted.facts, message.seq))
+        db.execute(_LOSE, (losses, message.seq, losses))
     for token, key in wanted.tokens:
         db.execute(_TOKEN, (message.client_id, token, key))
     part.run, part.phase, part.status, part.error = message.run, Phase.IN_FLIGHT, None, None

@@ -47,25 +47,31 @@ WHERE account_id = ? AND platform_id > ? ORDER BY platform_id LIMIT ?
 """
 
 _ERASE_MESSAGE: Final = """
-UPDATE message SET recipient = '', lane = '', address = '', body = ?, facts = NULL, losses = NULL,
-    render_losses = NULL, error_detail = CASE WHEN error_code IS NULL THEN NULL ELSE 'the person was erased on request' END,
+UPDATE message SET recipient = '', lane = '', address = '', losses = NULL, render_losses = NULL,
+    error_detail = CASE WHEN error_code IS NULL THEN NULL ELSE 'the person was erased on request' END,
     erased_at = ?
 WHERE seq = ? AND queued = 0
 """
+_ERASE_CONTENT: Final = "UPDATE content SET body = ?, facts = NULL WHERE seq = ?"
 _ERASE_OF_MESSAGE: Final = (
     "UPDATE part SET address = '', error_detail = CASE WHEN error_code IS NULL THEN NULL ELSE '' END WHERE seq = ?",
     "UPDATE attempt SET request = '{}', headers = '{}', body = ?, reason = '' WHERE seq = ?",
     """
-    UPDATE callback_attempt SET headers = '{}', body = ? WHERE id IN (
-        SELECT callback_attempt.id FROM event
-        CROSS JOIN callback ON callback.position = event.position
-        CROSS JOIN callback_attempt ON callback_attempt.endpoint_id = callback.endpoint_id
-            AND callback_attempt.position = callback.position
-        WHERE event.seq = ?)
+    UPDATE callback_attempt SET headers = '{}', body = ? WHERE (endpoint_id, position) IN (
+        SELECT callback.endpoint_id, callback.position FROM event
+        CROSS JOIN callback ON callback.position = event.position WHERE event.seq = ?)
     """,
     "UPDATE event SET conversation = '', error_detail = CASE WHEN error_code IS NULL THEN NULL ELSE '' END WHERE seq = ?",
 )
 _DELETE_EVENT: Final = "DELETE FROM event WHERE position = ? AND seq IS NULL"
+#: Where no foreign key does it.
+_DELETE_OF_EVENT: Final = (
+    """
+    DELETE FROM callback_attempt WHERE (endpoint_id, position) IN (
+        SELECT endpoint_id, position FROM callback WHERE position = ?)
+    """,
+    "DELETE FROM callback WHERE position = ?",
+)
 _FORGET_ID: Final = "DELETE FROM platform_id WHERE account_id = ? AND platform_id = ? AND tid = ''"
 _ERASE_ID: Final = """
 UPDATE platform_id SET address = '', quote_token = '' WHERE account_id = ? AND platform_id = ? AND tid <> ''
@@ -214,9 +220,10 @@ def _unread_of(db: Database, person: _Person, after: int | None) -> _Found:
 
 
 def _erase_message(db: Database, seq: int, now: int) -> int:
-    db.execute(_ERASE_MESSAGE, (ERASED_BODY, now, seq))
+    db.execute(_ERASE_MESSAGE, (now, seq))
     if db.changes() == 0:
         return 0  # it was queued again meanwhile, or retention was faster
+    db.execute(_ERASE_CONTENT, (ERASED_BODY, seq))
     for statement in _ERASE_OF_MESSAGE:
         db.execute(statement, (b"", seq) if "body = ?" in statement else (seq,))
     return 1
@@ -224,7 +231,11 @@ def _erase_message(db: Database, seq: int, now: int) -> int:
 
 def _erase_event(db: Database, position: int) -> int:
     db.execute(_DELETE_EVENT, (position,))
-    return db.changes()
+    deleted = db.changes()
+    if deleted:
+        for statement in _DELETE_OF_EVENT:
+            db.execute(statement, (position,))
+    return deleted
 
 
 def _erase_id(db: Database, person: _Person, platform_id: str) -> int:

@@ -5,6 +5,7 @@ Where nobody works any more, because the account or its client was disabled or t
 too. The functions run inside a transaction of the writer.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,38 +19,66 @@ from kurir.store.operations.parts import News
 CALL_LIFE: Final = timedelta(hours=1)
 
 _NOT_BEGUN: Final = """
-SELECT tid, run, expires_at FROM message
+SELECT client_id, tid FROM message
 WHERE queued = 1 AND expires_at <= ? AND parts_total = 0 ORDER BY expires_at LIMIT ?
 """
-_ABANDONED: Final = """
-SELECT tid, expires_at FROM message
-WHERE queued = 1 AND expires_at <= ? AND parts_total > 0
-  AND NOT EXISTS (SELECT 1 FROM account JOIN client ON client.id = account.client_id
-      WHERE account.id = message.account_id AND account.enabled = 1 AND client.enabled = 1
-      AND account.paused_at IS NULL)
-  AND NOT EXISTS (SELECT 1 FROM part WHERE part.seq = message.seq AND phase = 'in_flight' AND marked_at > ?)
-ORDER BY expires_at LIMIT ?
+_WITHOUT_WORKER: Final = """
+NOT EXISTS (SELECT 1 FROM account JOIN client ON client.id = account.client_id
+    WHERE account.id = message.account_id AND account.enabled = 1 AND client.enabled = 1
+    AND account.paused_at IS NULL)
+AND NOT EXISTS (SELECT 1 FROM part WHERE part.seq = message.seq AND phase = 'in_flight' AND marked_at > ?)
 """
+_ABANDONED: Final = f"""
+SELECT client_id, tid FROM message
+WHERE queued = 1 AND expires_at <= ? AND parts_total > 0
+  AND {_WITHOUT_WORKER}
+ORDER BY expires_at LIMIT ?
+"""  # noqa: S608 -- constants
+#: Whether one of them still is, and what of it is to be ended.
+_STILL: Final = f"""
+SELECT run, expires_at, parts_total FROM message
+WHERE tid = ? AND queued = 1 AND expires_at <= ? AND (parts_total = 0 OR ({_WITHOUT_WORKER}))
+"""  # noqa: S608 -- constants
 _ANSWERED: Final = "SELECT number FROM part WHERE seq = ? AND phase = 'answered'"
 _WAS_UNKNOWN: Final = "SELECT 1 FROM attempt WHERE seq = ? AND run = ? AND part = ? AND outcome = 'unknown' LIMIT 1"
 _UNTOLD: Final = """
-SELECT tid FROM part JOIN message ON message.seq = part.seq
+SELECT client_id, tid FROM part JOIN message ON message.seq = part.seq
 WHERE phase = 'answered' AND part.status = 0 AND answered_at < ? AND message.queued = 0 AND message.status = 0
   AND NOT EXISTS (SELECT 1 FROM part AS later WHERE later.seq = part.seq AND later.answered_at >= ?)
 ORDER BY answered_at LIMIT ?
 """
+_STILL_UNTOLD: Final = """
+SELECT 1 FROM part JOIN message ON message.seq = part.seq
+WHERE message.tid = ? AND phase = 'answered' AND part.status = 0 AND answered_at < ? AND message.queued = 0
+  AND message.status = 0 AND NOT EXISTS (SELECT 1 FROM part AS later WHERE later.seq = part.seq AND later.answered_at >= ?)
+LIMIT 1
+"""
 _UNTOLD_PARTS: Final = "SELECT number FROM part WHERE seq = ? AND status = 0"
 
 
-def expire(db: Database, now: datetime, limit: int) -> int:
-    """End queued messages past their expiry, those that expired first. Returns how many."""
+def overdue(db: Database, now: datetime, limit: int) -> list[tuple[str, str]]:
+    """Return client and tid of queued messages past their expiry, those that expired first."""
     moment = rows.micros(now)
+    found = db.execute(_NOT_BEGUN, (moment, limit)).fetchall()
+    if len(found) < limit:
+        found += db.execute(_ABANDONED, (moment, rows.micros(now - CALL_LIFE), limit - len(found))).fetchall()
+    return [(client_id, tid) for client_id, tid in found]
+
+
+def expire(db: Database, tids: Sequence[str], now: datetime) -> int:
+    """End those of *tids* that are still queued past their expiry. Returns how many."""
+    moment, begun = rows.micros(now), rows.micros(now - CALL_LIFE)
     ended = 0
-    for tid, run, expires_at in list(db.execute(_NOT_BEGUN, (moment, limit))):
-        ended += delivery.finish(db, tid, run, Status.UNSENT, ErrorRecord("expired", _late(expires_at)), now)
-    for tid, expires_at in list(db.execute(_ABANDONED, (moment, rows.micros(now - CALL_LIFE), limit - ended))):
-        _give_up(db, tid, expires_at, moment)
-        ended += 1
+    for tid in tids:
+        found = db.execute(_STILL, (tid, moment, begun)).fetchone()
+        if found is None:
+            continue
+        run, expires_at, total = found
+        if total:
+            _give_up(db, tid, expires_at, moment)
+            ended += 1
+        else:
+            ended += delivery.finish(db, tid, run, Status.UNSENT, ErrorRecord("expired", _late(expires_at)), now)
     return ended
 
 
@@ -77,19 +106,26 @@ def _give_up(db: Database, tid: str, expires_at: int, now: int) -> None:
     parts.refresh(db, message, news, now)
 
 
-def no_receipts(db: Database, before: datetime, limit: int, at: datetime) -> int:
-    """End messages that the platform accepted before *before* and never told of. Returns how many."""
+def untold(db: Database, before: datetime, limit: int) -> list[tuple[str, str]]:
+    """Return client and tid of messages that the platform accepted before *before* and never told of."""
+    bound = rows.micros(before)
+    return list(dict.fromkeys((client_id, tid) for client_id, tid in db.execute(_UNTOLD, (bound, bound, limit))))
+
+
+def no_receipts(db: Database, tids: Sequence[str], before: datetime, at: datetime) -> int:
+    """End those of *tids* that the platform accepted before *before* and still has not told of. Returns how many."""
     bound, now = rows.micros(before), rows.micros(at)
     news = News(Status.FAILED, now, ErrorRecord("no_receipt", "no receipts arrived: is the webhook connected?"))
-    tids = dict.fromkeys(tid for (tid,) in list(db.execute(_UNTOLD, (bound, bound, limit))))
+    ended = 0
     for tid in tids:
         message = parts.find_message(db, tid)
-        if message is None:
-            raise AssertionError("a message that was just found is not there")
+        if message is None or db.execute(_STILL_UNTOLD, (tid, bound, bound)).fetchone() is None:
+            continue
         for (number,) in list(db.execute(_UNTOLD_PARTS, (message.seq,))):
             part = parts.find_part(db, message.seq, number)
             if part is not None:
                 parts.learn(part, news)
                 parts.save(db, part)
         parts.refresh(db, message, news, now)
-    return len(tids)
+        ended += 1
+    return ended

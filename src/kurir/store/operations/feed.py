@@ -17,13 +17,17 @@ event.media, event.seq, event.status, event.previous, event.provider_message_id,
 event.error_provider, message.tid, message.message_id, message.recipient, message.losses, message.render_losses
 """
 JOINED: Final = "event LEFT JOIN message ON message.seq = event.seq"
+#: A change of status outlives its message where retention drops events by whole ranges: then it is told no more.
+WHOLE: Final = "(event.seq IS NULL OR message.seq IS NOT NULL)"
 
 _EVENTS: Final = f"""
 SELECT {COLUMNS} FROM {JOINED}
-WHERE event.client_id = ? AND event.status IS DISTINCT FROM 0 AND event.position > ? ORDER BY event.position LIMIT ?
+WHERE event.client_id = ? AND event.status IS DISTINCT FROM 0 AND event.position > ? AND {WHOLE}
+ORDER BY event.position LIMIT ?
 """  # noqa: S608 -- constants
 _EVENT: Final = f"""
-SELECT {COLUMNS} FROM {JOINED} WHERE event.position = ? AND event.client_id = ? AND +event.status IS DISTINCT FROM 0
+SELECT {COLUMNS} FROM {JOINED}
+WHERE event.position = ? AND event.client_id = ? AND +event.status IS DISTINCT FROM 0 AND {WHOLE}
 """  # noqa: S608 -- constants
 _LAST: Final = (
     "SELECT position FROM event WHERE client_id = ? AND status IS DISTINCT FROM 0 ORDER BY position DESC LIMIT 1"

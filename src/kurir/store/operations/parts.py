@@ -59,6 +59,14 @@ UPDATE message SET waiting_since = NULL, waiting_until = NULL, reason_code = NUL
     reason_provider = NULL
 WHERE seq = ? AND (reason_code IS NOT NULL OR waiting_until IS NOT NULL)
 """
+#: The next number that the table would give, so that it is never given twice.
+_TAKE_SEQ: Final = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'message' RETURNING seq"
+#: What goes with a message's number where no foreign key renumbers it: PostgreSQL's partitions have none.
+_RENUMBER: Final = (
+    "UPDATE content SET seq = ? WHERE seq = ?",
+    "UPDATE attempt SET seq = ? WHERE seq = ?",
+    "UPDATE event SET seq = ? WHERE seq = ?",
+)
 _ERROR: Final = "SELECT error_code, error_detail, error_provider FROM message WHERE seq = ?"
 
 
@@ -123,6 +131,17 @@ class News:
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
+
+
+def next_seq(db: Database) -> int:
+    """Return a number above every message's, which is never given again."""
+    return int(db.execute(_TAKE_SEQ).fetchone()[0])
+
+
+def renumber(db: Database, old: int, new: int) -> None:
+    """Let the rows of a message follow it, after its own row has its new number."""
+    for statement in _RENUMBER:
+        db.execute(statement, (new, old))
 
 
 def find_message(db: Database, tid: str) -> Message | None:

@@ -57,6 +57,7 @@ DELETE_OLD: Final = """
 DELETE FROM quarantine WHERE number IN (
     SELECT number FROM quarantine WHERE received_at < ? ORDER BY received_at LIMIT ?)
 """
+_ACCOUNT_OF: Final = "SELECT account_id FROM quarantine WHERE number = ?"
 DELETE_OLD_COUNTS: Final = """
 DELETE FROM quarantine_not_kept WHERE account_id IN (
     SELECT account_id FROM quarantine_not_kept WHERE last_at < ? ORDER BY last_at LIMIT ?)
@@ -90,6 +91,12 @@ def one(db: Database, number: int) -> tuple[Quarantined, bytes] | None:
     row = db.execute(_ONE, (number,)).fetchone()
     body = db.execute(_BODY, (number,)).fetchone()
     return None if row is None or body is None else (_record(row), body[0])
+
+
+def account_of(db: Database, number: int) -> str | None:
+    """Return whose webhook has the number, None when nobody's has."""
+    row = db.execute(_ACCOUNT_OF, (number,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def still(db: Database, number: int, why: str, at: datetime) -> None:

@@ -146,9 +146,9 @@ def endpoint(row: Row) -> EndpointRecord:
 # --- messages -------------------------------------------------------------------------------------------------------
 
 QUEUED: Final = """
-SELECT seq, tid, client_id, channel, account_id, message_id, recipient, lane, body, priority, run, due_at,
+SELECT message.seq, tid, client_id, channel, account_id, message_id, recipient, lane, body, priority, run, due_at,
        expires_at, facts, waiting_since, waiting_until, accepted_at, parts_total
-FROM message
+FROM message JOIN content ON content.seq = message.seq
 """
 
 

@@ -15,8 +15,6 @@ from kurir.store.operations.parts import Message, News, Part
 _DOUBTS: Final = "SELECT 1 FROM attempt WHERE seq = ? AND (outcome = 'unknown' OR status >= 500) LIMIT 1"
 _NUMBERS: Final = "SELECT number FROM part WHERE seq = ? ORDER BY number"
 _FORGET_PART: Final = "DELETE FROM part WHERE seq = ? AND number = ?"
-#: The next number that the table would give, so that it is never given twice.
-_TAKE_SEQ: Final = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'message' RETURNING seq"
 _ERASED: Final = "SELECT 1 FROM message WHERE seq = ? AND erased_at IS NOT NULL"
 _OPEN_RUN: Final = """
 UPDATE message SET seq = ?, run = run + 1, queued = ?, status = 0, ended_at = NULL, due_at = accepted_at,
@@ -24,8 +22,9 @@ UPDATE message SET seq = ?, run = run + 1, queued = ?, status = 0, ended_at = NU
 WHERE seq = ?
 """
 _FORGET_RENDERING: Final = """
-UPDATE message SET parts_total = 0, address = '', facts = NULL, render_losses = NULL WHERE seq = ?
+UPDATE message SET parts_total = 0, address = '', render_losses = NULL WHERE seq = ?
 """
+_FORGET_FACTS: Final = "UPDATE content SET facts = NULL WHERE seq = ?"
 
 
 def cancel(db: Database, client_id: str, tid: str, at: datetime) -> Turn:
@@ -77,10 +76,12 @@ def retry(db: Database, client_id: str, tid: str, at: datetime) -> Turn:
             db.execute(_FORGET_PART, (message.seq, number))
     now = rows.micros(at)
     if not kept:
-        db.execute(_FORGET_RENDERING, (message.seq,))
-    seq = db.execute(_TAKE_SEQ).fetchone()[0]
+        for statement in (_FORGET_RENDERING, _FORGET_FACTS):
+            db.execute(statement, (message.seq,))
+    seq = parts.next_seq(db)
     queued = not 0 < message.total <= kept  # a part in doubt failed the message, and left after all: only receipts miss
     db.execute(_OPEN_RUN, (seq, queued, now, message.seq))
+    parts.renumber(db, message.seq, seq)
     message.seq = seq
     parts.tell(db, message, Status.PENDING, now, now)
     return Turn.DONE

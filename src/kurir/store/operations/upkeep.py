@@ -65,6 +65,16 @@ DELETE FROM early_receipt WHERE id IN (
     SELECT id FROM early_receipt WHERE received_at < ? ORDER BY received_at LIMIT ?)
 """
 
+#: What must not be found where rows go with their message at once, and not later with the range that they stand in.
+_NO_ORPHANS: Final = (
+    "a row of {} has no message",
+    """
+    SELECT 'part' FROM part WHERE seq NOT IN (SELECT seq FROM message)
+    UNION ALL SELECT 'content' FROM content WHERE seq NOT IN (SELECT seq FROM message)
+    UNION ALL SELECT 'attempt' FROM attempt WHERE seq NOT IN (SELECT seq FROM message)
+    UNION ALL SELECT 'event' FROM event WHERE seq IS NOT NULL AND seq NOT IN (SELECT seq FROM message)
+    """,
+)
 #: What must not be found, and the sentence for it; each statement selects the words that complete the sentence.
 _RULES: Final = (
     (
@@ -119,7 +129,7 @@ _RULES: Final = (
         "the event {} of the message {} does not begin where the one before it ended",
         """
         SELECT position, tid FROM (SELECT position, seq, previous, status,
-            lag(status, 1, 0) OVER (PARTITION BY seq ORDER BY position) AS before FROM event) AS step
+            lag(status, 1, {first}) OVER (PARTITION BY seq ORDER BY position) AS before FROM event) AS step
         JOIN message ON message.seq = step.seq WHERE previous <> before OR previous = step.status
         """,
     ),
@@ -184,12 +194,8 @@ _RULES: Final = (
         "SELECT tid, status FROM message WHERE error_code IS NOT NULL AND status >= 0",
     ),
     (
-        "a row of {} has no message",
-        """
-        SELECT 'part' FROM part WHERE seq NOT IN (SELECT seq FROM message)
-        UNION ALL SELECT 'attempt' FROM attempt WHERE seq NOT IN (SELECT seq FROM message)
-        UNION ALL SELECT 'event' FROM event WHERE seq IS NOT NULL AND seq NOT IN (SELECT seq FROM message)
-        """,
+        "the message {} has no content",
+        "SELECT tid FROM message WHERE NOT EXISTS (SELECT 1 FROM content WHERE content.seq = message.seq)",
     ),
     (
         "the event {} of the kind {} is neither a change of status nor has it data",
@@ -272,11 +278,18 @@ def purge(db: Database, before: datetime, limit: int, now: datetime) -> Purged:
         db.execute(_OUTLIVE, (status, ended_at, client_id, message_id, channel))
         db.execute(_DELETE, (seq,))
     more = len(ended) == limit
+    for statement, bound in ((_DELETE_KEYS, before - KEY_LIFE), (_DELETE_EVENTS, before)):
+        db.execute(statement, (rows.micros(bound), limit))
+        more = db.changes() == limit or more
+    return Purged(len(ended), purge_small(db, before, limit, now) or more)
+
+
+def purge_small(db: Database, before: datetime, limit: int, now: datetime) -> bool:
+    """Delete what is old and stands by itself, up to *limit* rows of a kind; return whether there may be more."""
+    more = False
     for statement, bound in (
-        (_DELETE_KEYS, before - KEY_LIFE),
         (_DELETE_SEEN, before - KEY_LIFE),
         (_DELETE_EARLY, now - EARLY_LIFE),
-        (_DELETE_EVENTS, before),
         (_DELETE_RECEIVED, before),
         (_DELETE_LINKS, before),
         (quarantine.DELETE_OLD, before),
@@ -286,14 +299,15 @@ def purge(db: Database, before: datetime, limit: int, now: datetime) -> Purged:
     ):
         db.execute(statement, (rows.micros(bound), limit))
         more = db.changes() == limit or more
-    return Purged(len(ended), more)
+    return more
 
 
-def broken_invariants(db: Database) -> list[str]:
-    """Return a sentence for each rule that does not hold."""
+def broken_invariants(db: Database, *, ranges: bool = False) -> list[str]:
+    """Return a sentence for each rule that does not hold. *ranges*: retention drops old rows by whole ranges."""
     broken: list[str] = []
-    for sentence, statement in _RULES:
-        for number, row in enumerate(db.execute(statement)):
+    for sentence, statement in _RULES if ranges else (*_RULES, _NO_ORPHANS):
+        # The first event of a message that is still there may have gone with its range.
+        for number, row in enumerate(db.execute(statement.replace("{first}", "previous" if ranges else "0"))):
             if number == _TOLD:
                 broken.append("… and more of the same kind")
                 break

@@ -24,13 +24,17 @@ WITH wanted AS (
     INSERT INTO idempotency (client_id, message_id, channel, tid, fingerprint, version)
     SELECT client_id, message_id, channel, tid, fingerprint, version FROM wanted ORDER BY place
     ON CONFLICT DO NOTHING RETURNING tid
+), written AS (
+    INSERT INTO message (tid, client_id, channel, account_id, message_id, recipient, lane, type, priority, accepted_at, due_at,
+        expires_at, life, losses)
+    SELECT tid, client_id, channel, account_id, message_id, recipient, lane, type, priority, accepted_at, due_at, expires_at,
+        expires_at - due_at, losses
+    FROM wanted JOIN taken USING (tid) ORDER BY place
+    RETURNING seq, tid
+), said AS (
+    INSERT INTO content (seq, body) SELECT seq, body FROM written JOIN wanted USING (tid)
 )
-INSERT INTO message (tid, client_id, channel, account_id, message_id, recipient, lane, type, priority, accepted_at, due_at,
-    expires_at, life, losses, body)
-SELECT tid, client_id, channel, account_id, message_id, recipient, lane, type, priority, accepted_at, due_at, expires_at,
-    expires_at - due_at, losses, body
-FROM wanted JOIN taken USING (tid) ORDER BY place
-RETURNING tid
+SELECT tid FROM written
 """
 _FIND: Final = """
 SELECT place, idempotency.tid, idempotency.fingerprint, version, coalesce(message.status, idempotency.status, 0)
@@ -49,7 +53,9 @@ def accept(db: Database, messages: Sequence[NewMessage]) -> list[Accepted | Conf
     known = [place for place, message in enumerate(messages) if message.tid not in new]
     if known:
         keys = [(messages[place].client_id, messages[place].message_id, messages[place].channel) for place in known]
-        found = db.execute(_FIND, tuple(map(list, zip(*keys, strict=True))))
+        found = db.execute(_FIND, tuple(map(list, zip(*keys, strict=True)))).fetchall()
+        if len(found) != len(known):
+            raise AssertionError("a key that could not be taken is not there")
         for number, tid, fingerprint, version, status in found:
             place = known[number - 1]
             message = messages[place]

@@ -17,6 +17,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Final, TypeVar
 
@@ -32,6 +33,7 @@ from kurir.store.base import (
     Marked,
     NewMessage,
     NotOwner,
+    Purged,
     Recorded,
     Result,
     StoreError,
@@ -40,11 +42,11 @@ from kurir.store.base import (
 )
 from kurir.store.database import Database, Operation, Whose, of_account
 from kurir.store.feed import Called
-from kurir.store.operations import accept, config, delivery
+from kurir.store.operations import accept, config, delivery, upkeep
 from kurir.store.postgres import accept as batches
-from kurir.store.postgres import leases
+from kurir.store.postgres import leases, ranges, retention
 from kurir.store.postgres.connection import PostgresDatabase
-from kurir.store.sql import PATIENCE_SECONDS, SqlStore
+from kurir.store.sql import PATIENCE_SECONDS, SWEEP_SECONDS, SqlStore
 
 T = TypeVar("T")
 
@@ -176,6 +178,8 @@ class PostgresStore(SqlStore):
         self._probe: asyncio.Task[None] | None = None
         #: What this node owns, where there are nodes; else everything is its own.
         self.fences: leases.Fences | None = None
+        #: A range that retention drops holds so many numbers at least.
+        self.smallest_range = ranges.SMALLEST
 
     # --- opening and closing -----------------------------------------------------------------------------------------
 
@@ -323,6 +327,42 @@ class PostgresStore(SqlStore):
     def _may_call(self, tid: str) -> bool:
         """Return whether a call may begin for a message that this transaction, or the last one, is about."""
         return self.fences is None or leases.may_call(self.fences, self._accounts.get(tid, ""))
+
+    async def purge(self, before: datetime, limit: int, *, now: datetime | None = None) -> Purged:
+        """Delete what ended before *before*, up to *limit* rows of each kind, and drop the ranges that hold nothing else."""
+
+        async def write(client_id: str, operation: Operation[T]) -> T:
+            return await self._write(Whose(client_id=client_id), operation)
+
+        until = now or before
+        async with self._reached() as connection:
+            found = await ranges.known(connection)
+        purged = await retention.purge(write, self._study, found, (before, until), limit)
+        if not purged.more:
+            async with self._reached() as connection:
+                await ranges.drop(connection, before)
+        return purged
+
+    async def make_room(self, kept_for: timedelta) -> int:
+        """Make the ranges that the next messages and events will stand in; return how many were. For one node at a time."""
+        async with self._reached() as connection:
+            return await ranges.make(connection, kept_for, self.smallest_range)
+
+    async def broken_invariants(self) -> list[str]:
+        """Return a sentence for each rule of the schema that does not hold."""
+        return await self._study(lambda db: upkeep.broken_invariants(db, ranges=True), seconds=SWEEP_SECONDS)
+
+    @asynccontextmanager
+    async def _reached(self) -> AsyncIterator[Any]:
+        """Lend a connection as :meth:`_connected` does; what the database says against it is the protocol's error."""
+        try:
+            async with self._connected() as connection:
+                yield connection
+        except Exception as error:
+            told = as_store_error(error)
+            if told is error:
+                raise
+            raise told from error
 
     async def connect(self) -> "asyncpg.Connection[Any]":
         """Open a connection beside the pool, for what belongs to a session: locks and notifications. The caller closes it."""

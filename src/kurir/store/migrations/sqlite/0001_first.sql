@@ -124,9 +124,15 @@ CREATE TABLE message (
     ended_at        INTEGER, -- when it last changed outside the queue; NULL while queued and while the status is 0
     losses          TEXT,    -- known at accept, a JSON list of [pointer, kind, detail]
     render_losses   TEXT,    -- found by the first rendering of the run
-    facts           BLOB,
-    body            BLOB NOT NULL,
     erased_at       INTEGER  -- its person asked to be forgotten: what it said is gone
+) STRICT;
+
+-- What a message says (body: the request as it was accepted) and what its first rendering found and froze (facts). Large, and
+-- changed once at most; the row above is small, and changes with every step.
+CREATE TABLE content (
+    seq   INTEGER PRIMARY KEY REFERENCES message (seq) ON UPDATE CASCADE ON DELETE CASCADE,
+    body  BLOB NOT NULL,
+    facts BLOB
 ) STRICT;
 
 CREATE INDEX message_by_client ON message (client_id, seq);

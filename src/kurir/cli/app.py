@@ -45,6 +45,11 @@ VERBS: Final = {
         "bench",
         "Load a gateway against four emulated platforms, end it as often as asked, and check what became of every message.",
     ),
+    "db": Verb(
+        "kurir.cli.db",
+        "app",
+        "See how the database stands, bring its schema up, back it up, restore it, copy it to PostgreSQL.",
+    ),
     "config": Verb("kurir.cli.config", "app", "Write a configuration file, or check one."),
 }
 

@@ -13,7 +13,7 @@ from kurir.configuration.model import Configuration
 from kurir.configuration.problems import ConfigError, ConfigProblem
 from kurir.configuration.table import Reading, Table
 from kurir.configuration.top import read_settings
-from kurir.settings import CONFIG_VARIABLE, SETTINGS
+from kurir.settings import CONFIG_VARIABLE, SETTINGS, PostgresUrl
 
 #: Read when nobody names another file, if it is there.
 DEFAULT_FILE: Final = Path("kurir.toml")
@@ -63,6 +63,18 @@ def parse(
     clients = read_clients(table, channels)
     reading.finish()
     return Configuration(settings, clients, path)
+
+
+def read_database(path: Path | None, env: Mapping[str, str], named: str | None = None) -> Path | PostgresUrl:
+    """Return the database that *named* means, else KURIR_DATABASE, else the file, else the default; nothing else is read.
+
+    So a verb that needs no secret works where none is mounted. Raises ConfigError.
+    """
+    found = None if named else find_file(path, env)
+    document = {} if found is None else _document(found)
+    variables = {name: value for name, value in env.items() if name == "KURIR_DATABASE"}
+    only = {name: value for name, value in document.items() if name == "database"}
+    return parse(only, variables, {"database": named}, channels={}, path=found).settings.database
 
 
 def find_file(path: Path | None, env: Mapping[str, str]) -> Path | None:

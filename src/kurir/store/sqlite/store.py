@@ -18,6 +18,7 @@ from kurir.store.base import StoreUnusable
 from kurir.store.database import Operation, Whose
 from kurir.store.operations import config
 from kurir.store.sql import SqlStore
+from kurir.store.sqlite import moved
 from kurir.store.sqlite.opening import (
     SYNCHRONOUS,
     Lock,
@@ -63,6 +64,7 @@ class SqliteStore(SqlStore):
         db = self._connect_writer()
         try:
             migrate(db, self._path, SystemClock().now())
+            moved.refuse(db, self._path)
         finally:
             db.close()
 

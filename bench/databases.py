@@ -1,0 +1,189 @@
+"""SQLite, and PostgreSQL with one and with two processes, side by side: messages a second from end to end.
+
+``./dev bench databases``. Everything shares the cores of the machine: gateway, PostgreSQL, a platform that answers at
+once and the generator. So a second process helps as far as cores are left; what each of them used is printed beside.
+``CLIENTS`` clients with an account each send at once, since one client's writes follow each other on PostgreSQL. The three
+ways take turns, in ``ROUNDS`` rounds, and the medians are printed. PostgreSQL is Debian's, with fsync, on the disk of
+SQLite's file.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import end_to_end
+import load
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from support import postgres
+
+MESSAGES = 6_000
+CLIENTS = 8
+RECIPIENTS = 2_000
+CONNECTIONS = 64
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the gateway runs. *cores* of the machine may be used by everything together."""
+
+    name: str
+    postgres: bool
+    processes: int = 1
+
+
+WAYS = (Way("SQLite", postgres=False), Way("PostgreSQL, 1 process", True), Way("PostgreSQL, 2 processes", True, 2))
+
+
+@dataclass
+class Round:
+    accepted: float
+    end_to_end: float
+    gateway: float
+    database: float
+
+
+def descendants(pid: int) -> list[int]:
+    """Return *pid* and every process below it."""
+    found = [pid]
+    for each in found:
+        for path in Path(f"/proc/{each}/task").glob("*/children"):
+            found += [int(child) for child in path.read_text().split()]
+    return found
+
+
+def used(pid: int) -> float:
+    """Return the processor seconds of a process and of all below it, those that ended too."""
+    total = 0.0
+    for each in descendants(pid):
+        try:
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += sum(int(field) for field in fields[11:15])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def config(folder: Path, port: int, base: str, database: str) -> Path:
+    lines = [f'listen = "127.0.0.1:{port}"', f'database = "{database}"', f'public_url = "http://127.0.0.1:{port}"']
+    for number in range(CLIENTS):
+        lines += [
+            f'[clients.c{number}]\nusername = "c{number}"\npassword = "{load.PASSWORD}"',
+            f'[[clients.c{number}.accounts]]\nid = "a{number}"\nchannel = "telegram"\napi_base = "{base}"',
+            f'token = "{number + 1}:{"a" * 35}"\nsecret_token = "bench"\nconcurrency = 64',
+            'rate = { account = "none", recipient = "none", group = "none" }',
+        ]
+    path = folder / "kurir.toml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@contextmanager
+def gateway(way: Way, base: str) -> Iterator[tuple[int, int, int]]:
+    """Run the gateway; yields its port, its process id and PostgreSQL's, 0 without one."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = 0
+        database = "bench.db"
+        if way.postgres:
+            cluster = postgres.Cluster(postgres.servers()["15"], durable=True, settings={"shared_buffers": "512MB"})
+            stack.callback(cluster.remove)
+            cluster.create()
+            cluster.start()
+            server, database = int((cluster.data / "postmaster.pid").read_text().split()[0]), cluster.dsn()
+        port = load.free_port()
+        command = [sys.executable, "-m", "kurir", "serve", "--config", str(config(folder, port, base, database))]
+        command += ["--log-level", "error"] + (["--processes", str(way.processes)] if way.processes > 1 else [])
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            load.wait_for(port, process)
+            yield port, process.pid, server
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def bodies(port: int) -> Iterator[bytes]:
+    for number in range(MESSAGES):
+        body = {
+            "id": f"e2e-{number}",
+            "times": 0,
+            "timestamp": "2026-01-01T00:00:00Z",
+            "recipient": f"tg:{number % RECIPIENTS + 1}",
+            "type": "text",
+            "body": {"text": "Your order 1042 has left our shop and will be with you tomorrow between 9 and 12."},
+        }
+        name = f"c{number % CLIENTS}"
+        sent = load.request(port, f"/telegram/send/{name}", body)
+        yield sent.replace(b"Auth-username: bench", b"Auth-username: " + name.encode())
+
+
+def pending(port: int, number: int) -> bool:
+    """Return whether the client has a message that is not sent yet."""
+    query = urllib.request.Request(f"http://127.0.0.1:{port}/v1/messages?status=0&limit=1")
+    query.add_header("Auth-username", f"c{number}")
+    query.add_header("Auth-password", load.PASSWORD)
+    with urllib.request.urlopen(query) as answer:
+        return bool(json.load(answer)["data"])
+
+
+async def one(way: Way, base: str) -> Round:
+    """Return what one round of *way* came to, after a first load that nobody counts."""
+    end_to_end.Platform.count = 0
+    with gateway(way, base) as (port, pid, server):
+        await asyncio.sleep(5 if way.processes > 1 else 2)  # the nodes share out their accounts
+        before, began = (used(pid), used(server) if server else 0.0), time.perf_counter()
+        result = await load.drive(port, bodies(port), CONNECTIONS)
+        accepted = time.perf_counter() - began
+        if result.refused:
+            sys.exit(f"{way.name}: refused {result.refused}")
+        for number in range(CLIENTS):
+            while await asyncio.to_thread(pending, port, number):
+                await asyncio.sleep(0.05)
+        seconds = time.perf_counter() - began
+        cpu = used(pid) - before[0], (used(server) - before[1]) if server else 0.0
+    return Round(MESSAGES / accepted, MESSAGES / seconds, cpu[0] / MESSAGES * 1e6, cpu[1] / MESSAGES * 1e6)
+
+
+async def measure() -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(end_to_end.Platform, "127.0.0.1", 0)
+    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    found: dict[Way, list[Round]] = {way: [] for way in WAYS}
+    for _ in range(ROUNDS):
+        for way in WAYS:
+            found[way].append(await one(way, base))
+    server.close()
+    print(
+        f"{MESSAGES:,} messages of {CLIENTS} clients, {CONNECTIONS} connections, medians of {ROUNDS} rounds that took turns"
+    )
+    print(f"{'':24} {'accepted/s':>11} {'end to end/s':>13} {'ratio':>6} {'µs gateway':>11} {'µs database':>12}")
+    base_rate = statistics.median(each.end_to_end for each in found[WAYS[0]])
+    for way, rounds in found.items():
+        middle = [
+            statistics.median(getattr(each, name) for each in rounds)
+            for name in ("accepted", "end_to_end", "gateway", "database")
+        ]
+        print(
+            f"{way.name:24} {middle[0]:>11,.0f} {middle[1]:>13,.0f} {middle[1] / base_rate:>6.2f} {middle[2]:>11,.0f} "
+            f"{middle[3]:>12,.0f}"
+        )
+
+
+def main() -> None:
+    asyncio.run(measure())
+
+
+if __name__ == "__main__":
+    main()

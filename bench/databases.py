@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import end_to_end
 import load
 
@@ -41,9 +42,15 @@ class Way:
     name: str
     postgres: bool
     processes: int = 1
+    clients: int = CLIENTS
 
 
-WAYS = (Way("SQLite", postgres=False), Way("PostgreSQL, 1 process", True), Way("PostgreSQL, 2 processes", True, 2))
+WAYS = (
+    Way("SQLite", postgres=False),
+    Way("PostgreSQL, 1 process", postgres=True),
+    Way("PostgreSQL, 2 processes", postgres=True, processes=2),
+    Way("PostgreSQL, 1 client", postgres=True, clients=1),
+)
 
 
 @dataclass
@@ -52,6 +59,7 @@ class Round:
     end_to_end: float
     gateway: float
     database: float
+    log: float
 
 
 def descendants(pid: int) -> list[int]:
@@ -90,8 +98,8 @@ def config(folder: Path, port: int, base: str, database: str) -> Path:
 
 
 @contextmanager
-def gateway(way: Way, base: str) -> Iterator[tuple[int, int, int]]:
-    """Run the gateway; yields its port, its process id and PostgreSQL's, 0 without one."""
+def gateway(way: Way, base: str) -> Iterator[tuple[int, int, int, str]]:
+    """Run the gateway; yields its port, its process id, and PostgreSQL's with how it is reached: 0 and "" without one."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = 0
@@ -108,13 +116,13 @@ def gateway(way: Way, base: str) -> Iterator[tuple[int, int, int]]:
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
             load.wait_for(port, process)
-            yield port, process.pid, server
+            yield port, process.pid, server, database if way.postgres else ""
         finally:
             process.terminate()
             process.wait(60)
 
 
-def bodies(port: int) -> Iterator[bytes]:
+def bodies(port: int, clients: int) -> Iterator[bytes]:
     for number in range(MESSAGES):
         body = {
             "id": f"e2e-{number}",
@@ -124,7 +132,7 @@ def bodies(port: int) -> Iterator[bytes]:
             "type": "text",
             "body": {"text": "Your order 1042 has left our shop and will be with you tomorrow between 9 and 12."},
         }
-        name = f"c{number % CLIENTS}"
+        name = f"c{number % clients}"
         sent = load.request(port, f"/telegram/send/{name}", body)
         yield sent.replace(b"Auth-username: bench", b"Auth-username: " + name.encode())
 
@@ -141,19 +149,33 @@ def pending(port: int, number: int) -> bool:
 async def one(way: Way, base: str) -> Round:
     """Return what one round of *way* came to, after a first load that nobody counts."""
     end_to_end.Platform.count = 0
-    with gateway(way, base) as (port, pid, server):
+    with gateway(way, base) as (port, pid, server, dsn):
         await asyncio.sleep(5 if way.processes > 1 else 2)  # the nodes share out their accounts
-        before, began = (used(pid), used(server) if server else 0.0), time.perf_counter()
-        result = await load.drive(port, bodies(port), CONNECTIONS)
+        before, log = (used(pid), used(server) if server else 0.0), await written(dsn)
+        began = time.perf_counter()
+        result = await load.drive(port, bodies(port, way.clients), CONNECTIONS)
         accepted = time.perf_counter() - began
         if result.refused:
             sys.exit(f"{way.name}: refused {result.refused}")
-        for number in range(CLIENTS):
+        for number in range(way.clients):
             while await asyncio.to_thread(pending, port, number):
                 await asyncio.sleep(0.05)
         seconds = time.perf_counter() - began
         cpu = used(pid) - before[0], (used(server) - before[1]) if server else 0.0
-    return Round(MESSAGES / accepted, MESSAGES / seconds, cpu[0] / MESSAGES * 1e6, cpu[1] / MESSAGES * 1e6)
+        log = await written(dsn) - log
+    each = (cpu[0] / MESSAGES * 1e6, cpu[1] / MESSAGES * 1e6, log / MESSAGES)
+    return Round(MESSAGES / accepted, MESSAGES / seconds, *each)
+
+
+async def written(dsn: str) -> int:
+    """Return how many bytes PostgreSQL has written to its write-ahead log, 0 without one."""
+    if not dsn:
+        return 0
+    connection = await asyncpg.connect(dsn)
+    try:
+        return int(await connection.fetchval("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"))
+    finally:
+        await connection.close()
 
 
 async def measure() -> None:
@@ -165,19 +187,21 @@ async def measure() -> None:
         for way in WAYS:
             found[way].append(await one(way, base))
     server.close()
+    print(f"{MESSAGES:,} messages of {CLIENTS} clients (last line: of one), {CONNECTIONS} connections")
     print(
-        f"{MESSAGES:,} messages of {CLIENTS} clients, {CONNECTIONS} connections, medians of {ROUNDS} rounds that took turns"
+        f"medians of {ROUNDS} rounds that took turns; of each message: µs of the processors, bytes of PostgreSQL's log"
     )
-    print(f"{'':24} {'accepted/s':>11} {'end to end/s':>13} {'ratio':>6} {'µs gateway':>11} {'µs database':>12}")
+    names = ("accepted/s", "end to end/s", "ratio", "µs gateway", "µs database", "log bytes")
+    print(f"{'':24}" + "".join(f"{name:>14}" for name in names))
     base_rate = statistics.median(each.end_to_end for each in found[WAYS[0]])
     for way, rounds in found.items():
-        middle = [
+        accepted, rate, *rest = (
             statistics.median(getattr(each, name) for each in rounds)
-            for name in ("accepted", "end_to_end", "gateway", "database")
-        ]
+            for name in ("accepted", "end_to_end", "gateway", "database", "log")
+        )
         print(
-            f"{way.name:24} {middle[0]:>11,.0f} {middle[1]:>13,.0f} {middle[1] / base_rate:>6.2f} {middle[2]:>11,.0f} "
-            f"{middle[3]:>12,.0f}"
+            f"{way.name:24}{accepted:>14,.0f}{rate:>14,.0f}{rate / base_rate:>14.2f}"
+            + "".join(f"{x:>14,.0f}" for x in rest)
         )
 
 

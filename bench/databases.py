@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+
 import end_to_end
 import load
 

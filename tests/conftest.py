@@ -51,6 +51,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "scorecard(row): proves a row of the reliability scorecard")
+    # Here, since the cluster's tests use some of the integration's.
+    config.addinivalue_line("markers", "of_sqlite(why): about SQLite alone, and left out over another store")
 
 
 # --- nothing skipped ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from kurir.clock import Clock
 from kurir.connect.quota import Quotas
 from kurir.delivery.dispatcher import Dispatcher
 from kurir.directory import Directory
+from kurir.domain.account import MediaPolicy
 from kurir.intake.media_keep import MediaKeeper
 from kurir.intake.poll import Poller
 from kurir.nodes import Hint
@@ -56,6 +57,7 @@ class Duties:
         self._standing = asyncio.Lock()
         self._asked = self._looked = 0
         self._reload: asyncio.Task[None] | None = None
+        self._looked_around = False
         self.upkeeping = False
 
     def wanted(self) -> Mapping[str, Collection[str]]:
@@ -100,6 +102,22 @@ class Duties:
         """Look what others changed in the store. Raises StoreError."""
         await self._look()
         await self._workers().deliverer.reload()
+        if not self._looked_around:
+            await self._look_around()
+            self._looked_around = True
+
+    async def _look_around(self) -> None:
+        """Say it where files are kept on this machine, or another, and links to them are opened on all."""
+        keeping = sum(one.account.inbound_media is MediaPolicy.KEEP for one in self._directory.accounts().values())
+        hosts = {node.host for node in await self._store.nodes()} if keeping else set()
+        if len(hosts) > 1:
+            log.warning(
+                "kept_files_need_a_shared_folder",
+                accounts=keeping,
+                hosts=sorted(hosts),
+                advice='One node fetches the files of accounts with inbound_media = "keep", into its own folder. Let all '
+                "hosts share it: else links that are opened on another one last as long as the platform has the file.",
+            )
 
     async def _look(self) -> None:
         """Bring accounts in line with the store; what several ask for at once is done once."""

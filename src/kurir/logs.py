@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import structlog
 
+from kurir.log_flood import FloodGate
+
 _TELEGRAM_TOKEN: Final = re.compile(r"/bot\d+:[A-Za-z0-9_-]+")
 _BEARER: Final = re.compile(r"(?i)bearer\s+[A-Za-z0-9._~+/=-]{8,}")
 
@@ -38,6 +40,7 @@ def set_up(level: Level = Level.INFO) -> None:
     threshold = logging.getLevelNamesMapping()[level.upper()]
     terminal = sys.stderr.isatty()
     processors: list[Any] = [
+        FloodGate(),
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -14,8 +14,9 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Any, Final, Protocol
@@ -46,6 +47,10 @@ HINTS: Final = 2000
 TAKERS: Final = 4
 #: How long what is handed over may take to end, in seconds.
 DRAIN_SECONDS: Final = 10.0
+#: How long a node that leaves tries to say so, in seconds, before its drain and after it. The others find out without.
+LEAVE_SECONDS: Final = 3.0
+#: A node's clock may differ from the database's by so many seconds, before it is said.
+CLOCK_SECONDS: Final = 2.0
 
 _TROUBLE: Final = (
     asyncpg.PostgresError,
@@ -54,6 +59,8 @@ _TROUBLE: Final = (
     OSError,
     TimeoutError,
 )
+#: Somebody was in the way: the session goes on, and with it the lock that says that the node lives.
+_IN_THE_WAY: Final = (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError)
 
 Hint = Sequence[str]
 
@@ -84,10 +91,11 @@ class Works(Protocol):
 
 @dataclass(slots=True)
 class _Held:
-    """A lease of this node. ``until`` is when it ends at the earliest, by :func:`moment`."""
+    """A lease of this node. ``until`` is when it ends at the earliest, by :func:`moment`; ``since`` is monotonic."""
 
     fence: int
     until: float
+    since: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +132,26 @@ def share(node_id: str, counts: Mapping[str, int], total: int, free: int, left: 
 class Keeper:
     """One node: keeps its leases, takes and gives its share, and carries hints.
 
-    *role* is all, api or worker; an api node holds no lease. ``fences`` for the store is the keeper itself.
+    *role* is all, api or worker; an api node holds no lease. ``fences`` for the store is the keeper itself. *wall* is the
+    node's clock, in unix seconds.
     """
 
-    def __init__(self, store: PostgresStore, works: Works, role: str, rng: Random | None = None) -> None:
+    def __init__(
+        self,
+        store: PostgresStore,
+        works: Works,
+        role: str,
+        rng: Random | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.node_id = uuid7()
         self.host = socket.gethostname()
         self.role = role
         self._store = store
         self._works = works
         self._rng = rng or Random()  # noqa: S311 - jitter, not secrets
+        self._wall = wall
+        self._clock_is_off = False
         self._connection: asyncpg.Connection[Any] | None = None
         self._busy = asyncio.Lock()
         self._patient_until = 0.0
@@ -141,11 +159,14 @@ class Keeper:
         self._held: dict[str, _Held] = {}
         self._taking: set[str] = set()
         self._giving: set[str] = set()
+        self._ended: dict[str, int] = {}  # what is to be given back: its work has ended
+        self._returning: asyncio.Task[None] | None = None
         self._turns: dict[str, asyncio.Lock] = {}
         self._others: frozenset[str] = frozenset()
         self._hints: dict[tuple[str, ...], None] = {}
         self._telling: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
+        self._doubted = asyncio.Event()
         self._leaving = False
         self._trouble = ""
         self._tasks: list[asyncio.Task[None]] = []
@@ -161,6 +182,18 @@ class Keeper:
     def left(self, account_id: str) -> float:
         """Return for how many seconds the node owns the account at least, by its own clock."""
         return self._left(ACCOUNT + account_id)
+
+    def since(self, account_id: str) -> float:
+        """Return since when the node owns the account without a break (monotonic), infinity where it does not."""
+        held = self._held.get(ACCOUNT + account_id)
+        return float("inf") if held is None else held.since
+
+    def lost(self, account_id: str) -> None:
+        """Begin nothing more for the account, and renew at once: the store says that another node owns it by now."""
+        held = self._held.get(ACCOUNT + account_id)
+        if held is not None:
+            held.until = float("-inf")
+            self._doubted.set()
 
     def may_begin(self, name: str) -> bool:
         """Return whether something may be begun for what *name* leases."""
@@ -182,36 +215,54 @@ class Keeper:
         """Enter, and take what is free of the share at once. Raises StoreError where the database does not answer."""
         try:
             await self._with_connection(self._renew)
-            taken = await self._share()
+            await self._share()
         except _TROUBLE as error:
             await self._disconnect()
             raise StoreUnavailable(f"the node cannot enter: {type(error).__name__}: {error}") from error
         await self._works.follow()
-        await asyncio.gather(*(self._begin(name) for name in taken))
+        await asyncio.gather(*self._changes)
         self._tasks = [
-            asyncio.create_task(self._repeat(self._keep), name="node renews"),
-            asyncio.create_task(self._repeat(self._share_and_begin, self._look), name="node shares"),
+            asyncio.create_task(self._repeat(self._keep, self._doubted), name="node renews"),
+            asyncio.create_task(self._repeat(self._share, self._look), name="node shares"),
             asyncio.create_task(self._repeat(self._works.follow), name="node follows"),
         ]
 
     async def leave(self) -> None:
-        """Hand everything over: each lease is given back when its worker has ended, the last one with the node itself."""
+        """Hand everything over: each lease is given back when its worker has ended, the last one with the node itself.
+
+        Ends in time also where the database does not answer: then the others see that the session is gone.
+        """
         self._leaving = True
         if not self._entered:
             return
-        with contextlib.suppress(*_TROUBLE):
-            await self._with_connection(lambda connection: leases.leaving(connection, self.node_id))
-        await asyncio.gather(*(self._give(name) for name in list(self._held)))
-        for task in [*self._tasks, *self._changes]:
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._changes, return_exceptions=True)
+        await self._say(lambda connection: leases.leaving(connection, self.node_id))
+        gives = [asyncio.create_task(self._give(name)) for name in list(self._held)]
+        if gives:
+            await asyncio.wait(gives, timeout=DRAIN_SECONDS + LEAVE_SECONDS)
+        await self._say(self._go)
+        for give in gives:
+            give.cancel()
+        await asyncio.gather(*self._cancel(), *gives, return_exceptions=True)
         self._tasks = []
-        self.tell("leases")
-        if self._telling is not None:
-            await asyncio.wait([self._telling])
-        with contextlib.suppress(*_TROUBLE):
-            await self._with_connection(lambda connection: leases.leave(connection, self.node_id))
         await self._disconnect()
+
+    async def _say(self, work: Callable[[Any], Awaitable[None]]) -> None:
+        with contextlib.suppress(*_TROUBLE):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._with_connection(work)
+
+    async def _go(self, connection: Any) -> None:
+        """Delete the node, which frees all that it still holds, and tell the others."""
+        self._cancel()  # nobody else is in the middle of a statement here: that would have to be waited for
+        await leases.leave(connection, self.node_id)
+        for text in packed(self.node_id, [*self._hints, ("leases",)]):
+            await leases.notify(connection, text)
+
+    def _cancel(self) -> list[asyncio.Task[None]]:
+        running = [*self._tasks, *self._changes, *filter(None, (self._returning, self._telling))]
+        for task in running:
+            task.cancel()
+        return running
 
     async def _repeat(self, work: Callable[[], Awaitable[object]], hint: asyncio.Event | None = None) -> None:
         """Do *work* every second, sooner when *hint* is set. What fails is tried again."""
@@ -230,7 +281,12 @@ class Keeper:
 
     async def _keep(self) -> None:
         try:
-            await self._with_connection(self._renew)
+            try:
+                await self._with_connection(self._renew)
+            except _TROUBLE:
+                if self._trouble:
+                    raise
+                await self._with_connection(self._renew)  # at once: the connection may be all that was lost
         except _TROUBLE as error:
             if not self._trouble:
                 log.warning("node_not_renewed", error=f"{type(error).__name__}: {error}")
@@ -238,21 +294,15 @@ class Keeper:
             raise
         self._trouble = ""
 
-    async def _share_and_begin(self) -> None:
-        for name in await self._share():
-            self._spawn(self._begin(name))
-
-    async def _share(self) -> list[str]:
-        """End the nodes that are dead, take and give; return what was taken."""
+    async def _share(self) -> None:
+        """End the nodes that are dead, take and give."""
         await self._with_connection(self._bury)
         view = await self._with_connection(self._see)
         self._others = view.nodes - {self.node_id}
         if self._leaving or self.role == "api" or self.node_id not in view.workers:
-            return []
-        taken: list[str] = []
+            return
         for kind, names in self._works.wanted().items():
-            taken += await self._balance(kind, frozenset(names), view)
-        return taken
+            await self._balance(kind, frozenset(names), view)
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -263,8 +313,9 @@ class Keeper:
                     if self._connection is None or self._connection.is_closed():
                         self._connection = await self._enter()
                     return await work(self._connection)
-            except _TROUBLE:
-                await self._disconnect()
+            except _TROUBLE as error:
+                if not isinstance(error, _IN_THE_WAY):
+                    await self._disconnect()
                 raise
 
     async def _enter(self) -> "asyncpg.Connection[Any]":
@@ -291,10 +342,14 @@ class Keeper:
 
     async def _renew(self, connection: Any) -> None:
         held, until = dict(self._held), moment() + LEASE_SECONDS
-        renewed = await leases.renew(connection, self.node_id)
-        if renewed is None:
+        before = self._wall()
+        found = await leases.renew(connection, self.node_id)
+        if found is None:
             await leases.enter(connection, self.node_id, self.host, os.getpid(), self.role)
-            renewed = {}
+            renewed: Mapping[str, int] = {}
+        else:
+            told_at, renewed = found
+            self._compare_clocks(ahead(before, told_at, self._wall()))
         for name, lease in held.items():
             if self._held.get(name) is not lease:
                 continue  # given back meanwhile
@@ -304,6 +359,20 @@ class Keeper:
                 log.warning("lease_lost", lease=name)
                 del self._held[name]
                 self._spawn(self._end(name, 0.0))
+
+    def _compare_clocks(self, seconds: float) -> None:
+        """Say that the node's clock is off. It works on: the wrong one may be the database's, and so everybody's."""
+        off = abs(seconds) > CLOCK_SECONDS
+        if off and not self._clock_is_off:
+            log.warning(
+                "node_clock_is_off",
+                seconds_ahead=round(seconds, 1),
+                advice="Let NTP set the clocks of all nodes and of the database: times to send at, to expire and to wait "
+                "until are one node's, and are read by another.",
+            )
+        elif self._clock_is_off and not off:
+            log.info("node_clock_agrees")
+        self._clock_is_off = off
 
     async def _bury(self, connection: Any) -> None:
         if moment() < self._patient_until:  # asked here: the connection may be a new one
@@ -328,8 +397,8 @@ class Keeper:
             await leases.drop(connection, self.node_id, stray)
         return view
 
-    async def _balance(self, kind: str, wanted: frozenset[str], view: View) -> list[str]:
-        """Take or give leases of a kind; return those that were taken."""
+    async def _balance(self, kind: str, wanted: frozenset[str], view: View) -> None:
+        """Take or give leases of a kind."""
         mine = [name for name in self._held if name in wanted and name not in self._giving]
         for name in [name for name in self._held if name.startswith(kind) and name not in wanted]:
             self._hand_over(name)  # its account or endpoint is there no more
@@ -345,15 +414,14 @@ class Keeper:
         what = share(self.node_id, counts, len(wanted), len(free), left)
         for name in mine[len(mine) - what.give :]:
             self._hand_over(name)
-        if not what.take:
-            return []
-        self._rng.shuffle(free)
-        free.sort(key=lambda name: -view.free[name] if view.free[name] > LEFT_SECONDS else 0.0)
-        return await self._take(free, what.take)
+        if what.take:
+            self._rng.shuffle(free)
+            free.sort(key=lambda name: -view.free[name] if view.free[name] > LEFT_SECONDS else 0.0)
+            await self._take(free[: what.take])
 
-    async def _take(self, free: list[str], many: int) -> list[str]:
+    async def _take(self, names: list[str]) -> None:
+        """Take leases. What keeps one from being taken, or being heard of, keeps no other from it."""
         slots = asyncio.Semaphore(TAKERS)
-        names = free[:many]
         self._taking.update(names)
 
         async def take(name: str) -> None:
@@ -365,30 +433,30 @@ class Keeper:
                     taken = await self._with_connection(lambda one: leases.take(one, self.node_id, [name]))
                     fence = taken.get(name)
                 if fence is not None:
-                    self._held[name] = _Held(fence, until)
+                    lease = self._held[name] = _Held(fence, until)
+                    self._spawn(self._begin(name, lease))  # here: what is held is worked for, whatever else fails
 
         try:
-            for error in await asyncio.gather(*(take(name) for name in names), return_exceptions=True):
-                if isinstance(error, StoreError | TimeoutError):
-                    log.warning("lease_not_taken", error=str(error))
-                elif isinstance(error, BaseException):
-                    raise error
+            found = await asyncio.gather(*(take(name) for name in names), return_exceptions=True)
         finally:
             self._taking.difference_update(names)
-        return [name for name in names if name in self._held]
+        errors = [error for error in found if isinstance(error, BaseException)]
+        for fault in [error for error in errors if not isinstance(error, (*_TROUBLE, StoreError))]:
+            log.error("node_fault", exc_info=fault)
+        if errors:
+            log.warning("leases_not_taken", many=len(errors), error=f"{type(errors[0]).__name__}: {errors[0]}")
 
     # --- owning and giving --------------------------------------------------------------------------------------------
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._changes.add(task)
         task.add_done_callback(self._changes.discard)
 
-    async def _begin(self, name: str) -> None:
+    async def _begin(self, name: str, lease: _Held) -> None:
         """Let the work begin for a lease that was taken."""
-        lease = self._held.get(name)
         async with self._turns.setdefault(name, asyncio.Lock()):
-            if lease is None or self._held.get(name) is not lease:
+            if self._leaving or self._held.get(name) is not lease:
                 return
             try:
                 await self._works.own(name)
@@ -415,11 +483,21 @@ class Keeper:
             await self._end(name, DRAIN_SECONDS)
             lease = self._held.pop(name, None)
             if lease is not None:
-                with contextlib.suppress(*_TROUBLE):
-                    await self._with_connection(lambda one: leases.release(one, self.node_id, {name: lease.fence}))
-                self.tell("leases")
+                self._ended[name] = lease.fence
         finally:
             self._giving.discard(name)
+        if self._ended and (self._returning is None or self._returning.done()):
+            self._returning = asyncio.create_task(self._give_back(), name="node gives back")
+
+    async def _give_back(self) -> None:
+        """Give back what has ended. What ended while the last of it was given back goes in one statement."""
+        while self._ended:
+            ended, self._ended = self._ended, {}
+            try:
+                await self._with_connection(partial(leases.release, node_id=self.node_id, fences=ended))
+            except _TROUBLE:
+                return  # the next round sees that the node still has them
+            self.tell("leases")
 
     # --- hints --------------------------------------------------------------------------------------------------------
 
@@ -442,17 +520,17 @@ class Keeper:
                     return  # everybody looks by itself
 
     def _heard(self, _connection: Any, _process: int, _channel: str, text: object) -> None:
-        try:
-            sender, hints = json.loads(str(text))
-        except ValueError:
-            return
+        sender, hints = unpacked(str(text))
         if sender == self.node_id:
             return
         for hint in hints:
-            if hint and hint[0] == "leases":
+            if hint[0] == "leases":
                 self._look.set()
-            else:
+                continue
+            try:
                 self._works.hear(hint)
+            except Exception as error:  # noqa: BLE001 -- whoever may log in to the database may send any
+                log.debug("hint_not_understood", word=hint[0][:40], error=type(error).__name__)
 
 
 def packed(node_id: str, hints: Sequence[Hint]) -> list[str]:
@@ -472,3 +550,27 @@ def packed(node_id: str, hints: Sequence[Hint]) -> list[str]:
     if batch:
         texts.append(json.dumps([node_id, batch]))
     return texts
+
+
+def unpacked(text: str) -> tuple[str, list[Hint]]:
+    """Return the sender of a notification and its hints; of what is no hint, nothing."""
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        return "", []
+    match told:
+        case [str(sender), list(hints)]:
+            return sender, [hint for hint in hints if isinstance(hint, list) and hint and _words(hint)]
+    return "", []
+
+
+def _words(hint: list[object]) -> bool:
+    return all(isinstance(word, str) for word in hint)
+
+
+def ahead(before: float, told: float, after: float) -> float:
+    """Return by how many seconds a clock is ahead at least (negative: behind) of another, which *told* its time meanwhile.
+
+    It showed *before* when the other one was asked, and *after* when the answer was there.
+    """
+    return max(0.0, before - told) + min(0.0, after - told)

@@ -75,8 +75,8 @@ class MetaStore(Protocol):
         """Return a value of the installation, None when it is not set."""
         ...
 
-    async def set_meta(self, key: str, value: str) -> None:
-        """Set a value of the installation."""
+    async def set_meta(self, key: str, value: str, was: str | None = None) -> str:
+        """Set a value of the installation where it is not set, or is *was*, and return the value that it has then."""
         ...
 
 
@@ -127,23 +127,25 @@ class SecretBox:
     async def check(self, store: MetaStore) -> None:
         """Make sure that this box opens what the database holds. Raises EncryptionKeyError, saying what to do.
 
-        A new database gets the known value sealed with the first key; so does one sealed with an older key.
+        A new database gets the known value sealed with the first key; so does one sealed with an older key. Of several
+        processes that start at once, with different keys, one does that, and the others see it.
         """
+        mine = base64.b64encode(self.seal(_CHECK_VALUE, about=_CHECK_ABOUT)).decode()
         stored = await store.meta(_CHECK_META)
-        if stored is not None:
-            sealed = _stored_bytes(stored)
-            try:
-                self.open(sealed, about=_CHECK_ABOUT)
-            except SealError:
-                raise EncryptionKeyError(
-                    f"The encryption key is not the one that this database was sealed with: the database has key id "
-                    f"{key_id_of(sealed)}, the key given has {self.key_id}. Put the right key back (from your backup); "
-                    f"without it the platform tokens in this database cannot be read."
-                ) from None
-            if self.is_current(sealed):
-                return
-        value = self.seal(_CHECK_VALUE, about=_CHECK_ABOUT)
-        await store.set_meta(_CHECK_META, base64.b64encode(value).decode())
+        while stored != mine:
+            if stored is not None:
+                sealed = _stored_bytes(stored)
+                try:
+                    self.open(sealed, about=_CHECK_ABOUT)
+                except SealError:
+                    raise EncryptionKeyError(
+                        f"The encryption key is not the one that this database was sealed with: the database has key id "
+                        f"{key_id_of(sealed)}, the key given has {self.key_id}. Put the right key back (from your backup); "
+                        f"without it the platform tokens in this database cannot be read."
+                    ) from None
+                if self.is_current(sealed):
+                    return
+            stored = await store.set_meta(_CHECK_META, mine, stored)
 
 
 async def open_box(source: KeySource, store: MetaStore) -> SecretBox:

@@ -1,6 +1,7 @@
 """The fence in the store: only the node that owns an account marks its parts, and writes what became of them."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ import pytest
 from kurir.store.base import ErrorRecord, Marked, NotOwner, Phase
 from kurir.store.postgres import PostgresStore, leases
 from kurir.store.postgres.leases import ACCOUNT as PREFIX
+from kurir.store.postgres.leases import LEASE_SECONDS, SILENT_SECONDS
 from support import postgres
 from support.records import ACCOUNT, DECLARED, SECOND_ACCOUNT, T0, at, mark, new_message, result, sent
 
@@ -18,12 +20,17 @@ NAME = PREFIX + ACCOUNT
 
 @dataclass
 class Fences:
-    """What a node believes. ``seconds`` are left of all that it owns; ``asked`` counts how often that was asked."""
+    """What a node believes. ``seconds`` are left of all that it owns; ``asked`` counts how often that was asked.
+
+    ``taken``: since when it has an account; ``doubted``: what the store said is another's.
+    """
 
     node_id: str
     fences: dict[str, int | None] = field(default_factory=dict)
     seconds: Callable[[int], float] = lambda _: 15.0
     asked: int = 0
+    taken: dict[str, float] = field(default_factory=dict)
+    doubted: list[str] = field(default_factory=list)
 
     def fence(self, account_id: str) -> int | None:
         return self.fences.get(account_id)
@@ -31,6 +38,12 @@ class Fences:
     def left(self, _account_id: str) -> float:
         self.asked += 1
         return self.seconds(self.asked)
+
+    def since(self, account_id: str) -> float:
+        return self.taken.get(account_id, float("-inf"))
+
+    def lost(self, account_id: str) -> None:
+        self.doubted.append(account_id)
 
 
 @dataclass
@@ -184,12 +197,14 @@ async def test_a_node_is_dead_when_its_session_is_gone_and_not_before(pair):
             assert await leases.lock(connection, name)
             await leases.enter(connection, name, "host", 1, "all")
         assert await leases.bury(one, "one") == []
-        assert await leases.renew(one, "one") == {NAME: 1}
+        assert (await leases.renew(one, "one"))[1] == {NAME: 1}
         two_sees = await leases.look(two)
         assert (two_sees.workers, two_sees.holders[NAME]) == ({"one", "two"}, "one")
         third = await pair.new.connect()
         try:
             await two.close()
+            assert await leases.bury(one, "one") == [], "it renewed just now: its connection may be all that was cut"
+            await silent_for(one, "two", SILENT_SECONDS + 0.1)
             async with asyncio.timeout(5):
                 while not (buried := await leases.bury(one, "one")):  # noqa: ASYNC110 - another process sets no event
                     await asyncio.sleep(0.01)
@@ -200,6 +215,49 @@ async def test_a_node_is_dead_when_its_session_is_gone_and_not_before(pair):
     finally:
         if not two.is_closed():
             await two.close()
+
+
+async def silent_for(connection: "asyncpg.Connection[asyncpg.Record]", node_id: str, seconds: float) -> None:
+    """Let it be so long that the node renewed last."""
+    await connection.execute(
+        "UPDATE node SET until_at = clock_timestamp() + make_interval(secs => $2) WHERE id = $1",
+        node_id,
+        LEASE_SECONDS - seconds,
+    )
+
+
+async def test_a_silent_node_whose_session_lives_is_not_dead(pair):
+    two = await pair.new.connect()
+    try:
+        assert await leases.lock(two, "two")
+        await leases.enter(two, "two", "host", 1, "all")
+        await silent_for(pair.connection, "two", SILENT_SECONDS + 0.1)
+        assert await leases.bury(pair.connection, "one") == []
+    finally:
+        await two.close()
+
+
+async def test_what_was_asked_before_the_account_was_taken_again_is_not_written(pair):
+    """It waited in the store, and the account went to another node and came back: nobody waits for it any more."""
+    message = new_message()
+    await pair.old.accept(message)
+    assert await pair.old.mark(mark(message)) is Marked.MARKED
+    late = asyncio.create_task(pair.old.record(result(message, sent("mid.1"))))
+    await asyncio.sleep(0)  # it is asked for
+    pair.mine.taken[ACCOUNT] = time.monotonic()
+    with pytest.raises(NotOwner, match="meanwhile"):
+        await late
+    assert [part.phase for part in (await pair.old.queued(ACCOUNT))[0].parts] == [Phase.IN_FLIGHT]
+    await pair.old.record(result(message, sent("mid.1")))
+    assert pair.mine.doubted == [], "nobody else has it"
+
+
+async def test_a_node_hears_from_the_store_that_its_account_is_anothers(pair):
+    message = new_message()
+    await pair.old.accept(message)
+    await pair.pass_on()
+    assert await pair.old.mark(mark(message)) is Marked.MOVED
+    assert set(pair.mine.doubted) == {ACCOUNT}
 
 
 async def test_what_a_node_took_without_hearing_so_is_given_back(pair):

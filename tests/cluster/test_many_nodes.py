@@ -1,4 +1,7 @@
-"""Many nodes on one PostgreSQL: killed, stopped, paused, added; and what the checker says of it."""
+"""Many nodes on one PostgreSQL: killed, stopped, paused, added; and what the checker says of it.
+
+``KURIR_TIER=N`` kills thirty times and pauses four times, under more load.
+"""
 
 import asyncio
 import json
@@ -8,88 +11,22 @@ import time
 from collections.abc import Collection, Sequence
 
 import aiohttp
-import asyncpg
 import pytest
 
-from kurir.bench import faults, ledgers, scenario
-from kurir.bench.checker import Evidence, check, table
-from kurir.bench.ledgers import Row
+from kurir.bench.checker import table
 from kurir.bench.load import Load, lanes
 from kurir.bench.processes import USERNAME
 from kurir.store.postgres.leases import LEASE_SECONDS
 from support import postgres
-from support.nodes import Node, Nodes, nodes
+from support.nodes import KILLED_SECONDS, PAUSED_SECONDS, PROFILE, Node, Nodes, nodes, of
 
-#: How long a killed process, and one that is paused or cut off, may keep its accounts (decision 0018), in seconds.
-KILLED_SECONDS = 5.0
-PAUSED_SECONDS = 20.0
-RATE = 30.0
-PROFILE = faults.profile("slow")
+NIGHTLY = os.environ.get("KURIR_TIER") == "N"
+RATE = 50.0 if NIGHTLY else 30.0
+KILLS = 30 if NIGHTLY else 2
+PAUSES = 4 if NIGHTLY else 1
 #: So slow that a process which is stopped has many calls under way.
 LONG_CALLS = {"latency": 0.6, "jitter": 0.6}
-
-
-async def in_flight(on: Nodes, accounts: Collection[str]) -> set[str]:
-    """Return the messages of *accounts* with a part that is marked in flight now, as the store has it."""
-    connection = await asyncpg.connect(on.dsn)
-    try:
-        found = await connection.fetch(
-            "SELECT tid FROM message JOIN part USING (seq) WHERE part.phase = 'in_flight' AND message.account_id = ANY($1)",
-            list(accounts),
-        )
-    finally:
-        await connection.close()
-    return {row[0] for row in found}
-
-
-async def judged(on: Nodes, ends: Sequence[float] = (), marked: Collection[str] = ()) -> Evidence:
-    """Return the evidence of a run whose nodes were ended at *ends*: every invariant holds.
-
-    What arrived twice was marked in flight by one of them, by the store's own account: *marked*. So the checker need not
-    know how long a call may have been under way.
-    """
-    evidence = Evidence(
-        posted=tuple(on.client.posted),
-        messages=await on.client.told_all(on.client.posted),
-        platform=on.rows(),
-        kills=tuple(ends),
-        in_flight=int(scenario.ACCOUNT["concurrency"]) * len({row.channel for row in on.rows()}),
-        grace=600.0,
-        heard_within=faults.latency(PROFILE) + scenario.CROSSING_SECONDS,
-    )
-    assert [str(one) for one in check(evidence) if one.holds is False] == []
-    places: dict[str, list[str]] = {}
-    for row in evidence.platform:
-        if row.accepted and not row.repeat and row.text:
-            places.setdefault(row.text, []).append(row.text)
-    doubled = {ledgers.first_word(text)[0] for text, rows in places.items() if len(rows) > 1}  # type: ignore[index] # ours
-    tids = {one.tid for one in evidence.posted if one.key in doubled}
-    assert tids <= set(marked), "what was not in flight came twice"
-    return evidence
-
-
-async def begun(on: Nodes, many: int) -> None:
-    """Start *many* nodes, and wait until each has a share."""
-    while len(on.nodes) < many:
-        on.node()
-    for node in on.nodes[:many]:
-        await node.up()
-    await on.until_owned(on.nodes[0], [node.pid for node in on.nodes[:many]])
-
-
-def of(owners: dict[str, int], node: Node) -> list[str]:
-    return [name for name, pid in owners.items() if pid == node.pid]
-
-
-async def gap(on: Nodes, before: int, channel: str, seconds: float) -> Row:
-    """Wait for the first row of *channel* after the first *before* ones."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        new = [row for row in on.rows()[before:] if row.channel == channel]
-        if new:
-            return new[0]
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"nothing more came on {channel}")
+LONGEST_CALL = 1.2
 
 
 def channels_of(accounts: Sequence[str]) -> list[str]:
@@ -98,31 +35,32 @@ def channels_of(accounts: Sequence[str]) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(1800 if NIGHTLY else 180)
 @pytest.mark.scorecard(9)
 async def test_of_three_nodes_one_is_killed_under_load(tmp_path):
     async with nodes(tmp_path) as on:
-        await begun(on, 3)
+        await on.begun(3)
         await on.platforms.fault({"seed": 1, **PROFILE})
         took: list[float] = []
         ends: list[float] = []
         marked: set[str] = set()
         async with Load(on.client, lanes(on.people), RATE, 20261122):
-            for victim in (on.nodes[1], on.nodes[2]):
-                await on.client.until_posted(len(on.client.posted) + 150)
+            for number in range(KILLS):
+                victim = on.nodes[1 + number % 2]
+                await more(on, 100)
                 accounts = of(await on.owners(on.nodes[0]), victim)
                 ends.append(time.time())
                 victim.down()
-                marked |= await in_flight(on, accounts)
+                marked |= await on.in_flight(accounts)
                 rest = [node for node in on.nodes if node is not victim]
                 _, seconds = await on.until_owned(on.nodes[0], [node.pid for node in rest])
                 took.append(seconds)
-                await on.client.until_posted(len(on.client.posted) + 100)
+                await more(on, 50)
                 await victim.up()
                 await on.until_owned(on.nodes[0], [node.pid for node in on.nodes])
         await on.platforms.fault(None)
-        settled = await on.client.settled(60.0)
-        evidence = await judged(on, ends, marked)
+        settled = await on.client.settled(120.0)
+        evidence = await on.judged(ends, marked)
         whole = table(evidence)[-1]
         print(
             f"scorecard 9: 3 processes on PostgreSQL 15, {len(took)} × kill -9 at {RATE:g}/s: {whole.accepted} accepted, "
@@ -133,51 +71,93 @@ async def test_of_three_nodes_one_is_killed_under_load(tmp_path):
         assert whole.lost == 0
 
 
+async def more(on: Nodes, many: int) -> None:
+    await on.client.until_posted(sum(1 for one in on.client.posted if one.acknowledged) + many)
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600 if NIGHTLY else 180)
 @pytest.mark.scorecard(10)
 async def test_a_node_that_was_paused_past_its_lease_repeats_at_most_what_it_had_marked(tmp_path):
     async with nodes(tmp_path) as on:
-        await begun(on, 2)
+        await on.begun(2)
         await on.platforms.fault({"seed": 2, **LONG_CALLS})
-        first, zombie = on.nodes
+        ends: list[float] = []
+        took: list[float] = []
+        marked: set[str] = set()
+        late = lost = had = 0
         async with Load(on.client, lanes(on.people), RATE, 20261122):
-            await on.client.until_posted(150)
-            owners = await on.owners(first)
-            zombie.open = False
-            paused_at = time.time()
-            zombie.signal(signal.SIGSTOP)
-            await asyncio.sleep(1.0)  # what it had sent to the database is committed
-            marked = await in_flight(on, of(owners, zombie))
-            _, took = await on.until_owned(first, [first.pid], 40.0)
-            took += 1.0
-            await on.client.until_posted(len(on.client.posted) + 100)
-            woken_at = time.time()
-            zombie.signal(signal.SIGCONT)
-            await zombie.ready()
-            await on.until_owned(first, [first.pid, zombie.pid])
-            zombie.open = True
-            await on.client.until_posted(len(on.client.posted) + 100)
+            for number in range(PAUSES):
+                first, zombie = on.nodes if number % 2 == 0 else reversed(on.nodes)
+                await more(on, 150)
+                owners = await on.owners(first)
+                had += len(of(owners, zombie))
+                zombie.open = False
+                paused_at = time.time()
+                zombie.signal(signal.SIGSTOP)
+                await asyncio.sleep(1.0)  # what it had sent to the database is committed
+                open_then = await calls_under_way(on, of(owners, zombie))
+                _, seconds = await on.until_owned(first, [first.pid], 40.0)
+                took.append(seconds + 1.0)
+                await more(on, 100)
+                gone_before = accounts_lost(zombie)
+                woken_at = time.time()
+                zombie.signal(signal.SIGCONT)
+                await zombie.ready()
+                await on.until_owned(first, [first.pid, zombie.pid], evenly=True)
+                zombie.open = True
+                await more(on, 100)
+                ends += [paused_at, woken_at]
+                marked |= {tid for tid, _ in open_then}
+                lost += accounts_lost(zombie) - gone_before
+                late += await brought_late(on, open_then, paused_at)
         await on.platforms.fault(None)
-        await on.client.settled(60.0)
-        evidence = await judged(on, [paused_at, woken_at], marked)
+        await on.client.settled(120.0)
+        evidence = await on.judged(ends, marked)
         whole = table(evidence)[-1]
-        lost = zombie.log.read_text().count("lease_lost")
-        refused = zombie.log.read_text().count("another node owns the account by now")
         print(
-            f"scorecard 10: 2 processes on PostgreSQL 15, one stopped for {woken_at - paused_at:.0f} s at {RATE:g}/s: "
+            f"scorecard 10: 2 processes on PostgreSQL 15, {PAUSES} × one stopped past its lease at {RATE:g}/s: "
             f"{whole.accepted} accepted, {whole.lost} lost, {whole.doubled} doubled and reported of {len(marked)} in flight; "
-            f"taken over after {took:.1f} s; woken, it saw {lost} leases gone, {refused} late outcomes were refused"
+            f"taken over within {max(took):.1f} s; woken, it saw that {lost} accounts were gone; {late} late outcomes written"
         )
-        assert took <= PAUSED_SECONDS
-        assert lost == 2
+        assert max(took) <= PAUSED_SECONDS
+        assert lost == had
+        assert late == 0
         assert whole.lost == 0
+
+
+def accounts_lost(node: Node) -> int:
+    return node.log.read_text().count('{"lease": "account:')
+
+
+async def calls_under_way(on: Nodes, accounts: Collection[str]) -> list[tuple[str, int]]:
+    """Return (message, part) of each call of *accounts* that the store has in flight now."""
+    asked = (
+        "SELECT tid, part.number FROM message JOIN part USING (seq)"
+        " WHERE part.phase = 'in_flight' AND message.account_id = ANY($1)"
+    )
+    return [(row[0], row[1]) for row in await on.asked(asked, list(accounts))]
+
+
+async def brought_late(on: Nodes, calls: Collection[tuple[str, int]], paused_at: float) -> int:
+    """Return of how many of *calls*, which were under way at *paused_at*, the store has an outcome other than «unknown».
+
+    Such an outcome could only be the paused node's.
+    """
+    asked = (
+        "SELECT count(*) FROM attempt AS tried JOIN message USING (seq)"
+        " JOIN unnest($1::text[], $2::bigint[]) AS open (tid, part) ON open.tid = message.tid AND open.part = tried.part"
+        " WHERE tried.outcome <> 'unknown' AND tried.at BETWEEN $3 AND $4"
+    )
+    span = [int((paused_at - LONGEST_CALL) * 1e6), int(paused_at * 1e6)]
+    [found] = await on.asked(asked, [tid for tid, _ in calls], [part for _, part in calls], *span)
+    return int(found[0])
 
 
 @pytest.mark.slow
 async def test_a_clean_stop_hands_over_at_once_and_a_new_node_takes_its_share(tmp_path):
     async with nodes(tmp_path) as on:
-        await begun(on, 2)
+        await on.begun(2)
         await on.platforms.fault({"seed": 3, **PROFILE})
         first, second = on.nodes
         async with Load(on.client, lanes(on.people), 40.0, 1):
@@ -192,19 +172,19 @@ async def test_a_clean_stop_hands_over_at_once_and_a_new_node_takes_its_share(tm
             await on.client.until_posted(len(on.client.posted) + 50)
             third = on.node()
             await third.up()
-            owners, _ = await on.until_owned(first, [first.pid, third.pid])
+            owners, _ = await on.until_owned(first, [first.pid, third.pid], evenly=True)
             assert len(of(owners, third)) == 2
             await on.client.until_posted(len(on.client.posted) + 50)
         await on.platforms.fault(None)
         await on.client.settled(30.0)
-        evidence = await judged(on)
+        evidence = await on.judged()
         assert table(evidence)[-1].doubled == 0
 
 
 @pytest.mark.slow
 async def test_an_account_is_paused_and_resumed_on_any_node(tmp_path):
     async with nodes(tmp_path) as on:
-        await begun(on, 2)
+        await on.begun(2)
         owners = await on.owners(on.nodes[0])
         for asked, other in (on.nodes, reversed(on.nodes)):
             account = of(owners, other)[0]  # owned by the other one
@@ -225,7 +205,7 @@ async def until_standing(on: Nodes, node: Node, account: str, standing: str) -> 
 @pytest.mark.slow
 async def test_who_waits_for_the_feed_on_another_node_hears_at_once(tmp_path):
     async with nodes(tmp_path) as on:
-        await begun(on, 2)
+        await on.begun(2)
         owners = await on.owners(on.nodes[0])
         owner = next(node for node in on.nodes if "telegram" in channels_of(of(owners, node)))
         other = next(node for node in on.nodes if node is not owner)
@@ -313,13 +293,14 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(150)
+@pytest.mark.skipif(not NIGHTLY, reason="long tier: it waits for longer than a lease")
 async def test_after_the_database_was_away_longer_than_a_lease_every_node_goes_on_with_what_it_had(tmp_path):
     cluster = postgres.Cluster(postgres.servers()["15"], durable=True)
     cluster.create()
     cluster.start()
     try:
         async with nodes(tmp_path, cluster=cluster) as on:
-            await begun(on, 2)
+            await on.begun(2)
             owners = await on.owners(on.nodes[0])
             await on.platforms.fault({"seed": 5, **PROFILE})
             async with Load(on.client, lanes(on.people), RATE, 1):
@@ -333,7 +314,7 @@ async def test_after_the_database_was_away_longer_than_a_lease_every_node_goes_o
             await on.client.settled(60.0)
             assert await on.owners(on.nodes[0]) == owners
             assert "lease_lost" not in "".join(node.log.read_text() for node in on.nodes)
-            evidence = await judged(on)
+            evidence = await on.judged()
             assert table(evidence)[-1].doubled == 0, "outcomes that waited for the database are written"
     finally:
         cluster.remove()

@@ -2,8 +2,21 @@
 
 from dataclasses import replace
 
-from kurir.store.base import Declared, EndpointRecord, ErrorRecord
-from support.records import ACCOUNT, CLIENT, DECLARED, OTHER_ACCOUNT, OTHER_CLIENT, SECOND_ACCOUNT, account, at, client
+import pytest
+
+from kurir.store.base import Declared, EndpointRecord, ErrorRecord, StoreUnusable
+from support.records import (
+    ACCOUNT,
+    CLIENT,
+    DECLARED,
+    OTHER_ACCOUNT,
+    OTHER_CLIENT,
+    SECOND_ACCOUNT,
+    T0,
+    account,
+    at,
+    client,
+)
 
 REVOKED = ErrorRecord("account_unauthorized", "the token was revoked", "190")
 
@@ -24,8 +37,10 @@ async def test_an_empty_store(bare_store):
 
 
 async def test_values_of_the_installation(bare_store):
-    await bare_store.set_meta("key_check", "abc")
-    await bare_store.set_meta("key_check", "äöü")
+    assert await bare_store.set_meta("key_check", "abc") == "abc"
+    assert await bare_store.set_meta("key_check", "a second one who thought that it is not set") == "abc"
+    assert await bare_store.set_meta("key_check", "xyz", "what it never was") == "abc"
+    assert await bare_store.set_meta("key_check", "äöü", "abc") == "äöü"
     assert await bare_store.meta("key_check") == "äöü"
     await bare_store.close()
     await bare_store.open()
@@ -150,3 +165,11 @@ async def test_what_a_configuration_says_of_an_accounts_state_is_not_believed(ba
     )
     await bare_store.declare(Declared((client(),), (told,)), at(2))
     assert await bare_store.accounts() == [account()]
+
+
+async def test_an_account_keeps_its_client(store):
+    """Its messages, contacts and events are the client's: a move would show them to another, and lock half of them."""
+    moved = replace(DECLARED, accounts=(replace(DECLARED.accounts[0], client_id=OTHER_CLIENT),))
+    with pytest.raises(StoreUnusable, match=f"{DECLARED.accounts[0].id} belongs to the client {CLIENT}.*another id"):
+        await store.declare(moved, T0)
+    assert {each.id: each.client_id for each in await store.accounts()}[DECLARED.accounts[0].id] == CLIENT

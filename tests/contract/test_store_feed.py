@@ -203,6 +203,28 @@ async def test_an_endpoint_is_put_and_changed(store):
     await store.set_ladder("nobody", ladder)
 
 
+async def test_an_endpoint_that_another_one_changed_is_not_changed_out_of_what_it_was(store):
+    known = await store.put_endpoint(endpoint(sealed=b"1"), at(0), b"")
+    assert known is not None
+    assert await store.put_endpoint(endpoint(sealed=b"2"), at(1), b"") is None, "it is there already"
+    assert await store.put_endpoint(endpoint(sealed=b"2"), at(1), b"1") is not None
+    assert await store.put_endpoint(endpoint(sealed=b"3"), at(2), b"1") is None
+    assert (await store.endpoint(known.id)).record.sealed == b"2"
+    await store.delete_endpoint(known.id)
+    assert await store.put_endpoint(endpoint(sealed=b"3"), at(3), b"2") is None, "a change brings nothing back"
+    assert await store.all_endpoints() == []
+
+
+async def test_an_endpoint_that_another_one_moved_is_not_moved_from_where_it_stood(store):
+    hook = await _put(store)
+    step, paused = Ladder(1, at(1), at(2), last_error="500"), Ladder(paused_at=at(1), paused_reason="operator")
+    assert await store.set_ladder(hook, paused, Ladder()) == paused
+    assert await store.set_ladder(hook, step, Ladder()) == paused
+    assert (await store.endpoint(hook)).ladder == paused
+    assert await store.set_ladder(hook, step, paused) == step
+    assert await store.set_ladder("nobody", step, Ladder()) is None
+
+
 async def test_a_declared_endpoint_keeps_its_ladder_and_what_it_is_owed(store):
     declared = replace(DECLARED, endpoints=(endpoint(),))
     await store.declare(declared, at(0))

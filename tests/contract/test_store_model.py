@@ -59,7 +59,7 @@ from support.records import (
 )
 
 LONG = os.environ.get("KURIR_TIER") == "N"
-RUNS, STEPS = (500, 50) if LONG else (100, 50)
+STEPS = 50
 
 ACCOUNTS = (ACCOUNT, SECOND_ACCOUNT)
 WITHOUT_ACCOUNT = replace(DECLARED, accounts=DECLARED.accounts[1:])
@@ -708,10 +708,11 @@ def test_scorecard_13_the_store_is_where_the_model_is_after_every_step(name, tmp
     asyncio.run(_declared(STORES[name], tmp_path / "template"))
     machine = type(name, (Machine,), {"make": staticmethod(STORES[name]), "template": tmp_path / "template"})
     machine.done = done = Counter()
+    runs = (500 if LONG else 100) if name == "sqlite" else (100 if LONG else 30)
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=RUNS,
+            max_examples=runs,
             stateful_step_count=STEPS,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -50,7 +50,11 @@ LANES = 10
 #: No task here is suspended as often as that.
 BOUND = 200
 
-pytestmark = [pytest.mark.slow, pytest.mark.scorecard(11)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.scorecard(11),
+    pytest.mark.of_sqlite("cluster/test_cancellation_postgres.py runs it over PostgreSQL"),
+]
 
 
 async def at_every_point(one: Callable[[Point], Awaitable[Hook]]) -> int:
@@ -93,8 +97,8 @@ async def test_scorecard_11_accept_cancelled_at_every_point_keeps_the_message_wh
             points += await at_every_point(one)
             assert await world.store.broken_invariants() == []
         await world.dispatcher.start()
-        await world.idle()
-        stored = await world.store._patient.run(lambda db: db.execute("SELECT count(*) FROM message").fetchone()[0])
+        await world.idle(60.0)
+        stored = await world.store._study(lambda db: db.execute("SELECT count(*) FROM message").fetchone()[0])
         assert len(world.platform.calls) == stored
     print(
         f"scorecard 11: accept cancelled at {points} points: {kept} kept and repeated, {stored} messages, each sent once"

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import structlog
+import structlog.testing
 from typer.testing import CliRunner
 
 from kurir.cli.app import app
@@ -54,12 +56,14 @@ class Shell:
 
 @asynccontextmanager
 async def shell(tmp_path, mode: Mode = Mode.WELL):
-    async with recording(mode) as hook, running(tmp_path, edit=open_loopback) as gateway:
-        wanted = {"client": "demo", "url": hook.url, "secret": SECRET}
-        login = {"Authorization": f"Bearer {TOKEN}"}
-        async with aiohttp.request("PUT", f"{gateway.url}/v1/admin/callbacks", json=wanted, headers=login) as response:
-            endpoint = (await response.json())["data"]["id"]
-        yield Shell(gateway, hook, endpoint)
+    """Run a gateway with an endpoint. What it logs is kept from the output of the commands, which run in the same process."""
+    with structlog.testing.capture_logs():
+        async with recording(mode) as hook, running(tmp_path, edit=open_loopback) as gateway:
+            wanted = {"client": "demo", "url": hook.url, "secret": SECRET}
+            url, login = f"{gateway.url}/v1/admin/callbacks", {"Authorization": f"Bearer {TOKEN}"}
+            async with aiohttp.request("PUT", url, json=wanted, headers=login) as response:
+                endpoint = (await response.json())["data"]["id"]
+            yield Shell(gateway, hook, endpoint)
 
 
 async def test_endpoints_are_listed_paused_and_resumed(tmp_path):

@@ -191,9 +191,10 @@ class Delivery(RuleBasedStateMachine):
         posted.cancelled = posted.cancelled or turn is Turn.DONE
 
     def may_have_left(self, posted: Posted) -> bool:
-        """Return whether a call of the message sent something, or nobody knows."""
+        """Return whether a call of the message sent something, or nobody knows. What a receipt told to have failed did not."""
         open_ended = TAKEN | UNKNOWN | {Mood.FAULT}
-        calls = [one for one in self.platform.arrivals if one.label == posted.label]
+        arrivals = self.platform.arrivals
+        calls = [one for one in arrivals if one.label == posted.label and Status.FAILED.name not in one.receipts]
         return any(one.mood in open_ended or one.answered is None for one in calls)
 
     @precondition(lambda self: self.world.up and self.posted)

@@ -256,6 +256,7 @@ async def _after_the_kill(folder, world: Heard, hours: float):
         yield later
 
 
+@pytest.mark.of_sqlite("its file is copied under a process that runs on")
 async def test_after_two_hours_without_a_process_nothing_stale_is_sent(tmp_path):
     """Not begun, waiting for its next try, in the middle of its call when the process was killed, and one still alive."""
     clock = FakeClock()

@@ -16,7 +16,6 @@ from kurir.intake import media as inbound_media
 from kurir.intake.arrivals import CHOICES_LIFE
 from kurir.intake.links import MediaLinks
 from kurir.store.inbound import Webhook
-from kurir.store.sqlite import SqliteStore
 from support.delivering import eventually
 from support.inbound import (
     ADMIN,
@@ -38,6 +37,7 @@ from support.inbound import (
     receiving,
     telegram_headers,
 )
+from support.stores import everything, store_of
 
 #: Longer than any platform's field, and with every sort of character: only a token can stand for it.
 KEY = "pesanan/42?ya=1&«é🍎" + "x" * 1200
@@ -230,11 +230,7 @@ async def test_erasing_somebody_on_whatsapp_leaves_their_number_in_no_row_but_th
             assert response.status == 200
             assert (await response.json())["data"]["contact"] is True
 
-        def rows(db: Any) -> list[str]:
-            tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            return [f"{name} {row!r}" for name in tables for row in db.execute(f"SELECT * FROM {name}")]
-
-        kept = await inbox.gateway.store._prompt.run(rows)
+        kept = await everything(inbox.gateway.store)
         assert sum(row.startswith("inbound_event ") for row in kept) == 2
         for row in kept:
             hidden = b"".join(base64.b64decode(found) for found in re.findall(r"wamid\.([A-Za-z0-9+/]+=*)", row))
@@ -537,7 +533,7 @@ async def test_an_offset_that_is_older_than_what_telegram_keeps_is_not_named(tmp
     async with platforms() as platform:
         updates = Updates(platform)
         updates.waiting[123] = {"update_id": 123, **said(6, text="after a quiet week")}
-        store = SqliteStore(tmp_path / "kurir.db")
+        store = await store_of(tmp_path)
         await store.open()
         await store.take_in(
             Webhook(datetime.now(UTC) - timedelta(hours=25), poll_offset=("acme-telegram", 900_000_006))

@@ -30,6 +30,8 @@ from support.disks import FailingDisk, ForgetfulDisk, _ForgetfulFile, _Platter, 
 from support.records import CLIENT, DECLARED, T0, mark, new_message, receipt, result, sent
 from support.servers import Running, running
 
+pytestmark = pytest.mark.of_sqlite("what a disk does to its file")
+
 WRITES = 300
 #: After every so many the files are looked at as a killed process leaves them.
 LOOK = 5

@@ -185,6 +185,19 @@ async def test_a_list_shows_the_same_as_the_message_without_its_parts_and_attemp
 
 
 @pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/v1/messages/abc%00", 404, "not_found"),
+        ("/v1/messages?id=%00", 422, "invalid_parameters"),
+        ("/v1/messages?recipient=6281%00", 422, "invalid_parameters"),
+    ],
+)
+async def test_a_nul_is_in_nothing_that_can_be_looked_for(gateway, path, status, code):
+    answered, answer = await get(gateway, path)
+    assert (answered, answer["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
     ("query", "expected"),
     [
         ("limit=0", ("/limit", "out_of_range")),

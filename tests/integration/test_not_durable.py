@@ -14,6 +14,11 @@ from support.delivering import eventually
 from support.disks import FailingDisk, full, io_error
 from support.servers import running
 
+pytestmark = pytest.mark.of_sqlite("what a disk does to its file")
+
+#: Telegram takes one a second for one chat.
+MESSAGES = 5
+
 
 @pytest.fixture
 def disk() -> Iterator[FailingDisk]:
@@ -40,7 +45,7 @@ async def test_a_store_that_cannot_write_answers_503_keeps_nothing_and_heals(
         assert status == 200
         await up.until(answer["data"]["tid"], 1)
         disk.broken = lambda operation, path: failure() if operation in ("write", "sync") and "wal" in path else None
-        bodies = [demo.example("text", f"during-{number}") for number in range(20)]
+        bodies = [demo.example("text", f"during-{number}") for number in range(MESSAGES)]
         answers = await asyncio.gather(*(up.send("telegram", body) for body in bodies))
         for status, headers, answer in answers:
             assert status == 503, answer
@@ -57,11 +62,11 @@ async def test_a_store_that_cannot_write_answers_503_keeps_nothing_and_heals(
         assert [message["id"] for message in await listed(up)] == ["before"]
         disk.broken = lambda _operation, _path: None
         again = await asyncio.gather(*(up.send("telegram", body) for body in bodies))
-        assert [status for status, _, _ in again] == [200] * 20
+        assert [status for status, _, _ in again] == [200] * MESSAGES
         for _, headers, answer in again:
             assert "Idempotent-Replayed" not in headers
             await up.until(answer["data"]["tid"], 1)
-        assert len(await listed(up)) == 21
+        assert len(await listed(up)) == 1 + MESSAGES
 
 
 async def readiness(up) -> tuple[int, list[str]]:

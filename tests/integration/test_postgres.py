@@ -152,9 +152,16 @@ async def test_a_process_that_sleeps_inside_a_transaction_holds_its_client_up_fo
         await connection.execute("BEGIN")
         await sleeper._begin(connection, CLIENT)
         began = time.monotonic()
-        assert isinstance(await store.accept(new_message()), Accepted)
+        first = asyncio.create_task(store.accept(new_message()))
+        await asyncio.sleep(2.2)  # by now it is plain that the database says nothing about this client
+        with pytest.raises(StoreUnavailable):
+            await store.accept(new_message(message_id="refused"))
+        assert time.monotonic() - began < 4.8, "in two seconds"
+        assert isinstance(await first, Accepted)
         took = time.monotonic() - began
         assert 3 < took < 9, f"{took:.1f} s"
+        assert isinstance(await store.accept(new_message()), Accepted)
+        assert not await store.key_known(CLIENT, "messenger", "refused"), "what was refused while it waited is not kept"
     await sleeper.close()
     await store.close()
 
@@ -172,6 +179,23 @@ async def test_a_pool_that_is_used_up_is_said_so_in_time():
     for connection in taken:
         await store._pool.release(connection)
     assert isinstance(await store.accept(new_message()), Accepted)
+    assert store.health() is None
+    await store.close()
+
+
+async def test_those_who_look_leave_connections_to_those_who_send():
+    store = PostgresStore(await postgres.new_database(postgres.shared(NEWEST)), connections=2)
+    await store.open()
+    await store.declare(DECLARED, T0)
+    looking = [
+        asyncio.create_task(store._study(lambda db: db.execute("SELECT pg_sleep(3)").fetchall())) for _ in range(3)
+    ]
+    await asyncio.sleep(0.2)
+    began = time.monotonic()
+    assert isinstance(await store.accept(new_message()), Accepted)
+    assert time.monotonic() - began < 1
+    found = await asyncio.gather(*looking, return_exceptions=True)
+    assert [type(one) for one in found].count(StoreUnavailable) == 2
     assert store.health() is None
     await store.close()
 
@@ -240,6 +264,57 @@ async def test_while_the_database_is_away_sends_get_503_within_two_seconds_and_a
             await _until_200(lambda: _post_webhook(up))
             await _until_200(lambda: _ready(up))
     print(f"scorecard 26: sends got their 503 within {slowest:.1f} s while PostgreSQL was away, and went on after it")
+
+
+async def test_a_pool_that_is_full_refuses_in_time_and_all_comes_back(tmp_path, cluster):
+    """Somebody locks a table for some seconds: every connection of the pool waits, and many more requests come."""
+    dsn = await postgres.new_database(cluster)
+    async with running(tmp_path, store=PostgresStore(dsn, connections=3)) as up:
+        status, _, before = await up.send("telegram", body())
+        assert status == 200
+        tid = before["data"]["tid"]
+        await up.until(tid, 1)
+        locker = await asyncpg.connect(dsn)
+        await locker.execute("BEGIN; LOCK TABLE message IN ACCESS EXCLUSIVE MODE")
+
+        async def sent(given: dict[str, Any]) -> tuple[int, str, float]:
+            began = time.monotonic()
+            status, headers, _ = await up.send("telegram", given)
+            return status, headers.get("Retry-After", ""), time.monotonic() - began
+
+        async def read() -> tuple[int, str, float]:
+            began = time.monotonic()
+            async with up.session.get(f"{up.url}/v1/messages/{tid}") as response:
+                return response.status, response.headers.get("Retry-After", ""), time.monotonic() - began
+
+        bodies = [body() for _ in range(30)]
+        asked = [asyncio.create_task(one) for one in (*map(sent, bodies), *(read() for _ in range(30)))]
+        await asyncio.sleep(0.5)
+        began = time.monotonic()
+        async with up.session.get(f"{up.url}/livez") as response:
+            assert response.status == 200
+        assert time.monotonic() - began < 1
+        await _ready(up)
+        assert time.monotonic() - began < 3
+        await asyncio.sleep(3.0)
+        await locker.execute("ROLLBACK")
+        await locker.close()
+        answers = await asyncio.gather(*asked)
+        assert {status for status, _, _ in answers} == {200, 503}, "some waited long enough, others did not"
+        assert all(wait for status, wait, _ in answers if status == 503)
+        assert max(seconds for _, _, seconds in answers) < 8
+        async with asyncio.timeout(20):
+            await _until_200(lambda: _ready(up))
+            again = [await up.send("telegram", given) for given in bodies]
+            assert {status for status, _, _ in again} == {200}
+            tids = [answer["data"]["tid"] for _, _, answer in again]
+            # The platform wants one message a second, and which of them was accepted first nobody knows.
+            while sum([(await up.message(tid))["status"] == 1 for tid in tids]) < 3:
+                await asyncio.sleep(0.2)
+    refused = sum(1 for status, _, _ in answers if status == 503)
+    print(
+        f"scorecard 26: a pool of 3 connections, all busy for 4 s: of {len(answers)} requests {refused} got a 503 in time"
+    )
 
 
 async def _until(holds: Callable[[], bool]) -> None:

@@ -38,6 +38,7 @@ from support.inbound import (
     receiving,
     telegram_headers,
 )
+from support.stores import STORE, store_of
 
 LOGIN = {"Authorization": f"Bearer {ADMIN}"}
 
@@ -159,6 +160,7 @@ async def test_repeats_are_counted_and_kept_once(tmp_path):
         assert one["times"] == 3
 
 
+@pytest.mark.of_sqlite("its disk is full")
 async def test_it_is_kept_before_the_200_and_while_it_cannot_be_the_platform_hears_503(tmp_path):
     disk = FailingDisk()
     try:
@@ -266,7 +268,7 @@ async def test_one_event_that_is_not_understood_keeps_its_webhook_and_not_its_ne
         assert await listed(inbox) == []
 
 
-class Picky(SqliteStore):
+class Picky(STORE):
     """A store that refuses, for no fault of the machine, whatever holds an arrival with one of the ids in ``refused``."""
 
     def __init__(self, path: Any) -> None:
@@ -282,7 +284,7 @@ class Picky(SqliteStore):
 
 
 async def test_one_event_that_the_store_refuses_keeps_its_webhook_and_not_its_neighbours(tmp_path):
-    store = Picky(tmp_path / "kurir.db")
+    store = await store_of(tmp_path, Picky)
     async with receiving(tmp_path, store=store) as inbox:
         assert await post(inbox, "whatsapp", whatsapp(1)) == 200
         known = list(store.came)

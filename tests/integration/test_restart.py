@@ -22,9 +22,9 @@ from kurir.domain.status import Status
 from kurir.gateway import Gateway
 from kurir.secretbox import EncryptionKeyError, encode_key, new_key
 from kurir.store.base import StoreUnusable
-from kurir.store.sqlite import SqliteStore
 from support.delivering import CLIENT, LINE_USER, Platform, World, delivering, eventually, refused
 from support.servers import PASSWORD, running
+from support.stores import STORE, change, store_of
 
 LONG = "one " * 1000 + "two " * 1000 + "three " * 400
 
@@ -61,7 +61,7 @@ class Gate:
             await self.opened.wait()
 
 
-class Reopening(SqliteStore):
+class Reopening(STORE):
     """A store that can be opened again after it was closed, as a new process would."""
 
     def __init__(self, path) -> None:
@@ -69,13 +69,13 @@ class Reopening(SqliteStore):
         self._place = path
 
     async def open(self) -> None:
-        SqliteStore.__init__(self, self._place)
+        STORE.__init__(self, self._place)
         await super().open()
 
 
 @asynccontextmanager
 async def delivering_again(folder, **more) -> AsyncIterator[World]:
-    async with delivering(folder, store=Reopening(folder / "kurir.db"), **more) as world:
+    async with delivering(folder, store=await store_of(folder, Reopening), **more) as world:
         yield world
 
 
@@ -176,9 +176,7 @@ async def test_a_doubt_that_nobody_wrote_down_is_known_by_the_marks(tmp_path):
         tid = await world.accept("tg:1001")
         await world.platform.called(1)
         await world.dispatcher.stop()
-        db = apsw.Connection(str(tmp_path / "kurir.db"))
-        db.execute("UPDATE part SET attempts = attempts + 1")
-        db.close()
+        await change(world.store, "UPDATE part SET attempts = attempts + 1")
         world.platform.answers = lambda _: None
         await restart(world)
         assert (await world.ended(tid)).attempts[-1].code == "maybe_duplicate"
@@ -434,10 +432,10 @@ async def test_stopping_the_gateway_loses_no_outcome(tmp_path):
                 tids.append(answer["data"]["tid"])
             await platform.called(10)
             stopping = asyncio.create_task(run.gateway.stop())
-            await eventually(lambda: run.gateway._dispatcher._sender._draining)
+            await eventually(lambda: any(worker._stopping for worker in run.gateway._dispatcher._workers.values()))
             gate.opened.set()
             await stopping
-            store = SqliteStore(tmp_path / "kurir.db")
+            store = await store_of(tmp_path)
             await store.open()
             for tid in tids:
                 message = await store.message("demo", tid)

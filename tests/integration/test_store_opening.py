@@ -17,6 +17,8 @@ from kurir.store.operations import accept, config, delivery, expiry, parts, read
 from kurir.store.sqlite import SqliteStore, opening
 from support.records import CLIENT, new_message, send
 
+pytestmark = pytest.mark.of_sqlite("its file, its pragmas, its plans")
+
 HOLDER = """
 import asyncio, sys
 from kurir.store.sqlite import SqliteStore

@@ -3,15 +3,16 @@
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from kurir import demo
 from kurir.clock import FakeClock
 from kurir.domain.status import Status
 from kurir.store.base import MessageFilter, StoreUnavailable
-from kurir.store.sqlite import SqliteStore
 from kurir.upkeep import Upkeep
 from support.records import CLIENT, DECLARED, T0, at, mark, new_message, receipt, result, sent
 from support.servers import running
+from support.stores import change, everything, store_of
 
 
 async def test_what_retention_has_outlived_is_deleted_and_the_rest_stays(tmp_path: Path) -> None:
@@ -41,13 +42,13 @@ async def test_a_message_of_an_account_that_was_taken_out_expires_while_the_gate
         _, _, answer = await up.send("telegram", body)
     async with running(tmp_path, edit=without_telegram) as up:
         overdue = "UPDATE message SET due_at = 0, expires_at = 1"
-        await up.gateway.store._writer.run(lambda db: db.execute(overdue).fetchall())
+        await change(up.gateway.store, overdue)
         message = await up.until(answer["data"]["tid"], -1)
         assert message["error"]["code"] == "expired"
 
 
-async def _opened(path: Path) -> SqliteStore:
-    store = SqliteStore(path)
+async def _opened(folder: Path) -> Any:
+    store = await store_of(folder)
     await store.open()
     await store.declare(DECLARED, T0)
     return store
@@ -55,18 +56,17 @@ async def _opened(path: Path) -> SqliteStore:
 
 async def test_every_kind_of_row_is_deleted_in_bites_until_none_is_left(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("kurir.upkeep.BITE", 3)
-    store = await _opened(tmp_path / "kurir.db")
+    store = await _opened(tmp_path)
     await store.receive([receipt(Status.READ, f"never-{number}") for number in range(20)], T0)
     assert await Upkeep(store, FakeClock(at(0) + timedelta(days=100)), timedelta(days=90)).once() == 0
     for table in ("inbound_event", "early_receipt"):
-        counted = await store._prompt.run(lambda db, table=table: list(db.execute(f"SELECT count(*) FROM {table}")))
-        assert counted == [(0,)], table
+        assert not [row for row in await everything(store) if row.startswith(f"{table} ")]
     await store.close()
 
 
 async def test_what_is_overdue_is_ended_in_bites_until_none_is_left(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("kurir.upkeep.BITE", 3)
-    store = await _opened(tmp_path / "kurir.db")
+    store = await _opened(tmp_path)
     for number in range(10):
         await store.accept(new_message())
         message = new_message()
@@ -84,7 +84,7 @@ async def test_what_is_overdue_is_ended_in_bites_until_none_is_left(tmp_path: Pa
 
 async def test_whatever_goes_wrong_upkeep_goes_on(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("kurir.upkeep.TROUBLE_SECONDS", 0.001)
-    store = await _opened(tmp_path / "kurir.db")
+    store = await _opened(tmp_path)
     faults = {name: [ZeroDivisionError(), StoreUnavailable("full")] for name in ("expire", "no_receipts", "purge")}
     done = {name: asyncio.Event() for name in faults}
 

@@ -92,8 +92,11 @@ class MemoryFeed:
         states = [row.state for row in self.rows[endpoint_id].values()]
         return end and replace(end, pending=states.count(Owed.PENDING), failed=states.count(Owed.FAILED))
 
-    async def put_endpoint(self, record: EndpointRecord, at: datetime) -> Endpoint:  # noqa: ARG002 - the protocol's
+    async def put_endpoint(self, record: EndpointRecord, at: datetime, was: bytes | None = None) -> Endpoint | None:  # noqa: ARG002 - the protocol's
         await self._time()
+        known = self.ends.get(endpoint_id_of(record.client_id, record.url))
+        if was is not None and was != (known.record.sealed if known else b""):
+            return None
         return self.put(record)
 
     def put(self, record: EndpointRecord) -> Endpoint:
@@ -107,9 +110,12 @@ class MemoryFeed:
         self.rows.pop(endpoint_id, None)
         return self.ends.pop(endpoint_id, None) is not None
 
-    async def set_ladder(self, endpoint_id: str, ladder: Ladder) -> None:
+    async def set_ladder(self, endpoint_id: str, ladder: Ladder, was: Ladder | None = None) -> Ladder | None:
         await self._time()
-        self.ends[endpoint_id] = replace(self.ends[endpoint_id], ladder=ladder)
+        end = self.ends.get(endpoint_id)
+        if end is not None and was in (None, end.ladder):
+            end = self.ends[endpoint_id] = replace(end, ladder=ladder)
+        return end and end.ladder
 
     async def owed(self, endpoint_id: str, *, after: int = 0, limit: int = 100) -> list[CallbackRecord]:
         found = [row for row in self.rows[endpoint_id].values() if row.state is Owed.PENDING and row.position > after]

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
@@ -59,6 +60,16 @@ def _for_user(programs: Path) -> Path:
     return programs
 
 
+def _children(pid: int) -> list[int]:
+    """Return the processes that *pid* began. PostgreSQL puts each of its own into a group of its own."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(path.read_text("ascii", "replace").rpartition(")")[2].split()[1]) == pid:
+                found.append(int(path.parent.name))
+    return found
+
+
 def _user() -> str | None:
     if os.getuid() != 0:
         return None
@@ -99,6 +110,24 @@ class Cluster:
         done = subprocess.run(command, user=_user(), cwd=self.folder, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stdout}{done.stderr}")
+
+    def create_as_standby_of(self, primary: "Cluster") -> None:
+        """Make the cluster's files as a copy of *primary*, which runs; started, it follows that one until it is promoted."""
+        self.run(
+            "pg_basebackup", "-D", str(self.data), "-h", "127.0.0.1", "-p", str(primary.port), "-U", "kurir",
+            "-c", "fast", "-X", "stream", "-R", "--no-sync",
+        )  # fmt: skip
+        # The copy holds what ALTER SYSTEM set there, and it has no standby of its own when it is promoted.
+        with (self.data / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
+            settings.write("synchronous_standby_names = ''\n")
+
+    def empty(self) -> None:
+        """Delete the cluster's files. The server is down."""
+        shutil.rmtree(self.data)
+
+    def promote(self) -> None:
+        """Let a standby take writes from now on."""
+        self.run("pg_ctl", "-D", str(self.data), "-w", "-t", "30", "promote")
 
     def create(self) -> None:
         """Make the cluster's files. Anybody on this machine may log in: it lives as long as a test."""
@@ -149,12 +178,22 @@ class Cluster:
                 self.kill(server)
 
     def kill(self, server: "subprocess.Popen[bytes] | None" = None) -> None:
-        """Kill the server with all its processes, as a power cut of its machine would end them."""
+        """Kill the server with all its processes at one moment, as a power cut of its machine would end them."""
         server = server or self._server
         if server is not None:
-            os.killpg(server.pid, signal.SIGKILL)
+            os.kill(server.pid, signal.SIGSTOP)  # so that it begins no process meanwhile
+            for pid in (*_children(server.pid), server.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             server.wait()
             self._server = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the server and all its processes: SIGSTOP makes it silent, as a machine that hangs."""
+        assert self._server is not None
+        for pid in (self._server.pid, *_children(self._server.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def remove(self) -> None:
         """Stop the server and delete its files."""
@@ -196,13 +235,14 @@ async def database_of(cluster: Cluster, folder: Path) -> str:
     if known is not None:
         return known
     turns = _to_use.setdefault(cluster.port, deque())
-    if len(turns) < _TURNS:
-        dsn = await new_database(cluster)
+    for dsn in list(turns)[: max(0, len(turns) - _TURNS + 1)]:
+        if await _emptied(dsn):
+            turns.remove(dsn)
+            for key in [key for key, value in _of_folder.items() if value == dsn]:
+                del _of_folder[key]
+            break
     else:
-        dsn = turns.popleft()
-        await _empty(dsn)
-        for key in [key for key, value in _of_folder.items() if value == dsn]:
-            del _of_folder[key]
+        dsn = await new_database(cluster)
     turns.append(dsn)
     _of_folder[cluster.port, folder] = dsn
     return dsn
@@ -215,13 +255,25 @@ def goes_on_in(folder: Path, other: Path) -> None:
             _of_folder[port, other] = dsn
 
 
-async def _empty(dsn: str) -> None:
+#: Every table, and whether it is one that was made for a range of numbers.
+_TABLES = """
+SELECT relname, relispartition AND relname NOT LIKE '%rest' FROM pg_class
+WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace
+"""
+
+
+async def _emptied(dsn: str) -> bool:
+    """Empty a database, unless somebody is connected to it: the gateway that all tests of a module share."""
     connection = await asyncpg.connect(dsn)
     try:
-        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
-        names = [row[0] for row in tables if row[0] != "migration"]
-        await connection.execute(
-            "SET session_replication_role = replica;" + ";".join(f"DELETE FROM {name}" for name in names)
-        )
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        if await connection.fetchval(others + " AND backend_type = 'client backend'"):
+            return False
+        found = dict(await connection.fetch(_TABLES))
+        names = [name for name, is_range in found.items() if not is_range and name != "migration"]
+        statements = [f"DELETE FROM {name};" for name in names]
+        statements += [f"DROP TABLE {name};" for name, is_range in found.items() if is_range]
+        await connection.execute("SET session_replication_role = replica;" + "".join(statements))
     finally:
         await connection.close()
+    return True

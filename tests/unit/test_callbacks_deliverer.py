@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kurir.callbacks import worker
+from kurir.callbacks import ladder, worker
 from kurir.callbacks.ladder import JITTER, LAST_STEP, WAITS
 from kurir.callbacks.window import HELD
 from kurir.callbacks.worker import IN_FLIGHT
@@ -194,6 +194,44 @@ def test_a_longer_retry_after_of_a_call_that_ended_later_is_obeyed_too():
         world.start()
         world.pass_time(599)
         assert len(world.endpoints.arrived) == 2
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+def test_what_an_operator_decided_on_another_node_is_not_undone_by_a_call_that_fails(failures):
+    """The call was under way, and this node had not heard of it yet: an endpoint that is paused, and one that goes on."""
+    world, endpoint = world_with(1)
+    world.endpoints.script = lambda *_: answer(500)
+    world.endpoints.latency = 0.5
+    with world:
+        world.start()
+        world.pass_time(0.25 if not failures else 0.5 + WAITS[0] * (1 + JITTER))
+        assert [world.store.ends[endpoint].ladder.failures, len(world.endpoints.under_way)] == [failures, 1]
+        now = world.clock.now()
+        decided = ladder.paused(Ladder(), now) if not failures else ladder.resumed(now)
+        world.run(world.store.set_ladder(endpoint, decided))
+        world.pass_time(2)
+        stands = world.store.ends[endpoint].ladder
+        if failures:
+            assert stands.failures == 1, "its first step, again"
+            assert len(world.endpoints.arrived) == 3, "it was probed at once"
+        else:
+            assert stands == decided
+            world.pass_time(DAY)
+            assert len(world.endpoints.arrived) == 1
+
+
+def test_an_operator_pauses_an_endpoint_that_another_node_has_moved():
+    world, endpoint = world_with()
+    with world:
+        world.start()
+        moved = Ladder(2, world.clock.now(), world.clock.now(), last_error="500")
+        world.run(world.store.set_ladder(endpoint, moved))
+        world.run(world.deliverer.worker(endpoint).pause())
+        stands = world.store.ends[endpoint].ladder
+        assert (stands.failures, stands.paused_reason) == (2, ladder.OPERATOR)
+        world.run(world.deliverer.worker(endpoint).resume())
+        stands = world.store.ends[endpoint].ladder
+        assert stands == ladder.resumed(stands.next_at)
 
 
 @pytest.mark.scorecard(21)

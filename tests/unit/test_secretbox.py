@@ -1,5 +1,6 @@
 """Secrets at rest: what a box opens, what it refuses, and how keys are found, made, replaced and missed."""
 
+import asyncio
 import base64
 import stat
 
@@ -38,9 +39,12 @@ class MemoryMeta:
     async def meta(self, key: str) -> str | None:
         return self.values.get(key)
 
-    async def set_meta(self, key: str, value: str) -> None:
+    async def set_meta(self, key: str, value: str, was: str | None = None) -> str:
+        if self.values.get(key, was) != was:
+            return self.values[key]
         self.writes += 1
         self.values[key] = value
+        return value
 
 
 # --- sealing ----------------------------------------------------------------------------------------------------------
@@ -229,6 +233,26 @@ async def test_after_a_rotation_the_new_key_alone_is_enough():
     await open_box(KeyValue((KEY,)), store)
     with pytest.raises(EncryptionKeyError):
         await open_box(KeyValue((OTHER,)), store)
+
+
+@pytest.mark.parametrize("before", [(), (OTHER,)])
+async def test_of_two_processes_that_start_at_once_with_different_keys_one_does(before):
+    """Also where both keys are to replace the one that the database was sealed with."""
+
+    class SlowMeta(MemoryMeta):
+        async def meta(self, key: str) -> str | None:
+            found = await super().meta(key)
+            await asyncio.sleep(0)  # both look before one of them writes
+            return found
+
+    store = SlowMeta()
+    if before:
+        await open_box(KeyValue(before), store)
+    sources = [KeyValue((bytes([first]) * 32, *before)) for first in (1, 2)]
+    found = await asyncio.gather(*(open_box(one, store) for one in sources), return_exceptions=True)
+    assert [type(one) for one in found] == [SecretBox, EncryptionKeyError]
+    again = await open_box(sources[0], store)
+    assert again.key_id == found[0].key_id
 
 
 async def test_a_key_file_made_by_another_process_meanwhile_is_used(tmp_path, monkeypatch):

@@ -54,7 +54,7 @@ class Deliverer:
         self._unreadable: dict[str, EndpointRecord] = {}
         self._store = store
         self._open = open_keys
-        self._recorder = Recorder(store)
+        self._recorder = Recorder(store, apart=self._shared)
         self._tools = Tools(store, poster, self._recorder, clock, rng or Random(), link, may_begin or _always)  # noqa: S311 - jitter, not secrets
         self._workers: dict[str, EndpointWorker] = {}
         self._reloading = asyncio.Lock()

@@ -20,12 +20,15 @@ from kurir.configuration.problems import WrongValueError
 from kurir.configuration.values import header_name, secret_text, url, webhook_secret
 from kurir.domain.problem import Problem
 from kurir.secretbox import SealError, SecretBox
-from kurir.store.base import EndpointRecord
+from kurir.store.base import EndpointRecord, StoreUnavailable
 from kurir.store.feed import COMPAT_KINDS, KINDS, CallbackAttempt, Endpoint, FeedStore, Ladder, Replay
 
 #: Tests of endpoints at once, of all administrators.
 TESTS: Final = 4
 MAXIMUM_HEADERS: Final = 20
+#: A change that another node came before is made again, out of what that one left; so often, at most.
+TRIES: Final = 5
+_AGAIN_AND_AGAIN: Final = "the endpoint was changed again and again meanwhile"
 
 
 class InvalidEndpoint(Exception):
@@ -101,13 +104,23 @@ class Endpoints:
     async def put(self, wanted: Wanted) -> Made:
         """Create or change the client's endpoint at the URL. Durable on return. Raises InvalidEndpoint, StoreError."""
         async with self._changing:
-            known = await self._known(wanted)
-            record, keys, made = self._read(wanted, known)
-            record = replace(record, sealed=seal(record.client_id, record.url, keys, self._box))
-            endpoint = await self._store.put_endpoint(record, self._clock.now())
+            for _ in range(TRIES):
+                known = await self._known(wanted)
+                record, keys, made = self._read(wanted, known)
+                endpoint = await self._put(record, keys, known)
+                if endpoint is not None:
+                    return Made(endpoint, keys.secret if made else "")
+        raise StoreUnavailable(_AGAIN_AND_AGAIN)
+
+    async def _put(self, record: EndpointRecord, keys: Keys, known: EndpointRecord | None) -> Endpoint | None:
+        """Write the endpoint as it was made out of *known*; None where another node changed that meanwhile."""
+        sealed = seal(record.client_id, record.url, keys, self._box)
+        was = b"" if known is None else known.sealed
+        put = await self._store.put_endpoint(replace(record, sealed=sealed), self._clock.now(), was)
+        if put is not None:
             await self._deliverer.reload()
             self._deliverer.changed()
-        return Made(endpoint, keys.secret if made else "")
+        return put
 
     async def delete(self, endpoint_id: str) -> bool:
         """Delete an endpoint with what is owed to it; False when there is none. Durable on return. Raises StoreError."""
@@ -128,16 +141,16 @@ class Endpoints:
         if problems:
             raise InvalidEndpoint(problems)
         async with self._changing:
-            endpoint = await self._store.endpoint(endpoint_id)  # in here, where nobody changes it
-            if endpoint is None:
-                return None
-            record = endpoint.record
-            keys = self._keys(record).rotated(given or signing.new_secret(), self._clock.now(), overlap)
-            sealed = seal(record.client_id, record.url, keys, self._box)
-            changed = await self._store.put_endpoint(replace(record, sealed=sealed), self._clock.now())
-            await self._deliverer.reload()
-            self._deliverer.changed()
-        return Made(changed, "" if given else keys.secret)
+            for _ in range(TRIES):
+                endpoint = await self._store.endpoint(endpoint_id)  # in here, where this process does not change it
+                if endpoint is None:
+                    return None
+                record = endpoint.record
+                keys = self._keys(record).rotated(given or signing.new_secret(), self._clock.now(), overlap)
+                changed = await self._put(record, keys, record)
+                if changed is not None:
+                    return Made(changed, "" if given else keys.secret)
+        raise StoreUnavailable(_AGAIN_AND_AGAIN)
 
     async def pause(self, endpoint_id: str) -> None:
         """Begin no call of the endpoint until it is resumed; what happens is owed to it. Durable. Raises StoreError."""
@@ -152,13 +165,20 @@ class Endpoints:
         if worker is not None:
             await (worker.resume() if on else worker.pause())
             return
-        endpoint = await self._store.endpoint(endpoint_id)  # one that is not enabled stands so when it is
-        if endpoint is not None:
+        # One that is not enabled stands so when it is. One that another node calls is moved by that one, too.
+        endpoint = await self._store.endpoint(endpoint_id)
+        stands = None if endpoint is None else endpoint.ladder
+        for _ in range(TRIES):
+            if stands is None:
+                return
             now = self._clock.now()
-            await self._store.set_ladder(
-                endpoint_id, ladder.resumed(now) if on else ladder.paused(endpoint.ladder, now)
-            )
-            self._deliverer.changed()
+            wanted = ladder.resumed(now) if on else ladder.paused(stands, now)
+            stands = await self._store.set_ladder(endpoint_id, wanted, stands)
+            if stands == wanted:
+                await self._deliverer.reload()  # this node may have begun to call it in this moment
+                self._deliverer.changed()
+                return
+        raise StoreUnavailable(_AGAIN_AND_AGAIN)
 
     async def replay(self, endpoint_id: str, wanted: Replay) -> int:
         """Owe callbacks again; return how many. Durable on return. Raises StoreError."""

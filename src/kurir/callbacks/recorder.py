@@ -18,31 +18,40 @@ TROUBLE_SECONDS: Final = 1.0
 
 
 class Recorder:
-    """Records results in batches. What it holds is bounded by the calls that may be in flight."""
+    """Records results in batches. What it holds is bounded by the calls that may be in flight.
 
-    def __init__(self, store: FeedStore) -> None:
+    *apart*: an endpoint's results wait for no other endpoint's. That is for a store that writes about many clients at once,
+    where one client may have to wait alone; where all share one writer, all share its commits.
+    """
+
+    def __init__(self, store: FeedStore, *, apart: bool = False) -> None:
         self._store = store
-        self._waiting: list[tuple[Called, asyncio.Future[None]]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._apart = apart
+        self._waiting: dict[str, list[tuple[Called, asyncio.Future[None]]]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def record(self, called: Called) -> None:
         """Keep *called*. Durable on return; while the store does not write, this waits."""
         kept = asyncio.get_running_loop().create_future()
-        self._waiting.append((called, kept))
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="callback results")
+        queue = called.attempt.endpoint_id if self._apart else ""
+        self._waiting.setdefault(queue, []).append((called, kept))
+        if queue not in self._tasks:
+            self._tasks[queue] = asyncio.create_task(self._run(queue), name=f"callback results {queue}")
         await kept
 
     async def stop(self, seconds: float) -> None:
         """Write what is still to be written, for at most *seconds*."""
-        if self._task is not None:
-            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-                await asyncio.wait_for(self._task, seconds)
+        tasks = list(self._tasks.values())
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            await asyncio.wait_for(asyncio.gather(*tasks), seconds)
 
-    async def _run(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-            await self._write(batch)
+    async def _run(self, queue: str) -> None:
+        try:
+            while waiting := self._waiting[queue]:
+                batch, self._waiting[queue] = waiting[:BATCH], waiting[BATCH:]
+                await self._write(batch)
+        finally:
+            del self._tasks[queue], self._waiting[queue]
 
     async def _write(self, batch: list[tuple[Called, asyncio.Future[None]]]) -> None:
         while True:

@@ -24,7 +24,7 @@ from kurir.callbacks.recorder import Recorder
 from kurir.callbacks.window import HELD, Row, Window
 from kurir.clock import Clock
 from kurir.egress import Posted
-from kurir.store.base import EndpointRecord, StoreError
+from kurir.store.base import EndpointRecord, StoreError, StoreUnavailable
 from kurir.store.feed import CallbackAttempt, CallbackRecord, Called, Endpoint, FeedStore, Ladder, Owed
 
 log = structlog.get_logger(__name__)
@@ -46,6 +46,8 @@ KEPT_BODY: Final = 16 * 1024
 #: The same of a success: nobody looks for a fault in it.
 KEPT_BODY_OF_SUCCESS: Final = 1024
 KEPT_HEADERS: Final = 50
+#: So often what an operator decided is written again, when another node moved the endpoint meanwhile.
+TRIES: Final = 5
 #: Events of which it is remembered how often they were refused or broke the endpoint.
 BLAMED: Final = 1000
 
@@ -156,15 +158,13 @@ class EndpointWorker:
 
     async def pause(self) -> None:
         """Begin no call until it is resumed. Durable on return. Raises StoreError."""
-        self._set_ladder(ladder.paused(self.ladder, self._tools.clock.now()))
-        await self._keep_ladder()
+        await self._decide(lambda: ladder.paused(self.ladder, self._tools.clock.now()))
 
     async def resume(self) -> None:
         """Go on, beginning with one probing event at once. Durable on return. Raises StoreError."""
         if self.ladder != Ladder():
-            self._set_ladder(ladder.resumed(self._tools.clock.now()))
             self._blamed.clear()
-        await self._keep_ladder()
+        await self._decide(lambda: self.ladder if self.ladder == Ladder() else ladder.resumed(self._tools.clock.now()))
 
     async def well(self) -> bool:
         """Take the endpoint off its ladder, since it took an example; return whether it was on it.
@@ -174,13 +174,22 @@ class EndpointWorker:
         if self.ladder == Ladder() or self.ladder.paused_reason == ladder.OPERATOR:
             return False
         self._recovered()
-        await self._keep_ladder()
-        return True
+        return await self._keep_ladder(decided=True)
+
+    async def _decide(self, where: Callable[[], Ladder]) -> None:
+        """Stand where an operator decided, whoever else moves the endpoint meanwhile. Raises StoreError."""
+        for _ in range(TRIES):
+            self._set_ladder(where())
+            if await self._keep_ladder(decided=True):
+                return
+        raise StoreUnavailable("the endpoint was changed again and again meanwhile")
 
     def follow(self, stored: Ladder, asked_at: float) -> None:
         """Stand where the store said when it was asked: an administrator may pause and resume on any node."""
-        if stored == self._kept or asked_at <= self._kept_at or self._keeping.locked():
-            return  # or we wrote meanwhile
+        if stored != self._kept and asked_at > self._kept_at and not self._keeping.locked():  # else we wrote meanwhile
+            self._stand(stored)
+
+    def _stand(self, stored: Ladder) -> None:
         self._kept = stored
         if stored.paused_at is None and self.ladder.paused_at is not None:
             self._blamed.clear()
@@ -470,13 +479,22 @@ class EndpointWorker:
             )
         self._go.set()
 
-    async def _keep_ladder(self) -> None:
+    async def _keep_ladder(self, *, decided: bool = False) -> bool:
+        """Let the store follow; return whether it did. Where another node moved the endpoint meanwhile, follow that one.
+
+        A step is this node's to take while the endpoint is; what an operator *decided* is written by whoever was asked.
+        """
         async with self._keeping:
-            if self._kept != self.ladder and self._tools.may_begin(self.id):
-                keeping = self.ladder
-                await self._tools.store.set_ladder(self.id, keeping)
-                self._kept = keeping
-                self._kept_at = self._tools.clock.monotonic()
+            keeping = self.ladder
+            if self._kept == keeping or not (decided or self._tools.may_begin(self.id)):
+                return True
+            stored = await self._tools.store.set_ladder(self.id, keeping, self._kept)
+            self._kept_at = self._tools.clock.monotonic()
+            if stored is not None and stored != keeping:
+                self._stand(stored)
+                return False
+            self._kept = keeping  # or it was deleted, and nobody asks any more
+            return True
 
     def _moment(self, at: datetime | None) -> float | None:
         """Return the monotonic moment of *at*, which lies no further ahead than the longest wait there is."""

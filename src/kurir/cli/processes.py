@@ -69,12 +69,10 @@ class Family:
         self._arguments = [*arguments]
         self._many = many
         self._listen = listen
-        self._children: dict[int, asyncio.subprocess.Process] = {}
-        self._stopping: asyncio.Event | None = None
+        self._ending = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run the children until *stopping*, then end them. Ends with a sentence where the first does not start."""
-        self._stopping = stopping
         with _port_of(self._listen) as (host, port):
             self._arguments += ["--listen", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
             alive, held = os.pipe()
@@ -88,7 +86,13 @@ class Family:
                     typer.echo(f"kurir runs {self._many} processes on port {port}", err=True)
                 await asyncio.wait([waits[1], *tasks], return_when=asyncio.FIRST_COMPLETED)
                 failed = not stopping.is_set()
-                await self._end(tasks, waits)
+                self._ending.set()
+                found = await asyncio.gather(*tasks, return_exceptions=True)
+                for wait in waits:
+                    wait.cancel()
+                for fault in found:
+                    if isinstance(fault, BaseException):
+                        typer.echo(f"a process is not kept any more: {type(fault).__name__}: {fault}", err=True)
                 if failed:
                     raise SystemExit(1)
             finally:
@@ -98,50 +102,74 @@ class Family:
     async def _keep(self, number: int, alive: int, first: asyncio.Event | None = None) -> None:
         """Run a child again and again. Returns where it never became ready, and would not the next time."""
         wait, was_ready = FIRST_WAIT, False
-        while True:
+        while not self._ending.is_set():
             began = time.monotonic()
-            readable, writable = os.pipe()
             try:
-                child = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "kurir",
-                    *self._arguments,
-                    env={**os.environ, VARIABLE: f"{alive},{writable}"},
-                    pass_fds=(alive, writable),
-                )
-            finally:
-                os.close(writable)
-            self._children[number] = child
+                child, readable = await self._started(alive)
+            except OSError as error:  # no memory, no file descriptors: there may be some again
+                if first is not None and not was_ready:
+                    raise
+                ended = f"process {number + 1} cannot be started: {error.strerror or error}"
+            else:
+                ready, code = await self._ended(child, readable, first)
+                was_ready = was_ready or ready
+                ended = f"process {child.pid} ended with {code}"
+            if self._ending.is_set() or (first is not None and not was_ready):
+                return  # its own sentence says why
+            wait = FIRST_WAIT if time.monotonic() - began > LIVED_SECONDS else min(LONGEST_WAIT, wait * 2)
+            typer.echo(f"{ended}; it is started again in {wait:g} s", err=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._ending.wait()
+
+    async def _started(self, alive: int) -> tuple[asyncio.subprocess.Process, int]:
+        """Start a child; return it with the pipe by which it says that it is ready. Raises OSError."""
+        readable, writable = os.pipe()
+        try:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "kurir",
+                *self._arguments,
+                env={**os.environ, VARIABLE: f"{alive},{writable}"},
+                pass_fds=(alive, writable),
+            )
+        except BaseException:
+            os.close(readable)
+            raise
+        finally:
+            os.close(writable)
+        return child, readable
+
+    async def _ended(
+        self, child: asyncio.subprocess.Process, readable: int, first: asyncio.Event | None
+    ) -> tuple[bool, int]:
+        """Wait until the child has ended; return whether it was ready before, and its code.
+
+        It is told to end when the family is to, also where that was before it began.
+        """
+        ending = asyncio.create_task(self._end(child))
+        try:
             ready = await _told(readable)
             if ready and first is not None:
                 first.set()
-            code = await child.wait()
-            del self._children[number]
-            if self._stopping is not None and self._stopping.is_set():
-                return
-            was_ready = was_ready or ready
-            if first is not None and not was_ready:
-                return  # its own sentence says why
-            wait = FIRST_WAIT if time.monotonic() - began > LIVED_SECONDS else min(LONGEST_WAIT, wait * 2)
-            typer.echo(f"process {child.pid} ended with {code}; it is started again in {wait:g} s", err=True)
-            await asyncio.sleep(wait)
-
-    async def _end(self, tasks: list[asyncio.Task[None]], waits: Sequence["asyncio.Task[bool]"]) -> None:
-        """End the children, by force where they do not."""
-        for child in self._children.values():
+            return ready, await child.wait()
+        except asyncio.CancelledError:  # a second signal: at once
             with contextlib.suppress(ProcessLookupError):
-                child.send_signal(signal.SIGTERM)
-        left = [asyncio.create_task(child.wait()) for child in self._children.values()]
-        if left:
-            await asyncio.wait(left, timeout=END_SECONDS)
-        for child in list(self._children.values()):
-            if child.returncode is None:
                 child.kill()
-                await child.wait()
-        for task in (*tasks, *waits, *left):
-            task.cancel()
-        await asyncio.gather(*tasks, *waits, *left, return_exceptions=True)
+            raise
+        finally:
+            ending.cancel()
+
+    async def _end(self, child: asyncio.subprocess.Process) -> None:
+        """End the child when the family is to end, by force where it does not."""
+        await self._ending.wait()
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError, TimeoutError):
+                child.send_signal(how)
+                async with asyncio.timeout(END_SECONDS):
+                    await child.wait()
+                    return
 
 
 def _once(told: "asyncio.Future[None]") -> Callable[[], None]:

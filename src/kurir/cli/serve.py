@@ -64,4 +64,4 @@ def serve(
         await stopping.wait()
         await gateway.stop()
 
-    serving.run(work)
+    serving.run(work, patient=child is not None)

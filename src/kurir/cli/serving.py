@@ -11,15 +11,19 @@ from kurir.secretbox import EncryptionKeyError
 from kurir.store.base import StoreUnusable
 
 
-def run(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run *work* until it ends; it is given an event that is set on SIGINT and SIGTERM. A second signal ends at once."""
+def run(work: Callable[[asyncio.Event], Awaitable[None]], *, patient: bool = False) -> None:
+    """Run *work* until it ends; it is given an event that is set on SIGINT and SIGTERM.
+
+    A second signal ends at once, unless *patient*: who is one of a family hears each signal twice, from its parent and from
+    whoever sent it to all of them (a terminal, systemd), and its parent ends it where it has to.
+    """
 
     async def main() -> None:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
 
         def on_signal() -> None:
-            if stopping.is_set():
+            if stopping.is_set() and not patient:
                 sys.stderr.write("stopped at once\n")
                 loop.stop()
             stopping.set()

@@ -38,8 +38,9 @@ log = structlog.get_logger(__name__)
 #: How long a message rests that the store, or a fault of ours, kept from moving.
 STORE_SECONDS: Final = 5.0
 FAULT_SECONDS: Final = 60.0
-#: The longest wait before the store is read again after it failed.
+#: The longest wait before the queue is read again after a fault of ours, and after the store failed, which comes back.
 TROUBLE_SECONDS: Final = 30.0
+AWAY_SECONDS: Final = 4.0
 #: A hold of the account that is shorter is over before a restart is.
 WORTH_STORING: Final = 1.0
 #: A slot of the account's rate that was taken longer ago is lost, and another one is asked for.
@@ -213,7 +214,8 @@ class AccountWorker:
                 wait = self._start_heads()
                 trouble = 0.0
             except Exception as error:
-                trouble = min(TROUBLE_SECONDS, max(0.5, trouble * 2))
+                longest = AWAY_SECONDS if isinstance(error, StoreError) else TROUBLE_SECONDS
+                trouble = min(longest, max(0.5, trouble * 2))
                 self._reader.wake()
                 if isinstance(error, StoreError):
                     log.warning("queue_not_read", account=self._account_id, error=str(error), retry_in=trouble)

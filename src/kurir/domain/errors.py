@@ -190,7 +190,7 @@ ERRORS: Final = _registry(
         "not_durable",
         "The message could not be made durable",
         "The store did not take the message: the disk is full, read-only, or the database is out of reach. Nothing was "
-        "kept.",
+        "kept, unless PostgreSQL failed in the very moment of the commit: then nobody knows.",
         "Repeat the same request after Retry-After; the same id makes that safe. The operator sees the cause in the log.",
         503,
         True,

@@ -45,6 +45,9 @@ PREFIXES: Final = {
 #: The prefix that the gateway itself writes for a channel.
 PREFIX_OF: Final = {channel.TELEGRAM: "tg", channel.LINE: "line", channel.MESSENGER: "fb", channel.WHATSAPP: "wa"}
 
+#: Characters of a recipient, with all that stands between the digits of a phone; the longest address has 135.
+MAXIMUM_LENGTH: Final = 256
+
 _BSUID: Final = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
 _ADDRESS: Final = {
     channel.TELEGRAM: re.compile(r"-?[1-9][0-9]{0,15}|@[A-Za-z][A-Za-z0-9_]{3,31}"),
@@ -92,6 +95,8 @@ def read(channel_name: str, text: str, default_region: str = "") -> Recipient | 
     *default_region* is the client's two-letter region (``ID``): only with it may a phone begin with 0.
     """
     given = text.strip()
+    if len(given) > MAXIMUM_LENGTH:
+        return _problem(f"{len(given)} characters are no address and no phone number: {MAXIMUM_LENGTH} are the most")
     head, colon, rest = given.partition(":")
     if colon:
         owner = PREFIXES.get(head.lower())

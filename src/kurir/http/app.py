@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kurir import __version__
 from kurir.callbacks.dialects import Link
@@ -124,6 +125,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(webhooks.router)
     app.include_router(media.router)
     app.include_router(operations.router)
+    app.add_middleware(_NoNul)
     app.add_middleware(edge.RequestIds)
     app.add_exception_handler(RequestFailed, _on_failure)
     app.add_exception_handler(HTTPException, _on_http)
@@ -145,6 +147,29 @@ def _failed(request: Request, failed: RequestFailed) -> Response:
 async def _on_failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestFailed)  # noqa: S101 - registered for this type
     return _failed(request, error)
+
+
+class _NoNul:
+    """Refuses a NUL in path or query: no id, name or number has one, and PostgreSQL cannot even look for it.
+
+    What the platforms call is looked up in memory alone, and all that it refuses gets one bare answer.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        failed = None
+        if scope["type"] != "http" or scope["path"].startswith("/webhooks/"):
+            pass
+        elif "\x00" in scope["path"]:
+            failed = RequestFailed("not_found", "there is nothing at a path with the character NUL (%00)")
+        elif b"%00" in scope["query_string"]:
+            failed = RequestFailed("invalid_parameters", "a parameter holds the character NUL (%00): leave it out")
+        if failed is None:
+            await self._app(scope, receive, send)
+        else:
+            await _failed(Request(scope), failed)(scope, receive, send)
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

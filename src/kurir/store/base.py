@@ -516,8 +516,11 @@ class Store(Protocol):
         """Return a value of the installation (such as the check of the encryption key), None when it is not set."""
         ...
 
-    async def set_meta(self, key: str, value: str) -> None:
-        """Set a value of the installation. On return it is durable."""
+    async def set_meta(self, key: str, value: str, was: str | None = None) -> str:
+        """Set a value of the installation where it is not set, or is *was*, and return the value that it has then.
+
+        On return that is durable. Of several who set a value at once one does, and all hear which it is.
+        """
         ...
 
     # configuration

@@ -200,8 +200,12 @@ class FeedStore(Protocol):
         """Return an endpoint with its counts."""
         ...
 
-    async def put_endpoint(self, record: EndpointRecord, at: datetime) -> Endpoint:
+    async def put_endpoint(self, record: EndpointRecord, at: datetime, was: bytes | None = None) -> Endpoint | None:
         """Create or change a client's endpoint by its URL. A configuration file leaves it alone unless it names it.
+
+        *was* is what was sealed in the record that *record* was made of, b"" where there was no such endpoint. None is
+        returned, and nothing changes, where that is something else by now: every change seals anew. Without *was* it is
+        changed whatever it is.
 
         It keeps its ladder, and its place among the client's endpoints; a new one comes last. Its id (12 characters,
         lower-case letters and digits) is made from client and URL, so that it is the same everywhere. A new endpoint is
@@ -217,8 +221,12 @@ class FeedStore(Protocol):
         """
         ...
 
-    async def set_ladder(self, endpoint_id: str, ladder: Ladder) -> None:
-        """Keep where an endpoint stands on its ladder. Durable on return."""
+    async def set_ladder(self, endpoint_id: str, ladder: Ladder, was: Ladder | None = None) -> Ladder | None:
+        """Keep where an endpoint stands on its ladder, where it still stands at *was* (None: wherever).
+
+        Durable on return. Returns where it stands then: at *ladder*, or where another one put it meanwhile; None where
+        there is no such endpoint. So a step that somebody took who did not know of an operator's pause does not end it.
+        """
         ...
 
     async def owed(self, endpoint_id: str, *, after: int = 0, limit: int = 100) -> list[CallbackRecord]:

@@ -103,9 +103,9 @@ class SqlStore(ABC):
         """Return a value of the installation."""
         return await self._read(lambda db: config.meta(db, key))
 
-    async def set_meta(self, key: str, value: str) -> None:
-        """Set a value of the installation."""
-        await self._write(EVERYBODY, lambda db: config.set_meta(db, key, value))
+    async def set_meta(self, key: str, value: str, was: str | None = None) -> str:
+        """Set a value of the installation where it is not set, or is *was*, and return the value that it has then."""
+        return await self._write(EVERYBODY, lambda db: config.swap_meta(db, key, value, was))
 
     # --- configuration -----------------------------------------------------------------------------------------------
 
@@ -384,9 +384,11 @@ class SqlStore(ABC):
         """Return an endpoint with its counts."""
         return await self._study(lambda db: callbacks.endpoint(db, endpoint_id))
 
-    async def put_endpoint(self, record: EndpointRecord, at: datetime) -> Endpoint:
-        """Create or change a client's endpoint by its URL."""
-        return await self._write(Whose(client_id=record.client_id), lambda db: callbacks.put_endpoint(db, record, at))
+    async def put_endpoint(self, record: EndpointRecord, at: datetime, was: bytes | None = None) -> Endpoint | None:
+        """Create or change a client's endpoint by its URL, unless another one changed it meanwhile."""
+        return await self._write(
+            Whose(client_id=record.client_id), lambda db: callbacks.put_endpoint(db, record, at, was)
+        )
 
     async def delete_endpoint(self, endpoint_id: str) -> bool:
         """Delete an endpoint with what is owed to it, in several transactions where that is much."""
@@ -398,11 +400,11 @@ class SqlStore(ABC):
             )
         return deleted
 
-    async def set_ladder(self, endpoint_id: str, ladder: Ladder) -> None:
-        """Keep where an endpoint stands on its ladder."""
-        await self._write(
+    async def set_ladder(self, endpoint_id: str, ladder: Ladder, was: Ladder | None = None) -> Ladder | None:
+        """Keep where an endpoint stands on its ladder, unless that was changed meanwhile."""
+        return await self._write(
             of_endpoint(endpoint_id),
-            lambda db: callbacks.set_ladder(db, endpoint_id, ladder),
+            lambda db: callbacks.set_ladder(db, endpoint_id, ladder, was),
         )
 
     async def owed(self, endpoint_id: str, *, after: int = 0, limit: int = 100) -> list[CallbackRecord]:

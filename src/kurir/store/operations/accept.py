@@ -23,9 +23,9 @@ _KEY_KNOWN: Final = "SELECT 1 FROM idempotency WHERE client_id = ? AND message_i
 _INSERT: Final = """
 INSERT INTO message (tid, client_id, channel, account_id, message_id, recipient, lane, type, priority, accepted_at,
                      due_at, expires_at, life, losses)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_SAY: Final = "INSERT INTO content (seq, body) VALUES (?, ?)"
+_SAY: Final = "INSERT INTO content (seq, body) VALUES (last_insert_rowid(), ?)"
 
 
 def key_known(db: Database, client_id: str, channel: str, message_id: str) -> bool:
@@ -51,7 +51,7 @@ def accept(db: Database, message: NewMessage) -> Accepted | Conflict:
     )
     if db.changes() == 0:
         return _known(db, message)
-    ((seq,),) = db.execute(
+    db.execute(
         _INSERT,
         (
             message.tid,
@@ -70,7 +70,7 @@ def accept(db: Database, message: NewMessage) -> Accepted | Conflict:
             rows.losses_column(message.losses),
         ),
     )
-    db.execute(_SAY, (seq, message.body))
+    db.execute(_SAY, (message.body,))
     return Accepted(message.tid, Status.PENDING, replayed=False)
 
 

@@ -55,6 +55,7 @@ VALUES (?1, ?2, ?3, (SELECT coalesce(max(position), -1) + 1 FROM endpoint WHERE 
 ON CONFLICT (client_id, url) DO UPDATE SET dialect = excluded.dialect, events = excluded.events,
     sealed = excluded.sealed, enabled = excluded.enabled, changed_at = excluded.changed_at
 """
+_SEALED: Final = "SELECT sealed FROM endpoint WHERE id = ?"
 _SET_LADDER: Final = """
 UPDATE endpoint SET failures = ?, failing_since = ?, next_at = ?, paused_at = ?, paused_reason = ?, last_error = ?
 WHERE id = ?
@@ -162,9 +163,12 @@ def endpoint(db: Database, endpoint_id: str) -> Endpoint | None:
     return _endpoint(row, pending, failed[0], since)
 
 
-def put_endpoint(db: Database, record: EndpointRecord, at: datetime) -> Endpoint:
-    """Create or change an endpoint, and return it with what is owed to it."""
+def put_endpoint(db: Database, record: EndpointRecord, at: datetime, was: bytes | None) -> Endpoint | None:
+    """Create or change an endpoint, and return it with what is owed to it; None where *was* is not what is sealed there."""
     endpoint_id = endpoint_id_of(record.client_id, record.url)
+    sealed = db.execute(_SEALED, (endpoint_id,)).fetchone()
+    if was is not None and (b"" if sealed is None else sealed[0]) != was:
+        return None
     events = rows.words_column(record.events)
     how = (record.dialect, events, record.sealed, record.enabled, rows.micros(at))
     db.execute(_PUT, (endpoint_id, record.client_id, record.url, *how))
@@ -189,11 +193,18 @@ def delete_endpoint(db: Database, endpoint_id: str) -> bool | None:
     return True
 
 
-def set_ladder(db: Database, endpoint_id: str, ladder: Ladder) -> None:
-    """Keep where an endpoint stands."""
+def set_ladder(db: Database, endpoint_id: str, ladder: Ladder, was: Ladder | None) -> Ladder | None:
+    """Keep where an endpoint stands, if it still stands at *was*; return where it stands then."""
+    row = db.execute(_ONE, (endpoint_id,)).fetchone()
+    if row is None:
+        return None
+    stored = _endpoint(row).ladder
+    if was is not None and stored != was:
+        return stored
     times = (ladder.failing_since, ladder.next_at, ladder.paused_at)
     values = (ladder.failures, *map(rows.micros_or_none, times), ladder.paused_reason, ladder.last_error)
     db.execute(_SET_LADDER, (*values, endpoint_id))
+    return ladder
 
 
 def _endpoint(row: rows.Row, pending: int = 0, failed: int = 0, oldest_at: datetime | None = None) -> Endpoint:

@@ -6,7 +6,7 @@ The functions here run inside a transaction of the writer or of a reader.
 from datetime import datetime
 from typing import Final
 
-from kurir.store.base import AccountRecord, ClientRecord, Declared, EndpointRecord, ErrorRecord
+from kurir.store.base import AccountRecord, ClientRecord, Declared, EndpointRecord, ErrorRecord, StoreUnusable
 from kurir.store.database import Database
 from kurir.store.feed import endpoint_id_of
 from kurir.store.operations import rows
@@ -47,10 +47,11 @@ _DECLARE_ACCOUNT: Final = """
 INSERT INTO account (id, client_id, channel, api_base, sealed, options, is_default, position, enabled, declared,
                      changed_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, 1, ?)
-ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id, channel = excluded.channel, api_base = excluded.api_base,
-    sealed = excluded.sealed, options = excluded.options, is_default = excluded.is_default,
+ON CONFLICT (id) DO UPDATE SET channel = excluded.channel, api_base = excluded.api_base, sealed = excluded.sealed,
+    options = excluded.options, is_default = excluded.is_default,
     position = excluded.position, enabled = 1, declared = 1, changed_at = excluded.changed_at
 """
+_CLIENT_OF: Final = "SELECT client_id FROM account WHERE id = ?"
 _DECLARE_ENDPOINT: Final = """
 INSERT INTO endpoint (id, client_id, url, position, dialect, events, sealed, enabled, declared, created_at, changed_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, 1, 1, ?, ?)
@@ -79,6 +80,15 @@ def meta(db: Database, key: str) -> str | None:
 def set_meta(db: Database, key: str, value: str) -> None:
     """Set a value of the installation."""
     db.execute(_SET_META, (key, value))
+
+
+def swap_meta(db: Database, key: str, value: str, was: str | None) -> str:
+    """Set a value of the installation where it is not set, or is *was*, and return the value that it has then."""
+    stored = meta(db, key)
+    if stored is not None and stored != was:
+        return stored
+    set_meta(db, key, value)
+    return value
 
 
 def probe(db: Database) -> None:
@@ -119,6 +129,12 @@ def declare(db: Database, declared: Declared, at: datetime) -> None:
 
 
 def _declare_account(db: Database, account: AccountRecord, now: int) -> None:
+    of = db.execute(_CLIENT_OF, (account.id,)).fetchone()
+    if of is not None and of[0] != account.client_id:
+        raise StoreUnusable(
+            f"the account {account.id} belongs to the client {of[0]}, with its messages and contacts: it cannot become one of "
+            f"{account.client_id}; give the account of {account.client_id} another id"
+        )
     db.execute(_UNPARK_MENDED, (account.id, account.sealed, account.api_base))
     db.execute(
         _DECLARE_ACCOUNT,

@@ -3,6 +3,7 @@
 The functions run inside a transaction of a reader.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -46,8 +47,11 @@ _DEPTHS: Final = """
 SELECT account_id, priority, count(*) FROM message WHERE queued = 1 GROUP BY account_id, priority
 """
 _BEGINNINGS: Final = """
-SELECT accepted_at, due_at FROM message WHERE account_id = ? AND priority = ? AND queued = 1 ORDER BY seq
+SELECT accepted_at, due_at, seq FROM message
+WHERE account_id = ? AND priority = ? AND queued = 1 AND seq > ? ORDER BY seq LIMIT ?
 """
+#: Messages of a queue that are looked at together: most often the first one is enough.
+_LOOK: Final = 100
 
 
 # --- messages -------------------------------------------------------------------------------------------------------
@@ -119,9 +123,19 @@ def depths(db: Database) -> list[QueueDepth]:
         counts[account_id] = counts.get(account_id, 0) + count
         # In the order of the queue nothing after the first message without a later send_at has been due for longer: the
         # walk ends there, after one row of a queue in which nothing is scheduled.
-        for accepted_at, due_at in db.execute(_BEGINNINGS, (account_id, priority)):
+        for accepted_at, due_at in _beginnings(db, account_id, priority):
             begins = max(accepted_at, due_at)
             oldest[account_id] = min(begins, oldest.get(account_id, begins))
             if due_at <= accepted_at:
                 break
     return [QueueDepth(name, counts[name], rows.moment(oldest[name])) for name in sorted(counts)]
+
+
+def _beginnings(db: Database, account_id: str, priority: str) -> Iterator[tuple[int, int]]:
+    """Yield when the messages of a queue were accepted and are due, in its order; read a window at a time."""
+    after = 0
+    while window := db.execute(_BEGINNINGS, (account_id, priority, after, _LOOK)).fetchall():
+        for accepted_at, due_at, after in window:  # noqa: B007 -- where the next window begins
+            yield accepted_at, due_at
+        if len(window) < _LOOK:
+            return

@@ -69,10 +69,11 @@ DELETE FROM early_receipt WHERE id IN (
 _NO_ORPHANS: Final = (
     "a row of {} has no message",
     """
-    SELECT 'part' FROM part WHERE seq NOT IN (SELECT seq FROM message)
-    UNION ALL SELECT 'content' FROM content WHERE seq NOT IN (SELECT seq FROM message)
-    UNION ALL SELECT 'attempt' FROM attempt WHERE seq NOT IN (SELECT seq FROM message)
-    UNION ALL SELECT 'event' FROM event WHERE seq IS NOT NULL AND seq NOT IN (SELECT seq FROM message)
+    SELECT 'part' FROM part WHERE NOT EXISTS (SELECT 1 FROM message WHERE message.seq = part.seq)
+    UNION ALL SELECT 'content' FROM content WHERE NOT EXISTS (SELECT 1 FROM message WHERE message.seq = content.seq)
+    UNION ALL SELECT 'attempt' FROM attempt WHERE NOT EXISTS (SELECT 1 FROM message WHERE message.seq = attempt.seq)
+    UNION ALL SELECT 'event' FROM event
+        WHERE seq IS NOT NULL AND NOT EXISTS (SELECT 1 FROM message WHERE message.seq = event.seq)
     """,
 )
 #: What must not be found, and the sentence for it; each statement selects the words that complete the sentence.

@@ -5,10 +5,11 @@ runs in a greenlet of its own, on the event loop's thread: at a statement it han
 which awaits it and hands the rows back. Meanwhile the loop serves others.
 """
 
+import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncpg
 from greenlet import getcurrent, greenlet
@@ -17,6 +18,38 @@ from kurir.store.database import Operation
 from kurir.store.postgres.statements import translated
 
 T = TypeVar("T")
+
+#: Seconds that a commit may take.
+COMMIT_SECONDS: Final = 12.0
+#: asyncpg knows no «no limit», so it is a day.
+_NO_LIMIT: Final = 86_400.0
+
+
+async def commit(connection: Any) -> None:
+    """Commit. On return it is durable, on a synchronous standby too where there is one.
+
+    A commit that waits for its standby must not be cancelled, as asyncpg does when its time is over: PostgreSQL then says
+    that it succeeded, with a warning, and it is on the primary alone, and seen by all
+    (https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATION-HA). So after ``COMMIT_SECONDS``
+    the connection is dropped without a word, and TimeoutError raised: nobody knows yet whether it will come.
+    (The server's own statement_timeout does not end a commit.)
+    """
+    work = asyncio.ensure_future(connection.execute("COMMIT", timeout=_NO_LIMIT))
+    try:
+        await asyncio.wait({work}, timeout=COMMIT_SECONDS)
+    finally:
+        if not work.done():
+            connection.terminate()
+            work.add_done_callback(_heard)
+    if not work.done():
+        raise TimeoutError(f"the commit took longer than {COMMIT_SECONDS:g} s")
+    work.result()
+
+
+def _heard(work: "asyncio.Future[Any]") -> None:
+    """Take the error of a commit that nobody waits for any more."""
+    if not work.cancelled():
+        work.exception()
 
 
 async def run_in_greenlet(function: Callable[[], T]) -> T:
@@ -102,6 +135,8 @@ class PostgresDatabase:
     def __init__(self, connection: "asyncpg.Connection[Any]") -> None:
         self._connection = connection
         self._changes = 0
+        #: Seconds that a statement may take, None: as long as the pool lets one.
+        self.seconds: float | None = None
 
     def execute(self, statements: str, bindings: Sequence[Any] | None = None, /) -> _Rows:
         """Run one statement, from inside an operation."""
@@ -117,9 +152,9 @@ class PostgresDatabase:
             statement = _statements[text] = await _Statement.of(self._connection, text)
         values = statement.values(bindings)
         if statement.selects:
-            return await self._connection.fetch(statement.text, *values)
+            return await self._connection.fetch(statement.text, *values, timeout=self.seconds)
         if statement.returns:
-            rows = await self._connection.fetch(statement.text, *values)
+            rows = await self._connection.fetch(statement.text, *values, timeout=self.seconds)
             self._changes = len(rows)
             return rows
         said = await self._connection.execute(statement.text, *values)  # such as «UPDATE 3»

@@ -23,6 +23,10 @@ MARGIN_SECONDS: Final = 2.0
 #: A lease that nobody took for so long, in seconds, may be taken by a node that has its share already.
 LEFT_SECONDS: Final = 5.0
 
+#: A node without a session is dead when it has not renewed for so long, in seconds: one whose connection was cut is back
+#: before. It renews each second.
+SILENT_SECONDS: Final = 2.0
+
 ACCOUNT: Final = "account:"
 ENDPOINT: Final = "endpoint:"
 UPKEEP: Final = "upkeep"
@@ -39,12 +43,17 @@ _ENTER: Final = f"""
 INSERT INTO node (id, host, pid, roles, started_at, until_at) VALUES ($1, $2, $3, $4, clock_timestamp(), {_UNTIL})
 ON CONFLICT (id) DO UPDATE SET until_at = excluded.until_at
 """  # noqa: S608 -- constants
-_ALIVE: Final = f"UPDATE node SET until_at = {_UNTIL} WHERE id = $1 RETURNING 1"  # noqa: S608 -- constants
+_ALIVE: Final = f"""
+UPDATE node SET until_at = {_UNTIL} WHERE id = $1 RETURNING extract(epoch FROM clock_timestamp())::float8
+"""  # noqa: S608 -- constants
 _RENEW: Final = f"UPDATE lease SET until_at = {_UNTIL} WHERE node_id = $1 RETURNING name, fence"  # noqa: S608 -- constants
-#: A transaction's lock on the id of each other node: who gives it has no session any more.
+#: A transaction's lock on the id of each other node that is silent: who gives it has no session any more.
 _BURY: Final = f"""
-WITH dead AS MATERIALIZED (
-    SELECT id FROM node WHERE id <> $1 AND pg_try_advisory_xact_lock({_KEY.format(id="id")})
+WITH silent AS MATERIALIZED (
+    SELECT id FROM node
+    WHERE id <> $1 AND until_at < clock_timestamp() + interval '{LEASE_SECONDS - SILENT_SECONDS} seconds'
+), dead AS MATERIALIZED (
+    SELECT id FROM silent WHERE pg_try_advisory_xact_lock({_KEY.format(id="id")})
 ), freed AS (
     UPDATE lease SET node_id = '', until_at = clock_timestamp() WHERE node_id IN (SELECT id FROM dead)
 )
@@ -119,6 +128,14 @@ class Fences(Protocol):
         """Return for how many seconds it owns the account at least, by its own clock."""
         ...
 
+    def since(self, account_id: str) -> float:
+        """Return since when it owns the account without a break (monotonic seconds), infinity where it does not."""
+        ...
+
+    def lost(self, account_id: str) -> None:
+        """Hear that another node owns the account by now."""
+        ...
+
 
 def may_call(fences: Fences, account_id: str) -> bool:
     """Return whether a call of the account may begin now."""
@@ -185,16 +202,20 @@ async def enter(connection: Any, node_id: str, host: str, pid: int, role: str) -
     await connection.execute(_ENTER, node_id, host, pid, role)
 
 
-async def renew(connection: Any, node_id: str) -> dict[str, int] | None:
-    """Renew the node and all its leases; return these with their fences. None: others have ended the node."""
+async def renew(connection: Any, node_id: str) -> tuple[float, dict[str, int]] | None:
+    """Renew the node and all its leases. None: others have ended the node.
+
+    Returns the database's clock (unix seconds) at a moment within the call, and the leases with their fences.
+    """
     async with connection.transaction():
-        if await connection.fetchval(_ALIVE, node_id) is None:
+        told_at = await connection.fetchval(_ALIVE, node_id)
+        if told_at is None:
             return None
-        return dict(await connection.fetch(_RENEW, node_id))
+        return float(told_at), dict(await connection.fetch(_RENEW, node_id))
 
 
 async def bury(connection: Any, node_id: str) -> list[str]:
-    """End the nodes that have no session any more: what they held is free. Returns their ids."""
+    """End the nodes that have no session any more, and have been silent: what they held is free. Returns their ids."""
     return [row[0] for row in await connection.fetch(_BURY, node_id)]
 
 

@@ -19,8 +19,9 @@ SMALLEST: Final = 1_000_000
 PER_RETENTION: Final = 8
 #: A range is at most so many times as wide as the one before: a busy minute is no forecast.
 GROWTH: Final = 8
-#: Seconds that a change of the schema waits for those who use the tables: all others wait behind it.
-LOCK_SECONDS: Final = 1.0
+#: Seconds that a change of the schema waits for those who use the tables: all others wait behind it. An automatic vacuum
+#: gives way to somebody who has waited for a second (PostgreSQL's deadlock_timeout).
+LOCK_SECONDS: Final = 1.5
 
 MESSAGE: Final = "message"
 EVENT: Final = "event"
@@ -140,7 +141,9 @@ async def drop(connection: Any, before: datetime) -> int:
         async with connection.transaction():
             await _patience(connection)
             tables = TABLES[each.kind][1]
-            await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+            # ONLY: the other ranges may be in use, by a vacuum for example.
+            locked = ", ".join(f"ONLY {table}, ONLY {table}_{each.lower}" for table in tables)
+            await connection.execute(f"LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE")
             if not await _is_done(connection, each, before):
                 continue  # somebody had drawn a number long ago, and was only now done with it
             for table in tables:

@@ -1,8 +1,8 @@
 """How the statements of this folder are told to PostgreSQL.
 
 They are written once, for both databases (:mod:`kurir.store.database`). What differs is little, and here, whole: how a
-parameter is written, hints that only SQLite takes, a list in JSON as rows, and where a number that was never given is
-taken from.
+parameter is written, hints that only SQLite takes, a list in JSON as rows, and where a number that was never given, or was
+just given, is taken from.
 """
 
 import re
@@ -21,6 +21,8 @@ _ORDERED_JOIN: Final = re.compile(r"\bCROSS JOIN (\w+(?: AS \w+)?)(?=\s+ON\b)")
 #: A plus keeps SQLite from using an index.
 _NO_INDEX: Final = re.compile(r"\b(AND|WHERE) \+(?=[a-z])")
 _JSON_ROWS: Final = re.compile(r"\bjson_each\(([\w.]+)\) AS (\w+)")
+#: The number that this session's last INSERT took.
+_LAST_NUMBER: Final = re.compile(r"\blast_insert_rowid\(\)")
 _BLOB: Final = re.compile(r"\bx'([0-9a-f]*)'")
 _PARAMETER: Final = re.compile(r"\?(\d*)")
 
@@ -33,6 +35,7 @@ def translated(statement: str) -> str:
     text = _ORDERED_JOIN.sub(r"JOIN \1", text)
     text = _NO_INDEX.sub(r"\1 ", text)
     text = _JSON_ROWS.sub(r"jsonb_array_elements_text(\1) AS \2(value)", text)
+    text = _LAST_NUMBER.sub("lastval()", text)
     text = _BLOB.sub(r"'\\x\1'::bytea", text)
     number = 0
 

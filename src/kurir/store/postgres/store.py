@@ -22,7 +22,6 @@ from itertools import groupby
 from typing import Any, Final, TypeVar
 
 import asyncpg
-from asyncpg.connect_utils import SessionAttribute
 
 from kurir.clock import SystemClock
 from kurir.store import migrations
@@ -44,8 +43,9 @@ from kurir.store.database import Database, Operation, Whose, of_account
 from kurir.store.feed import Called
 from kurir.store.operations import accept, config, delivery, upkeep
 from kurir.store.postgres import accept as batches
-from kurir.store.postgres import leases, ranges, retention
-from kurir.store.postgres.connection import PostgresDatabase
+from kurir.store.postgres import copies, leases, ranges, retention
+from kurir.store.postgres.connection import PostgresDatabase, commit
+from kurir.store.postgres.hosts import Hosts
 from kurir.store.sql import PATIENCE_SECONDS, SWEEP_SECONDS, SqlStore
 
 T = TypeVar("T")
@@ -53,11 +53,13 @@ T = TypeVar("T")
 #: Operations of one client that share a commit, at most.
 BATCH: Final = 128
 #: Operations that may wait, at most. The next one is refused.
-QUEUE: Final = 10_000
+QUEUE: Final = 20_000
+#: Of one client: it must not take everybody's place.
+CLIENT_QUEUE: Final = 10_000
 #: Seconds that a caller waits for a connection of the pool.
 ACQUIRE_SECONDS: Final = 2.0
-#: Seconds that opening a connection may take.
-CONNECT_SECONDS: Final = 2.0
+#: Seconds that somebody waits for a write while the database is known to be away, or says nothing for so long.
+AWAY_SECONDS: Final = 2.0
 #: What the server ends by itself, in milliseconds: a statement, waiting for a lock, a transaction whose process sleeps.
 STATEMENT_MILLISECONDS: Final = 10_000
 LOCK_MILLISECONDS: Final = 8_000
@@ -86,6 +88,10 @@ _SERVER: Final = {
     "tcp_keepalives_count": "3",
     "jit": "off",  # our statements are short: compiling one takes longer than running it
 }
+#: A database or a role may have been set to commit before it is on disk. Stronger promises (remote_apply) stay.
+_DURABLE: Final = """
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')
+"""
 _LOCK_CLIENT: Final = f"""
 SELECT pg_advisory_xact_lock_shared({_ALL}, 0), pg_advisory_xact_lock({_CLIENT}, hashtext($1))
 """
@@ -103,6 +109,14 @@ SELECT to_regclass('migration') IS NOT NULL,
     EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r')
 """
 
+#: After these no open connection is used again: there may be nobody at its other end, or a server that takes no writes.
+_CUT_OFF: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
 #: Another transaction was in the way: the same one may succeed at once.
 _AGAIN: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 #: What the machine or the network does to us, as opposed to what an operation did wrong.
@@ -129,11 +143,26 @@ def as_store_error(error: BaseException) -> BaseException:
     """Return *error* as the protocol's error where the database raised it; any other comes back as it is."""
     if isinstance(error, StoreError):
         return error
+    if _is_about_a_value(error):
+        return StoreError("PostgreSQL does not take a value")  # asyncpg's sentence shows it
     if isinstance(error, _OUT_OF_REACH):
-        return StoreUnavailable(f"{type(error).__name__}: {error}")
+        return StoreUnavailable(_said(error))
     if isinstance(error, asyncpg.PostgresError):
-        return StoreError(f"{type(error).__name__}: {error}")
+        return StoreError(_said(error))
     return error
+
+
+def _is_about_a_value(error: BaseException) -> bool:
+    """Return whether a parameter cannot be written, whoever noticed it: asyncpg or the server. The database is well."""
+    return isinstance(error, asyncpg.DataError) or (
+        isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+    )
+
+
+def _said(error: BaseException) -> str:
+    """Return what went wrong, without the details and hints of the server: they show whole rows, with people's numbers."""
+    message = getattr(error, "message", None) if isinstance(error, asyncpg.PostgresError) else None
+    return f"{type(error).__name__}: {message or error}"
 
 
 @dataclass(slots=True)
@@ -145,6 +174,8 @@ class _Job:
     message: NewMessage | None = None  # to be accepted: those that stand in a row are accepted with one statement
     owned: Whose | None = None  # what this node has to own for it
     asked_at: float = field(default_factory=time.monotonic)
+    begun: bool = False
+    given_up: bool = False
     result: Any = None
     error: BaseException | None = None
 
@@ -165,10 +196,13 @@ class PostgresStore(SqlStore):
 
     def __init__(self, dsn: str, *, connections: int = 10) -> None:
         self._dsn = dsn
+        self._hosts = Hosts(dsn)
         self._size = connections
+        self._studying = asyncio.Semaphore(max(1, connections // 2))  # the other half is delivery's
         self._pool: asyncpg.Pool[Any] | None = None
         self._waiting: dict[str, deque[_Job]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._begun: dict[str, float] = {}  # when the batch of a client that runs now began
         self._asked = 0
         self._clients: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._accounts: OrderedDict[str, str] = OrderedDict()  # tid → account, of what only its owner writes
@@ -185,14 +219,14 @@ class PostgresStore(SqlStore):
 
     async def open(self) -> None:
         """Open the pool and run the migrations; nodes that start at once take turns. Raises StoreUnusable."""
+        opened: Any = self._opened  # asyncpg's stubs know fewer options than its pool hands over
         try:
             self._pool = await asyncpg.create_pool(
                 self._dsn,
-                min_size=1,
+                min_size=0,  # asyncpg would tell of each try to have one, with a stack
                 max_size=self._size,
-                timeout=CONNECT_SECONDS,
+                connect=opened,
                 command_timeout=STATEMENT_MILLISECONDS / 1000 + 2,
-                target_session_attrs=SessionAttribute.read_write,
                 statement_cache_size=STATEMENTS,
                 max_cached_statement_lifetime=0,
                 init=_welcome,
@@ -201,13 +235,41 @@ class PostgresStore(SqlStore):
                 server_settings=_SERVER,
             )
             await self._migrate()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+            await self._warn()
+        except ValueError:
             await self._drop_pool()
-            raise StoreUnusable(f"PostgreSQL cannot be used: {type(error).__name__}: {error}") from error
+            # What Python says of it holds a piece of the URL, and there may be a password in it.
+            raise StoreUnusable(
+                "the URL of the database cannot be read: in user and password, special characters (such as @ / : # ? %) "
+                "have to be percent-encoded, and its options must be ones of PostgreSQL"
+            ) from None
+        except (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            OSError,
+            TimeoutError,
+        ) as error:
+            await self._drop_pool()
+            raise StoreUnusable(f"PostgreSQL cannot be used: {_said(error)}") from error
         except StoreUnusable:
             await self._drop_pool()
             raise
         self._accepting = True
+
+    async def _warn(self) -> None:
+        """Say it loudly where the server does not promise what its commits are taken for."""
+        async with self._connected() as connection:
+            for setting in ("fsync", "full_page_writes"):
+                if await connection.fetchval(f"SHOW {setting}") == "off":
+                    _log.error("NOT DURABLE: PostgreSQL runs with %s = off, so what was accepted may be lost", setting)
+
+    async def _opened(self, *_dsn: str, **options: Any) -> Any:
+        """Open a connection of the pool."""
+        connection: Any
+        connection, era = await self._hosts.connect(**options)
+        connection.era = era
+        return connection
 
     async def _migrate(self) -> None:
         known = migrations.load("postgres")
@@ -223,6 +285,7 @@ class PostgresStore(SqlStore):
                     f"the database has the schema version {version}, and this kurir knows {len(known)}: "
                     f"it was written by a newer one"
                 )
+            await copies.refuse(connection)
             for migration in known[version:]:
                 await connection.execute(migration.sql)
                 now = int(SystemClock().now().timestamp() * 1_000_000)
@@ -251,14 +314,28 @@ class PostgresStore(SqlStore):
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[Any]:
         """Lend a connection of the pool. One on which anything went wrong is cut: nobody shall meet half a transaction."""
-        if self._pool is None:
+        pool: Any = self._pool
+        if pool is None:
             raise StoreUnavailable("the store is closed")
-        async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-            try:
-                yield connection
-            except BaseException:
-                connection.terminate()
-                raise
+        try:
+            async with asyncio.timeout(ACQUIRE_SECONDS):
+                while (connection := await pool.acquire()).era != self._hosts.era:
+                    _cut(connection)
+                    await pool.release(connection)
+        except TimeoutError as error:
+            raise StoreUnavailable(f"no connection to the database within {ACQUIRE_SECONDS:g} s") from error
+        era, began = connection.era, time.monotonic()
+        try:
+            yield connection
+        except BaseException as error:
+            _cut(connection)
+            unheard = time.monotonic() - began > STATEMENT_MILLISECONDS / 1000  # the server ends it by itself before
+            cut_off = unheard if isinstance(error, asyncio.CancelledError) else isinstance(error, _CUT_OFF)
+            if cut_off and not _is_about_a_value(error) and era == self._hosts.era:
+                self._hosts.distrust()
+            raise
+        finally:
+            await pool.release(connection, timeout=ACQUIRE_SECONDS)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -266,7 +343,15 @@ class PostgresStore(SqlStore):
         return await self._look(operation, STATEMENT_MILLISECONDS / 1000)
 
     async def _study(self, operation: Operation[T], *, seconds: float | None = None) -> T:
-        return await self._look(operation, seconds or STUDY_SECONDS)
+        try:
+            async with asyncio.timeout(ACQUIRE_SECONDS):
+                await self._studying.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailable("too many look at the database already") from error
+        try:
+            return await self._look(operation, seconds or STUDY_SECONDS)
+        finally:
+            self._studying.release()
 
     async def _look(self, operation: Operation[T], seconds: float) -> T:
         if not self._accepting:
@@ -277,7 +362,9 @@ class PostgresStore(SqlStore):
                     f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {int(seconds * 1000)}"
                 )
                 database: PostgresDatabase = connection.database
+                database.seconds = seconds + 2  # the server's limit comes first
                 found = await database.run(operation)
+                database.seconds = None
                 await connection.execute("COMMIT")
                 return found
         except TimeoutError as error:
@@ -366,13 +453,11 @@ class PostgresStore(SqlStore):
 
     async def connect(self) -> "asyncpg.Connection[Any]":
         """Open a connection beside the pool, for what belongs to a session: locks and notifications. The caller closes it."""
-        return await asyncpg.connect(
-            self._dsn,
-            timeout=CONNECT_SECONDS,
+        connection, _ = await self._hosts.connect(
             command_timeout=STATEMENT_MILLISECONDS / 1000,
-            target_session_attrs=SessionAttribute.read_write,
             server_settings={**_SERVER, "application_name": "kurir node", "lock_timeout": "3000"},
         )
+        return connection
 
     async def take(self, node_id: str, name: str, account_id: str) -> int | None:
         """Take a free lease of an account under its client's lock; return its fence, None where it was not free.
@@ -403,17 +488,29 @@ class PostgresStore(SqlStore):
         """Return what becomes of *job*, which is done with what else waits for the client."""
         if not self._accepting:
             raise StoreUnavailable("the store is closed")
-        if self._asked >= QUEUE:
+        if self._asked >= QUEUE or len(self._waiting.get(client_id, ())) >= CLIENT_QUEUE:
             raise StoreUnavailable(f"{self._asked} operations wait for the database already")
+        silent = time.monotonic() - self._begun.get(client_id, float("inf")) > AWAY_SECONDS
+        away = silent or self._failure is not None
         self._asked += 1
         self._waiting.setdefault(client_id, deque()).append(job)
         if client_id not in self._tasks:
             self._tasks[client_id] = asyncio.create_task(self._serve(client_id), name=f"kurir-writer {client_id}")
         try:
+            if seconds is not None and away:
+                await asyncio.wait({job.future}, timeout=AWAY_SECONDS)
+                if not job.begun:
+                    job.given_up = True  # so that it is certain that nothing is kept
+                    job.future.cancel()
+                    raise StoreUnavailable("the database does not answer")
             async with asyncio.timeout(seconds):
                 return await job.future
         except TimeoutError as error:
+            job.given_up = True
             raise StoreUnavailable(f"the write took too long (more than {seconds:g} s)") from error
+        except asyncio.CancelledError:
+            job.future.cancel()  # the write is done all the same: what a call brought is recorded
+            raise
 
     async def called(self, results: Sequence[Called]) -> None:
         """Keep what came of tries, in a transaction for each endpoint: no two have anything to do with each other."""
@@ -457,12 +554,14 @@ class PostgresStore(SqlStore):
         try:
             while waiting:
                 jobs = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
+                self._begun[client_id] = time.monotonic()
                 await self._commit(client_id, jobs)
                 self._asked -= len(jobs)
                 for job in jobs:
                     job.wake()
         finally:
             del self._tasks[client_id], self._waiting[client_id]
+            self._begun.pop(client_id, None)
 
     async def _commit(self, client_id: str, jobs: list[_Job]) -> None:
         """Run *jobs* in one transaction. Afterwards each has its result, and it is durable, or its error."""
@@ -480,15 +579,20 @@ class PostgresStore(SqlStore):
                 return
 
     async def _transact(self, client_id: str, jobs: list[_Job]) -> None:
+        for job in jobs:
+            job.result, job.error = None, None  # of a try before
         async with self._connected() as connection:
             database = connection.database
             await self._begin(connection, client_id)
+            jobs = [job for job in jobs if not job.given_up]
+            for job in jobs:
+                job.begun = True
             allowed = await self._allowed(database, jobs)
             if not await self._swift(database, allowed):
                 await connection.execute("ROLLBACK")
                 await self._begin(connection, client_id)
                 await self._careful(connection, database, await self._allowed(database, jobs))
-            await connection.execute("COMMIT")
+            await commit(connection)
 
     async def _begin(self, connection: Any, client_id: str) -> None:
         await connection.execute("BEGIN")
@@ -513,10 +617,16 @@ class PostgresStore(SqlStore):
         for job in jobs:
             job.error = None
             about = job.owned
-            if about is not None and not (
-                accounts.get(about.tid, "") in ours if about.tid else about.account_ids <= ours
-            ):
+            if about is None:
+                allowed.append(job)
+                continue
+            wanted = {accounts.get(about.tid, "")} if about.tid else about.account_ids
+            if not wanted <= ours:
                 job.error = NotOwner("another node owns the account by now")
+                for account_id in wanted - ours:
+                    fences.lost(account_id)
+            elif any(fences.since(account_id) > job.asked_at for account_id in wanted):
+                job.error = NotOwner("another node owned the account meanwhile")
             else:
                 allowed.append(job)
         return allowed
@@ -537,10 +647,10 @@ class PostgresStore(SqlStore):
 
         try:
             await database.run(run)
-        except _OUT_OF_REACH:
-            raise
-        except Exception:  # noqa: BLE001 -- it comes again where its savepoint holds it
-            return False
+        except Exception as error:
+            if isinstance(error, _OUT_OF_REACH) and not _is_about_a_value(error):
+                raise
+            return False  # it comes again where its savepoint holds it
         return True
 
     async def _careful(self, connection: Any, database: PostgresDatabase, jobs: list[_Job]) -> None:
@@ -550,16 +660,16 @@ class PostgresStore(SqlStore):
             await connection.execute("SAVEPOINT operation")
             try:
                 job.result = await database.run(job.operation)
-            except _OUT_OF_REACH:
-                raise
-            except Exception as error:  # noqa: BLE001 -- its waiter is told
+            except Exception as error:
+                if isinstance(error, _OUT_OF_REACH) and not _is_about_a_value(error):
+                    raise
                 await connection.execute("ROLLBACK TO SAVEPOINT operation")
                 job.error = as_store_error(error)
             await connection.execute("RELEASE SAVEPOINT operation")
 
     def _fail(self, jobs: list[_Job], error: BaseException) -> None:
         told = as_store_error(error)
-        if isinstance(told, StoreUnavailable):
+        if isinstance(told, StoreUnavailable) and not isinstance(error, asyncpg.LockNotAvailableError):
             if self._failure is None:
                 _log.warning("the database is out of reach: %s", told)
             self._failure = str(told)
@@ -589,14 +699,22 @@ class PostgresStore(SqlStore):
 
 
 class _Connection(asyncpg.Connection):
-    """A connection of the pool, with the statements that are prepared on it."""
+    """A connection of the pool, with the statements that are prepared on it, and the era that it is of (``hosts.py``)."""
 
-    __slots__ = ("database",)
+    __slots__ = ("database", "era")
     database: PostgresDatabase
+    era: int
+
+
+def _cut(connection: Any) -> None:
+    """Close a connection without a word; one that is closed has left the pool already."""
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 async def _welcome(connection: Any) -> None:
     connection.database = PostgresDatabase(connection)
+    await connection.execute(_DURABLE)
 
 
 async def _nothing(_connection: Any) -> None:

@@ -15,6 +15,7 @@ from kurir.store.base import Accepted, StoreError, StoreUnavailable, StoreUnusab
 from kurir.store.postgres import PostgresStore
 from support import postgres
 from support.bodies import body
+from support.delivering import eventually
 from support.postgres import Cluster
 from support.records import CLIENT, DECLARED, T0, new_message
 from support.servers import Running, running
@@ -309,8 +310,11 @@ async def test_a_pool_that_is_full_refuses_in_time_and_all_comes_back(tmp_path, 
             assert {status for status, _, _ in again} == {200}
             tids = [answer["data"]["tid"] for _, _, answer in again]
             # The platform wants one message a second, and which of them was accepted first nobody knows.
-            while sum([(await up.message(tid))["status"] == 1 for tid in tids]) < 3:
-                await asyncio.sleep(0.2)
+
+            async def sends_again() -> bool:
+                return sum([(await up.message(tid))["status"] == 1 for tid in tids]) >= 3
+
+            await eventually(sends_again)
     refused = sum(1 for status, _, _ in answers if status == 503)
     print(
         f"scorecard 26: a pool of 3 connections, all busy for 4 s: of {len(answers)} requests {refused} got a 503 in time"

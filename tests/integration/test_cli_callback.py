@@ -88,6 +88,7 @@ async def test_what_was_delivered_is_listed_and_each_try_shown(tmp_path):
     async with shell(tmp_path, Mode.REFUSE) as terminal:
         await terminal.send()
         await terminal.hook.until(1)
+        await terminal.until(in_flight=0)
         listed = json.loads(await terminal.run("deliveries", "--json"))["data"]
         assert [one["type"] for one in listed] == ["message.status"]
         position = listed[0]["position"]

@@ -54,24 +54,31 @@ def accept(db: Database, message: NewMessage) -> Accepted | Conflict:
     db.execute(
         _INSERT,
         (
-            message.tid,
-            message.client_id,
-            message.channel,
-            message.account_id,
-            message.message_id,
-            message.recipient,
-            message.lane,
-            message.type,
-            message.priority.value,
-            rows.micros(message.accepted_at),
-            rows.micros(message.due_at),
-            rows.micros(message.expires_at),
+            *columns(message),
             rows.micros(message.expires_at) - rows.micros(message.due_at),
             rows.losses_column(message.losses),
         ),
     )
     db.execute(_SAY, (message.body,))
     return Accepted(message.tid, Status.PENDING, replayed=False)
+
+
+def columns(message: NewMessage) -> tuple[object, ...]:
+    """Return what the row of a message says of it first, in the order of both ways to insert one."""
+    return (
+        message.tid,
+        message.client_id,
+        message.channel,
+        message.account_id,
+        message.message_id,
+        message.recipient,
+        message.lane,
+        message.type,
+        message.priority.value,
+        rows.micros(message.accepted_at),
+        rows.micros(message.due_at),
+        rows.micros(message.expires_at),
+    )
 
 
 def _known(db: Database, message: NewMessage) -> Accepted | Conflict:

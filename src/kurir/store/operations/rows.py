@@ -1,4 +1,4 @@
-"""Rows of SQLite to the protocol's records, and values to what a column holds.
+"""Rows of either database to the protocol's records, and values to what a column holds.
 
 Each record's columns stand in one SELECT beside the function that reads them, in the same order; those who read rows
 add what they look for. Times are integers: microseconds since 1970, UTC.

@@ -11,6 +11,7 @@ from kurir.domain.status import Status
 from kurir.store.base import Accepted, Conflict, NewMessage
 from kurir.store.database import Database
 from kurir.store.operations import rows
+from kurir.store.operations.accept import columns
 
 #: The key decides: who takes it first has the message, within the batch too. The rows keep the order of the batch.
 _ACCEPT: Final = """
@@ -66,18 +67,7 @@ def accept(db: Database, messages: Sequence[NewMessage]) -> list[Accepted | Conf
 
 def _row(message: NewMessage) -> tuple[object, ...]:
     return (
-        message.tid,
-        message.client_id,
-        message.channel,
-        message.account_id,
-        message.message_id,
-        message.recipient,
-        message.lane,
-        message.type,
-        message.priority.value,
-        rows.micros(message.accepted_at),
-        rows.micros(message.due_at),
-        rows.micros(message.expires_at),
+        *columns(message),
         rows.losses_column(message.losses),
         message.body,
         message.fingerprint,

@@ -94,7 +94,7 @@ async def purge(
     bound, retention = rows.micros(before), now - before
     contents, events = (left_to_drop(found, kind, retention) for kind in (MESSAGE, EVENT))
     own_events = between(events)
-    messages, more = 0, False
+    more = False
 
     async def each_client(look: Operation[list[Any]], delete: Callable[[Database, list[Any]], int]) -> int:
         """Delete what *look* finds, client by client."""

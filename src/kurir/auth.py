@@ -3,12 +3,13 @@
 A chosen password is kept as argon2id, a check of which costs 26 ms of a core; that must happen once, not per request.
 So a success is remembered for some minutes under a keyed hash of (user name, password, stored hash): a hit costs a few
 microseconds, a changed password misses by itself, and nothing in memory is worth stealing. A generated password has
-256 random bits, which no slow hash makes harder to guess: it is kept as a fast hash, keyed with its own salt.
+256 random bits, which no slow hash makes harder to guess: it is kept as a fast hash, keyed with its own salt. After a
+rotation the password before lets in as well, until its overlap ends.
 
-Nobody learns from an answer, or from how long it took, whether a user name exists: an unknown user, a wrong password
-and a disabled client get the same answer after the same work. Nobody can stop another by failing on purpose: what was
-right once in this process passes the failure limiter, what waits for a hash slot is bounded, and a password that
-arrives a hundred times at once is hashed once.
+Nobody learns from an answer, or from how long it took, whether a user name exists: an unknown user, a wrong password, a
+disabled client and one that asks from a network it may not come from get the same answer after the same work. Nobody can
+stop another by failing on purpose: what was right once in this process passes the failure limiter, what waits for a hash
+slot is bounded, and a password that arrives a hundred times at once is hashed once.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ from typing import Final, TypeAlias
 
 import argon2
 
+from kurir import networks
 from kurir.clock import Clock
 from kurir.store.base import ClientRecord
 
@@ -96,6 +98,12 @@ def generate_password() -> str:
     return PASSWORD_PREFIX + secrets.token_urlsafe(32)
 
 
+def generated_hash(password: str) -> str:
+    """Return what is stored for a password that :func:`generate_password` made: a fast hash with a salt of its own."""
+    salt = secrets.token_bytes(_SALT_BYTES)
+    return f"{_FAST}{_encode(salt)}${_encode(_fast_digest(salt, password.encode()))}"
+
+
 class Hasher:
     """Hashes passwords and verifies them. The defaults are OWASP's floor for argon2id: 19 MiB, two passes, one lane."""
 
@@ -108,8 +116,7 @@ class Hasher:
     def hash(self, password: str) -> str:
         """Return what is stored for *password*: a fast hash of a generated one, argon2id of a chosen one."""
         if _GENERATED.fullmatch(password):
-            salt = secrets.token_bytes(_SALT_BYTES)
-            return f"{_FAST}{_encode(salt)}${_encode(_fast_digest(salt, password.encode()))}"
+            return generated_hash(password)
         return self._argon2.hash(password.encode())
 
     def verifies(self, stored: str, password: bytes) -> bool:
@@ -354,15 +361,20 @@ class Administrator:
 
 @dataclass(frozen=True, slots=True)
 class _Success:
-    """A pair that was verified against this record."""
+    """A pair that was verified against this record. From ``ends`` on the password is no more (monotonic)."""
 
     record: ClientRecord
     at: float
+    ends: float
+
+    def within(self, seconds: float, now: float) -> bool:
+        """Return whether it was verified within so many seconds, and still holds."""
+        return now < min(self.at + seconds, self.ends)
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """A pair that is being looked at, with the record of its user name if there is one."""
+    """A pair that is being looked at, with the record of its user name if there is one that may ask from ``remote``."""
 
     username: bytes
     password: bytes = field(repr=False)
@@ -388,6 +400,8 @@ class Authenticator:
         self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
         self._records: dict[bytes, ClientRecord] = {}
         self._stored: dict[bytes, bytes] = {}
+        self._places: dict[bytes, tuple[networks.Network, ...]] = {}
+        self._used: set[str] = set()
         self._successes: dict[bytes, _Success] = {}
         self._checks: dict[bytes, asyncio.Task[Answer]] = {}
 
@@ -396,7 +410,14 @@ class Authenticator:
         # Where a disabled client and an enabled one share a user name, the enabled one counts.
         ordered = sorted(clients, key=lambda client: client.enabled)
         self._records = {client.username.encode(): client for client in ordered if client.username}
-        self._stored = {name: client.password_hash.encode() for name, client in self._records.items()}
+        self._stored = {
+            name: f"{client.password_hash}\0{client.previous_hash}".encode() for name, client in self._records.items()
+        }
+        self._places = {
+            name: tuple(ipaddress.ip_network(one) for one in client.allow_from)
+            for name, client in self._records.items()
+            if client.allow_from
+        }
         self._successes = {
             digest: success for digest, success in self._successes.items() if self._is_valid(success.record)
         }
@@ -404,25 +425,29 @@ class Authenticator:
     def cached(self, headers: Headers) -> str | None:
         """Return the client's id if this very pair was verified in the last minutes, else None: then authenticate."""
         pair = credentials(headers)
-        if pair is None:
+        if pair is None or pair[0] in self._places:
             return None
         success = self._successes.get(self._digest(*pair))
-        if success is None or self._clock.monotonic() - success.at >= FRESH_SECONDS:
+        if success is None or not success.within(FRESH_SECONDS, self._clock.monotonic()):
             return None
-        return success.record.id
+        return self._let_in(success.record)
 
     async def authenticate(self, headers: Headers, remote: str) -> Answer:
         """Return whose credentials *headers* carry. *remote* is the address that the request came from."""
         pair = credentials(headers)
         if pair is None:
             return Denied()
-        digest = self._digest(*pair)
-        attempt = _Attempt(*pair, self._records.get(pair[0]), digest, remote)
+        places = self._places.get(pair[0])
+        elsewhere = places is not None and not networks.holds(places, remote)
+        digest = self._digest(*pair, elsewhere=elsewhere)
+        attempt = _Attempt(*pair, None if elsewhere else self._records.get(pair[0]), digest, remote)
         known = self._known(digest)
-        if known is not None and self._clock.monotonic() - known.at < FRESH_SECONDS:
-            return Authenticated(known.record.id)
-        if attempt.record is not None and self._is_generated_and_right(attempt.record, attempt.password):
-            return self._succeeded(attempt, attempt.record)
+        if known is not None and known.within(FRESH_SECONDS, self._clock.monotonic()):
+            return Authenticated(self._let_in(known.record))
+        if attempt.record is not None:
+            stored = self._generated_and_right(attempt.record, attempt.password)
+            if stored:
+                return self._succeeded(attempt, attempt.record, stored)
         check = self._checks.get(digest)
         if check is None:
             refusal = self._refusal(attempt, known=known is not None)
@@ -432,26 +457,45 @@ class Authenticator:
         # A caller that goes away must not take the answer from others that wait for the same pair.
         return await asyncio.shield(check)
 
+    def used(self) -> frozenset[str]:
+        """Return the clients that were let in since this was asked last."""
+        used, self._used = frozenset(self._used), set()
+        return used
+
     def close(self) -> None:
         """Stop the threads that hash. What they are at is finished."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _digest(self, username: bytes, password: bytes) -> bytes:
-        # The stored hash is part of the key: after a change of the password an old success is never found again.
-        stored = self._stored.get(username, b"")
+    def _let_in(self, record: ClientRecord) -> str:
+        self._used.add(record.id)
+        return record.id
+
+    def _digest(self, username: bytes, password: bytes, *, elsewhere: bool = False) -> bytes:
+        # The stored hash is part of the key: after a change of the password an old success is never found again. From
+        # elsewhere a pair is another one than from a network of its client: what is known of that one does not help it.
+        stored = b"" if elsewhere else self._stored.get(username, b"")
         pair = self._keyed.copy()
         pair.update(username + b"\0" + password + b"\0" + stored)
         return pair.digest()
 
     def _known(self, digest: bytes) -> _Success | None:
         success = self._successes.get(digest)
-        return success if success and self._clock.monotonic() - success.at < KNOWN_SECONDS else None
+        return success if success and success.within(KNOWN_SECONDS, self._clock.monotonic()) else None
 
-    def _is_generated_and_right(self, record: ClientRecord, password: bytes) -> bool:
+    def _hashes(self, record: ClientRecord) -> tuple[str, ...]:
+        """Return the hashes of the passwords that let in at this moment."""
+        if record.previous_until is None or record.previous_until <= self._clock.now():
+            return (record.password_hash,)
+        return record.password_hash, record.previous_hash
+
+    def _generated_and_right(self, record: ClientRecord, password: bytes) -> str:
+        """Return the hash of the generated password that this is, "" if it is none."""
         # So cheap that it needs neither slot nor limiter: whoever has the right generated password always gets in. When
         # it is wrong the slow way follows, or its duration would tell that the user exists.
-        stored = record.password_hash
-        return record.enabled and self._hasher.is_fast(stored) and self._hasher.verifies(stored, password)
+        if not record.enabled:
+            return ""
+        fast = [stored for stored in self._hashes(record) if self._hasher.is_fast(stored)]
+        return "".join([stored for stored in fast if self._hasher.verifies(stored, password)][:1])
 
     def _refusal(self, attempt: _Attempt, *, known: bool) -> Limited | Busy | None:
         if len(self._checks) >= self._slots * (1 + WAITING_PER_SLOT):
@@ -466,32 +510,43 @@ class Authenticator:
         return check
 
     async def _check(self, attempt: _Attempt, *, limited: bool) -> Answer:
-        right = await asyncio.get_running_loop().run_in_executor(self._pool, self._verify, attempt)
+        stored = await asyncio.get_running_loop().run_in_executor(self._pool, self._verify, attempt)
         record = attempt.record
         # The clients may have changed while the hash was computed.
-        if not right or record is None or not self._is_valid(record):
+        if not stored or record is None or not self._is_valid(record):
             return Denied()
         if limited:
             self._limiter.give_back(attempt.username, attempt.remote)
-        return self._succeeded(attempt, record)
+        return self._succeeded(attempt, record, stored)
 
-    def _verify(self, attempt: _Attempt) -> bool:
-        record = attempt.record
-        if record is None or self._hasher.is_fast(record.password_hash):
+    def _verify(self, attempt: _Attempt) -> str:
+        """Return the hash of the chosen password that this is, "" if it is none. One slow verification, whoever asks.
+
+        A rotation makes a generated password, so that at most one of a client's two is a chosen one.
+        """
+        hashes = () if attempt.record is None else self._hashes(attempt.record)
+        stored = next((one for one in hashes if not self._hasher.is_fast(one)), "")
+        if not stored:
             self._hasher.waste(attempt.password)
-            return False
-        return self._hasher.verifies(record.password_hash, attempt.password)
+            return ""
+        return stored if self._hasher.verifies(stored, attempt.password) else ""
 
     def _is_valid(self, record: ClientRecord) -> bool:
         """Return whether what was verified against *record* still holds for today's clients."""
         today = self._records.get(record.username.encode())
         return (
-            today is not None and today.enabled and (today.id, today.password_hash) == (record.id, record.password_hash)
+            today is not None
+            and today.enabled
+            and (today.id, today.password_hash, today.previous_hash)
+            == (record.id, record.password_hash, record.previous_hash)
         )
 
-    def _succeeded(self, attempt: _Attempt, record: ClientRecord) -> Authenticated:
+    def _succeeded(self, attempt: _Attempt, record: ClientRecord, stored: str) -> Authenticated:
+        now, ends = self._clock.monotonic(), math.inf
+        if stored != record.password_hash and record.previous_until is not None:
+            ends = now + (record.previous_until - self._clock.now()).total_seconds()
         self._successes.pop(attempt.digest, None)
         if len(self._successes) >= REMEMBERED:
             del self._successes[next(iter(self._successes))]
-        self._successes[attempt.digest] = _Success(record, self._clock.monotonic())
-        return Authenticated(record.id)
+        self._successes[attempt.digest] = _Success(record, now, ends)
+        return Authenticated(self._let_in(record))

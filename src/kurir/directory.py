@@ -1,16 +1,20 @@
 """Who is who in this process: clients and accounts by their names, read from the store at start.
 
-The hot paths ask this instead of the database. ``reload`` follows a change of configuration.
+The hot paths ask this instead of the database. ``follow`` brings it in line with a change while the process runs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import structlog
+
 from kurir.channels.base import Channel
-from kurir.domain.account import Account, MessengerSettings, WhatsAppSettings
+from kurir.domain.account import Account, MediaPolicy, MessengerSettings, WhatsAppSettings
 from kurir.store.base import AccountRecord, ClientRecord, Store
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,19 @@ class Entry:
     held_reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Which accounts are enabled now and were not before, which are no more, and of which the worker has to begin anew.
+
+    ``mended`` are those of the *changed* that have other settings, or another platform's address.
+    """
+
+    begun: frozenset[str] = frozenset()
+    ended: frozenset[str] = frozenset()
+    changed: frozenset[str] = frozenset()
+    mended: frozenset[str] = frozenset()
+
+
 class Directory:
     """The enabled clients and accounts. *open_account* decrypts a record into an account."""
 
@@ -37,38 +54,89 @@ class Directory:
         self._channels = channels
         self._open = open_account
         self._clients: dict[str, ClientRecord] = {}
+        self._known: dict[str, ClientRecord] = {}
         self._accounts: dict[str, Entry] = {}
         self._defaults: dict[tuple[str, str], Entry] = {}
         self._owners: dict[tuple[str, str], Entry] = {}
 
     async def reload(self, store: Store) -> None:
-        """Read every client and account anew."""
-        clients = {record.id: record for record in await store.clients() if record.enabled}
+        """Read every client and account anew, with how each stands. Raises what opening an account raises."""
+        clients = await self._enabled_clients(store)
+        accounts = [
+            self._entry(record, self._channels[record.channel])
+            for record in await self._enabled_accounts(store, clients)
+        ]
+        self._take(clients, accounts)
+
+    async def follow(self, store: Store) -> Changes:
+        """Bring clients and accounts in line with the store, and return what changed.
+
+        How an account stands is kept: its worker knows it best. Only one that has other settings than before stands as the
+        store says. An account that cannot be opened stays as it was, and is logged. Raises StoreError.
+        """
+        clients = await self._enabled_clients(store)
+        accounts: list[Entry] = []
+        changed: set[str] = set()
+        mended: set[str] = set()
+        for record in await self._enabled_accounts(store, clients):
+            old = self._accounts.get(record.id)
+            try:
+                entry = self._entry(record, self._channels[record.channel])
+            except Exception:
+                log.exception("account_not_opened", account=record.id)
+                if old is not None:
+                    accounts.append(old)
+                continue
+            if old is not None:
+                if _where(old.account) != _where(entry.account):
+                    mended.add(record.id)
+                else:
+                    entry = replace(old, account=entry.account)
+                if _work(old.account) != _work(entry.account):
+                    changed.add(record.id)
+            accounts.append(entry)
+        before = frozenset(self._accounts)
+        self._take(clients, accounts)
+        now = frozenset(self._accounts)
+        return Changes(now - before, before - now, frozenset(changed), frozenset(mended))
+
+    async def _enabled_clients(self, store: Store) -> dict[str, ClientRecord]:
+        return {record.id: record for record in await store.clients() if record.enabled}
+
+    async def _enabled_accounts(self, store: Store, clients: Collection[str]) -> list[AccountRecord]:
+        return [
+            record
+            for record in sorted(await store.accounts(), key=lambda one: (one.client_id, one.position))
+            if record.enabled and record.client_id in clients and record.channel in self._channels
+        ]
+
+    def _entry(self, record: AccountRecord, channel: Channel) -> Entry:
+        return Entry(
+            account=self._open(record),
+            channel=channel,
+            parked_code=record.parked_code,
+            parked_reason=record.parked_reason,
+            paused=record.paused_at is not None,
+            held_since=record.held_since,
+            held_until=record.held_until,
+            held_reason=record.held_reason,
+        )
+
+    def _take(self, clients: dict[str, ClientRecord], entries: Iterable[Entry]) -> None:
         accounts: dict[str, Entry] = {}
         defaults: dict[tuple[str, str], Entry] = {}
         owners: dict[tuple[str, str], Entry] = {}
-        for record in sorted(await store.accounts(), key=lambda one: (one.client_id, one.position)):
-            channel = self._channels.get(record.channel)
-            if not record.enabled or record.client_id not in clients or channel is None:
-                continue
-            entry = Entry(
-                account=self._open(record),
-                channel=channel,
-                parked_code=record.parked_code,
-                parked_reason=record.parked_reason,
-                paused=record.paused_at is not None,
-                held_since=record.held_since,
-                held_until=record.held_until,
-                held_reason=record.held_reason,
-            )
-            accounts[record.id] = entry
-            place = (record.client_id, record.channel)
-            if place not in defaults or (record.is_default and not defaults[place].account.default):
+        for entry in entries:
+            account = entry.account
+            accounts[account.id] = entry
+            place = (account.client_id, account.channel)
+            if place not in defaults or (account.default and not defaults[place].account.default):
                 defaults[place] = entry
-            owner = owner_of(entry.account)
+            owner = owner_of(account)
             if owner:
-                owners[record.channel, owner] = entry
+                owners[account.channel, owner] = entry
         self._clients, self._accounts, self._defaults, self._owners = clients, accounts, defaults, owners
+        self._known |= clients
 
     def set_parked(self, account_id: str, code: str, reason: str) -> None:
         """Note that the platform stopped the account, or with "" that it works again, for those who ask here."""
@@ -97,6 +165,10 @@ class Directory:
         """Return the enabled clients by id."""
         return self._clients
 
+    def client(self, client_id: str) -> ClientRecord:
+        """Return a client that is enabled, or was when what is being done for it began. Raises KeyError."""
+        return self._known[client_id]
+
     def accounts(self) -> Mapping[str, Entry]:
         """Return the enabled accounts by id."""
         return self._accounts
@@ -115,6 +187,16 @@ class Directory:
     def owner(self, channel: str, number: str) -> Entry | None:
         """Return the account that owns a platform's number (phone number id, page id) on the channel."""
         return self._owners.get((channel, number))
+
+
+def _where(account: Account) -> tuple[object, ...]:
+    """Return as whom *account* calls, and where."""
+    return account.settings, account.api_base
+
+
+def _work(account: Account) -> Account:
+    """Return what a worker of *account* works by: not which one is the default, nor what becomes of files."""
+    return replace(account, default=False, inbound_media=MediaPolicy.STREAM)
 
 
 def owner_of(account: Account) -> str:

@@ -83,6 +83,17 @@ def refusal(host: str, allowed: Iterable[Network] = ()) -> str | None:
     return None
 
 
+def holds(networks: Iterable[Network], remote: str) -> bool:
+    """Return whether the IP address *remote* is in one of *networks*. A text that is no IP address is in none."""
+    try:
+        address: Address = ip_address(remote.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped  # how a socket of both kinds names an IPv4 address
+    return any(address in network for network in networks if network.version == address.version)
+
+
 def _faces(address: Address) -> list[Address]:
     """Return the address itself, or the IPv4 address that it stands for."""
     if isinstance(address, IPv4Address):

@@ -4,6 +4,8 @@ import asyncio
 import base64
 import threading
 import time
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -247,6 +249,103 @@ async def test_an_enabled_client_counts_before_a_disabled_one_of_the_same_name(c
         authenticator.replace(order)
         assert await authenticator.authenticate(headers(), HERE) == Authenticated("acme-id")
     authenticator.close()
+
+
+# --- rotation, and networks ---------------------------------------------------------------------------------------------
+
+
+def rotated(hasher: Hasher, clock: FakeClock, old: str, new: str, *, seconds: float = 60.0) -> ClientRecord:
+    until = clock.now() + timedelta(seconds=seconds)
+    return replace(client(hasher, password=new), previous_hash=hasher.hash(old), previous_until=until)
+
+
+async def test_the_password_before_lets_in_until_its_overlap_ends(clock, hasher):
+    old, new = generate_password(), generate_password()
+    authenticator = Authenticator(clock, hasher, slots=1)
+    authenticator.replace([rotated(hasher, clock, old, new)])
+    hasher.slow.clear()
+    for password in (old, new):
+        assert await authenticator.authenticate(headers(password=password), HERE) == Authenticated("acme-id")
+        assert authenticator.cached(headers(password=password)) == "acme-id"
+    assert hasher.slow == []
+    clock.move(59)
+    assert authenticator.cached(headers(password=old)) == "acme-id"
+    clock.move(2)
+    assert authenticator.cached(headers(password=old)) is None
+    assert await authenticator.authenticate(headers(password=old), HERE) == Denied()
+    assert authenticator.cached(headers(password=new)) == "acme-id"
+    authenticator.close()
+
+
+async def test_a_chosen_password_before_a_generated_one_is_hashed_once(clock, hasher):
+    authenticator = Authenticator(clock, hasher, slots=1)
+    authenticator.replace([rotated(hasher, clock, "chosen", generate_password())])
+    hasher.slow.clear()
+    assert await authenticator.authenticate(headers(password="chosen"), HERE) == Authenticated("acme-id")
+    assert await authenticator.authenticate(headers(password="wrong"), HERE) == Denied()
+    assert hasher.slow == ["real", "real"]
+    clock.move(61)
+    assert await authenticator.authenticate(headers(password="chosen"), HERE) == Denied()
+    assert hasher.slow == ["real", "real", "dummy"]
+    authenticator.close()
+
+
+async def test_a_rotation_without_overlap_forgets_the_success_of_the_password_before(clock, hasher):
+    old, new = generate_password(), generate_password()
+    authenticator = Authenticator(clock, hasher, slots=1)
+    authenticator.replace([client(hasher, password=old)])
+    assert await authenticator.authenticate(headers(password=old), HERE) == Authenticated("acme-id")
+    authenticator.replace([client(hasher, password=new)])
+    assert authenticator.cached(headers(password=old)) is None
+    assert await authenticator.authenticate(headers(password=old), HERE) == Denied()
+    authenticator.close()
+
+
+async def test_from_elsewhere_the_right_password_is_a_wrong_one_after_the_same_work(clock, hasher):
+    authenticator = Authenticator(clock, hasher, slots=1)
+    authenticator.replace([replace(client(hasher), allow_from=("192.0.2.0/24", "2001:db8::/32"))])
+    for here in (HERE, "2001:db8::7", f"::ffff:{HERE}"):
+        assert await authenticator.authenticate(headers(), here) == Authenticated("acme-id")
+    hasher.slow.clear()
+    for elsewhere in ("198.51.100.1", "2001:db9::1", "", "no address"):
+        assert await authenticator.authenticate(headers(), elsewhere) == Denied()
+    assert hasher.slow == ["dummy"] * 4
+    assert authenticator.cached(headers()) is None, "where it came from has to be asked each time"
+    assert await authenticator.authenticate(headers(), HERE) == Authenticated("acme-id")
+    assert hasher.slow == ["dummy"] * 4
+    authenticator.close()
+
+
+async def test_what_is_being_checked_for_one_network_lets_nobody_in_from_another(clock, hasher):
+    authenticator = Authenticator(clock, hasher, slots=2)
+    authenticator.replace([replace(client(hasher), allow_from=("192.0.2.0/24",))])
+    answers = await asyncio.gather(
+        *(authenticator.authenticate(headers(), remote) for remote in (HERE, "198.51.100.1", HERE))
+    )
+    assert answers == [Authenticated("acme-id"), Denied(), Authenticated("acme-id")]
+    authenticator.close()
+
+
+async def test_a_generated_password_from_elsewhere_is_limited_like_a_wrong_one(clock, hasher):
+    password = generate_password()
+    authenticator = Authenticator(clock, hasher, slots=1)
+    authenticator.replace([replace(client(hasher, password=password), allow_from=("192.0.2.0/24",))])
+    answers = [await authenticator.authenticate(headers(password=password), "198.51.100.1") for _ in range(30)]
+    assert answers[0] == Denied()
+    assert isinstance(answers[-1], Limited)
+    assert await authenticator.authenticate(headers(password=password), HERE) == Authenticated("acme-id")
+    authenticator.close()
+
+
+async def test_it_is_told_who_was_let_in_since_it_was_asked_last(gate):
+    assert gate.used() == frozenset()
+    await gate.authenticate(headers(password="wrong"), HERE)
+    assert gate.used() == frozenset()
+    await gate.authenticate(headers(), HERE)
+    assert gate.used() == {"acme-id"}
+    assert gate.used() == frozenset()
+    gate.cached(headers())
+    assert gate.used() == {"acme-id"}
 
 
 # --- what is remembered -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""``kurir account``: how accounts stand, and to stop one and let it go on. It needs the administrator's token."""
+"""``kurir account``: how accounts stand, and to change one, stop it and let it go on. It needs the administrator's token."""
 
 from typing import Any, Final
 
@@ -11,6 +11,16 @@ from kurir.cli.running import plain
 
 #: What talks to the platforms themselves, and takes longer to load.
 VERBS: Final = {
+    "add": Verb(
+        "kurir.cli.account_change",
+        "add",
+        "Add an account to a gateway that runs. Secrets that are not given are asked for.",
+    ),
+    "change": Verb(
+        "kurir.cli.account_change",
+        "change",
+        "Change an account of a gateway that runs; what is not named stays, secrets too.",
+    ),
     "connect": Verb("kurir.cli.connect", "app", "Connect a bot, a channel, a number or a page."),
     "reconnect": Verb(
         "kurir.cli.connect",
@@ -26,7 +36,7 @@ VERBS: Final = {
 app = typer.Typer(
     name="account",
     cls=lazy.group(VERBS),
-    help="See how accounts stand; connect one, stop it, let it go on.",
+    help="See how accounts stand; add and connect one, change it, stop it, let it go on.",
     no_args_is_help=True,
 )
 
@@ -78,6 +88,30 @@ def resume(
 ) -> None:
     """Let an account go on that was paused, or that the platform or an outage stopped: it is tried at once."""
     showing.answer(running.call_account(admin.place(), "POST", account, "/resume"), _show, as_json=as_json)
+
+
+@app.command()
+@options.bundled
+def disable(
+    account: options.AccountId,
+    *,
+    as_json: options.AsJson = False,
+    admin: options.AsAdmin,
+) -> None:
+    """Switch an account off: it takes no message and sends none. What waits stays, until it expires."""
+    showing.answer(running.call_account(admin.place(), "POST", account, "/disable"), _show, as_json=as_json)
+
+
+@app.command()
+@options.bundled
+def enable(
+    account: options.AccountId,
+    *,
+    as_json: options.AsJson = False,
+    admin: options.AsAdmin,
+) -> None:
+    """Switch an account on again."""
+    showing.answer(running.call_account(admin.place(), "POST", account, "/enable"), _show, as_json=as_json)
 
 
 def _show_list(found: list[Any]) -> None:

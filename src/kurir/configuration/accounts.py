@@ -302,12 +302,17 @@ def _kind(name: str, hint: object, *, secret: bool) -> str:
     return {bool: "boolean", int: "integer", float: "number"}[typing.cast("type[bool | int | float]", hint)]
 
 
+def shown_value(key: ChannelKey, value: object) -> object:
+    """Return the *value* of a channel's own key as the file writes it: a duration as text, a word of an enum as itself."""
+    if key.kind == "duration":
+        ending = key.field.removeprefix(key.name)
+        return show_duration(timedelta(seconds=float(str(value)) / _DURATIONS[ending]))
+    return str(value) if isinstance(value, StrEnum) else value
+
+
 def _show_default(key: ChannelKey) -> str:
     if key.required:
         return REQUIRED
-    if key.kind == "duration":
-        ending = key.field.removeprefix(key.name)
-        return show_duration(timedelta(seconds=float(str(key.default)) / _DURATIONS[ending]))
     if isinstance(key.default, bool):
         return str(key.default).lower()
-    return str(key.default) or "none"
+    return str(shown_value(key, key.default)) or "none"

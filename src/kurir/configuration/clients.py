@@ -20,6 +20,7 @@ from kurir.configuration.values import (
     one_of,
     one_of_known,
     secret_text,
+    source_network,
     text,
     url,
     webhook_secret,
@@ -28,20 +29,20 @@ from kurir.domain.account import Account
 
 #: What needs no escape in a segment of a URL's path (RFC 3986, section 2.3), and is no "." or "..".
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}")
-_MAX_AGE: Final = duration(timedelta(seconds=1), timedelta(days=30))
+_ID_FORM: Final = "a client's id takes 1 to 128 letters, digits, dots, dashes, underscores and tildes, and no dot first"
+#: How many networks a client's requests may come from.
+MOST_NETWORKS: Final = 100
+max_age: Final = duration(timedelta(seconds=1), timedelta(days=30))
 _HEADERS_FORM: Final = 'a table such as { "X-Api-Key" = { env = "CRM_KEY" } }'
 
 
 def read_clients(table: Table, channels: Mapping[str, Channel]) -> tuple[ClientConfig, ...]:
     """Read every client below *table*'s ``clients``. Problems are reported."""
     clients = []
-    for path, client_id, values in table.entries("clients", "tables such as [clients.acme]"):
-        if not _CLIENT_ID.fullmatch(client_id):
-            table.reading.report(
-                path,
-                "a client's id takes 1 to 128 letters, digits, dots, dashes, underscores and tildes, and no dot first",
-            )
-        clients.append(_client(table.reading, path, client_id, values, channels))
+    for path, name, values in table.entries("clients", "tables such as [clients.acme]"):
+        if not _CLIENT_ID.fullmatch(name):
+            table.reading.report(path, _ID_FORM)
+        clients.append(_client(table.reading, path, name, values, channels))
     _report_repeated_usernames(table.reading, clients)
     _report_repeated_accounts(table.reading, table.path, table.raw("clients"))
     return tuple(clients)
@@ -53,24 +54,42 @@ def _client(
     table = Table(reading, path, values, names(CLIENT_KEYS), "a client")
     return ClientConfig(
         id=client_id,
-        username=table.need("username", table.referred(_username), "", 'a string such as "acme"'),
+        username=table.need("username", table.referred(username), "", 'a string such as "acme"'),
         password=table.secret("password"),
-        default_region=table.get("default_region", _region, ""),
-        max_age=table.get("max_age", _MAX_AGE, timedelta(hours=24)),
+        default_region=table.get("default_region", region, ""),
+        max_age=table.get("max_age", max_age, timedelta(hours=24)),
         callbacks=_callbacks(table),
         accounts=_accounts(table, client_id, channels),
+        allow_from=table.get("allow_from", allowed_networks, ()),
     )
 
 
-def _username(value: object) -> str:
-    username = text(value)
+def client_id(value: object) -> str:
+    """Read the id of a client."""
+    if not isinstance(value, str) or not _CLIENT_ID.fullmatch(value):
+        raise WrongValueError(_ID_FORM)
+    return value
+
+
+def allowed_networks(value: object) -> tuple[str, ...]:
+    """Read the networks that a client's requests may come from, each once."""
+    found = list_of(source_network, 'a list of networks such as ["203.0.113.0/24"]')(value)
+    if len(found) > MOST_NETWORKS:
+        raise WrongValueError(f"expected at most {MOST_NETWORKS} networks, got {len(found)}")
+    return tuple(dict.fromkeys(str(network) for network in found))
+
+
+def username(value: object) -> str:
+    """Read a client's user name."""
+    found = text(value)
     # HTTP Basic ends the user name at the first colon.
-    if ":" in username or len(username) > 255:
+    if ":" in found or len(found) > 255:
         raise WrongValueError("expected at most 255 characters without a colon")
-    return username
+    return found
 
 
-def _region(value: object) -> str:
+def region(value: object) -> str:
+    """Read a region of phone numbers."""
     expected = 'two letters of ISO 3166 such as "ID"'
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z]{2}", value):
         raise wrong(expected, value)

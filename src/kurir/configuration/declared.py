@@ -80,6 +80,8 @@ def client_record(client: ClientConfig, hasher: Hasher, stored: ClientRecord | N
         password_hash=stored.password_hash if stored and keeps else hasher.hash(client.password),
         default_region=client.default_region,
         max_age_seconds=int(client.max_age.total_seconds()),
+        allow_from=client.allow_from,
+        declared=True,
     )
 
 
@@ -101,6 +103,7 @@ def account_record(
         options=_options(account),
         is_default=account.default,
         position=position,
+        declared=True,
     )
 
 

@@ -39,6 +39,13 @@ CLIENT_KEYS: Final = (
         "The country of phone numbers that are given with a leading 0, such as `ID`.",
     ),
     Key("max_age", "duration", "24h", "How long a message may wait to be sent before it expires."),
+    Key(
+        "allow_from",
+        "list of networks",
+        "[]",
+        "Where the client's requests may come from, such as `203.0.113.0/24`; others are answered as a wrong password. None "
+        "named: anywhere.",
+    ),
     Key("callbacks", "list of tables", "[]", "Where the client wants to hear of statuses and received messages."),
     Key("accounts", "list of tables", "[]", "The client's senders, one table each."),
 )

@@ -25,7 +25,10 @@ class CallbackConfig:
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """One client with all that belongs to it. ``default_region`` is "" when there is none."""
+    """One client with all that belongs to it. ``default_region`` is "" when there is none.
+
+    ``allow_from`` are the networks that its requests may come from; none: all.
+    """
 
     id: str
     username: str
@@ -34,6 +37,7 @@ class ClientConfig:
     max_age: timedelta = timedelta(hours=24)
     callbacks: tuple[CallbackConfig, ...] = ()
     accounts: tuple[Account, ...] = ()
+    allow_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

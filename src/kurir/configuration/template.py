@@ -54,8 +54,13 @@ allow_networks = []
 # How long finished messages, their attempts and events are kept.
 retention = "90d"
 
+# Whether the console finds messages by their words: what they say is personal data.
+search_text = true
+
 # How much disk the files may take that came in and are kept (inbound_media below).
 # inbound_media_space = "20GB"
+# label = "staging"                       # shown in the console
+# mask = true                             # the console hides phones and texts until revealed
 
 
 # One table for each client: a system that sends through kurir. Its id stands in the path: POST /telegram/send/acme
@@ -69,6 +74,9 @@ password = { env = "ACME_PASSWORD" }
 
 # How long a message may wait to be sent before it expires.
 max_age = "24h"
+
+# Where the client's requests may come from; without it from anywhere.
+# allow_from = ["203.0.113.0/24"]
 
 # Where the client hears of statuses and received messages. dialect: "compat" has the shapes that existing clients
 # parse, "standard" one envelope for every kind of event. events: ["*"], or names such as "message.status". headers are

@@ -18,6 +18,7 @@ from kurir.configuration.values import (
     public_url,
     secret_text,
     size,
+    switch,
     text,
 )
 from kurir.networks import Network
@@ -27,6 +28,7 @@ from kurir.settings import KEY_FILE_NAME, ROLES, SETTINGS, Listen, PostgresUrl, 
 _T = TypeVar("_T")
 
 _ADMIN_TOKEN_LENGTH: Final = 16
+_LONGEST_LABEL: Final = 24
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 
 
@@ -61,9 +63,13 @@ def read_settings(table: Table, flags: Mapping[str, object], current_folder: Pat
         admin_token=layers.read("admin_token", table.referred(_admin_token), None),
         allow_networks=layers.read("allow_networks", _networks, ()),
         retention=layers.read("retention", duration(timedelta(days=1)), timedelta(days=90)),
+        search_text=layers.read("search_text", switch, True),
         inbound_media_space=layers.read("inbound_media_space", size, 20 * 10**9),
         role=role,
         processes=processes,
+        label=layers.read("label", _label, ""),
+        mask=layers.read("mask", switch, True),
+        sources=layers.sources,
     )
 
 
@@ -74,6 +80,7 @@ class _Layers:
         self._table = table
         self._flags = flags
         self._current_folder = current_folder
+        self.sources: dict[str, str] = {}
 
     def read(self, name: str, read: Callable[[object], _T], default: _T) -> _T:
         setting = _BY_NAME[name]
@@ -83,12 +90,21 @@ class _Layers:
         elif variable:
             place, value = setting.variable, variable
         else:
+            self.sources[name] = "file" if name in self._table else "default"
             return self._table.get(name, read, default)
+        self.sources[name] = place
         return self._table.reading.attempt((place,), value, read, default)
 
     def folder(self, name: str) -> Path:
         outside = self._flags.get(name) is not None or self._table.reading.env.get(_BY_NAME[name].variable)
         return self._current_folder if outside else self._table.reading.folder
+
+
+def _label(value: object) -> str:
+    found = text(value)
+    if len(found) > _LONGEST_LABEL:
+        raise WrongValueError(f"at most {_LONGEST_LABEL} characters are expected, and it has {len(found)}")
+    return found
 
 
 def _counted(low: int, high: int) -> Callable[[object], int]:

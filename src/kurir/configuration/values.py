@@ -62,6 +62,13 @@ def secret_text(value: object) -> str:
     return _clean(value)
 
 
+def switch(value: object) -> bool:
+    """Read true or false; a variable writes it as a word."""
+    if isinstance(value, str) and value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    return boolean(value)
+
+
 def boolean(value: object) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):
@@ -239,6 +246,16 @@ def network(value: object) -> Network:
     if any(_inside(found, forbidden) for forbidden in NEVER):
         raise WrongValueError(f"{value} holds link-local or metadata addresses, which are never reached")
     return found
+
+
+def source_network(value: object) -> Network:
+    """Read a CIDR, or one address, that requests may come from."""
+    if not isinstance(value, str):
+        raise wrong('a network such as "203.0.113.0/24"', value)
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError:
+        raise wrong(f'a network such as "203.0.113.0/24"{_meant_network(value)}', value) from None
 
 
 def is_loopback(host: str) -> bool:

@@ -1,6 +1,10 @@
-"""What has to be done now and then, in small bites: what is overdue is ended, what is too old or without its event deleted."""
+"""What has to be done now and then, in small bites: what is overdue is ended, what is too old or without its event deleted.
+
+And what follows the messages at some distance, so that whoever accepts one need not wait for it: tallies, the index of words.
+"""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
@@ -8,7 +12,8 @@ from typing import Final
 import structlog
 
 from kurir.clock import Clock
-from kurir.store.base import Store, StoreError
+from kurir.store import GatewayStore
+from kurir.store.base import StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +29,11 @@ SWEEP_SECONDS: Final = 600.0
 TROUBLE_SECONDS: Final = 30.0
 #: Rows of a kind in one transaction: few enough that nobody who sends waits for it.
 BITE: Final = 200
+#: How often it is looked for messages and events that are not counted, or not indexed, in seconds.
+FOLLOW_SECONDS: Final = 1.0
+#: Rows that are counted, and messages that are indexed, in one transaction. To index one takes some 50 µs.
+TALLY_BITE: Final = 1_000
+WORDS_BITE: Final = 100
 #: A message that a platform accepted waits so long for its first receipt.
 RECEIPT_LIFE: Final = timedelta(days=30)
 
@@ -31,20 +41,24 @@ RECEIPT_LIFE: Final = timedelta(days=30)
 class Upkeep:
     """Ends messages that are overdue, and deletes what *retention* has outlived: at start, then again and again.
 
-    *sweep* deletes kept files without an event, and returns how many; without one there are no kept files.
+    *sweep* deletes kept files without an event, and returns how many; without one there are no kept files. *search_text*:
+    messages are to be found by their words.
     """
 
     def __init__(
         self,
-        store: Store,
+        store: GatewayStore,
         clock: Clock,
         retention: timedelta,
         sweep: Callable[[], Awaitable[int]] | None = None,
+        *,
+        search_text: bool = True,
     ) -> None:
         self._store = store
         self._clock = clock
         self._retention = retention
         self._sweep = sweep
+        self._search_text = search_text
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -53,6 +67,9 @@ class Upkeep:
             ("expired", self.expire, EXPIRY_SECONDS),
             ("no_receipt", self.no_receipts, EVERY_SECONDS),
             ("retention", self.once, EVERY_SECONDS),
+            ("access", self.access, EVERY_SECONDS),
+            ("tallies", self.tally, FOLLOW_SECONDS),
+            ("words", self.index_words, FOLLOW_SECONDS),
             ("room", lambda: self._store.make_room(self._retention), ROOM_SECONDS),
         ]
         if self._sweep is not None:
@@ -90,6 +107,26 @@ class Upkeep:
             if not bite.more:
                 return deleted
             await asyncio.sleep(0)  # lets others take a turn between two bites
+
+    async def access(self) -> int:
+        """Delete sessions and links of the console that let nobody in any more, and old requests; return how many."""
+        return await self._bites(lambda: self._store.purge_access(self._clock.now(), BITE))
+
+    async def tally(self) -> int:
+        """Count what is not counted yet. Returns 0: nobody wants to read of it every second."""
+        more = True
+        while more:
+            more = await self._store.tally(TALLY_BITE)
+            await asyncio.sleep(0)  # lets others take a turn between two bites
+        return 0
+
+    async def index_words(self) -> int:
+        """Index messages by their words for as long as nobody waits for a write, half of the time at most. Returns 0."""
+        while True:
+            began = time.monotonic()
+            if not await self._store.index_words(WORDS_BITE, on=self._search_text) or not self._store.idle():
+                return 0
+            await asyncio.sleep(time.monotonic() - began)
 
     async def _bites(self, bite: Callable[[], Awaitable[int]]) -> int:
         ended = 0

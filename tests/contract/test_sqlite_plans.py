@@ -13,7 +13,9 @@ import pytest
 import pytest_asyncio
 
 from kurir.domain.message import Priority
+from kurir.domain.status import Status
 from kurir.store.feed import Owed, Replay
+from kurir.store.looking import PeopleSearch, Search
 from kurir.store.operations import callbacks, erasure, events, feed, inbound, people, quarantine, upkeep
 from kurir.store.sqlite import SqliteStore
 from support.records import (
@@ -163,6 +165,78 @@ async def test_a_plan_that_walks_is_seen(full):
     assert len([detail for detail in details if _bad(detail)]) == 2
 
 
+# --- searches -----------------------------------------------------------------------------------------------------------
+
+#: Few rows, whatever comes: clients, accounts, and the index of words in its own order.
+_FEW = ("SCAN client", "SCAN account", "SCAN words VIRTUAL TABLE", "SCAN main.words_config", "SCAN CONSTANT ROW")
+
+
+async def _searched(full, call) -> set[str]:
+    """Return what is searched, index by index. Only what is found by a recipient may be sorted: there are few."""
+    plans = await _plans(full, full._patient, call)
+    for statement, plan in plans.items():
+        walked = [detail for detail in plan if _bad(detail) and not detail.startswith(_FEW)]
+        if "recipient IN" in statement or "lane IN" in statement or "address IN" in statement:
+            walked = [detail for detail in walked if detail != "USE TEMP B-TREE FOR ORDER BY"]
+        assert not walked, (statement, plan)
+    details = [detail for plan in plans.values() for detail in plan]
+    return {detail.split(" INDEX ")[-1].split(" ")[0] if " INDEX " in detail else detail[:24] for detail in details}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "by"),
+    [
+        (Search(), set()),
+        (Search(type="location", since=at(-1), until=at(-1)), {"message_run_again"}),
+        (Search(client_ids=(CLIENT, OTHER_CLIENT), channel="line"), {"message_by_client"}),
+        (Search(account_id=ACCOUNT, type="location"), {"message_by_client"}),
+        (Search(statuses=(Status.FAILED, Status.UNSENT)), {"message_failed"}),
+        (Search(error_code="expired", client_ids=(CLIENT,)), {"message_by_error"}),
+        (Search(queued=True, type="location"), {"message_in_queue"}),
+        (
+            Search(recipients=("lane7", "hot")),
+            {"message_by_recipient", "message_by_address", "message_by_lane", "message_in_lane"},
+        ),
+        (Search(tid="no-such-tid"), {"sqlite_autoindex_message_1"}),
+        (Search(message_id="no-such-id"), set()),
+        (Search(platform_id="no-such-id"), set()),
+        (Search(words="parcel"), {"message_by_client"}),
+        (Search(words="pa", client_ids=(CLIENT,)), {"message_by_client"}),
+    ],
+)
+async def test_a_search_goes_by_an_index(full, wanted, by):
+    assert by <= await _searched(full, full.search(wanted, 50))
+    assert by <= await _searched(full, full.count(wanted, 50))
+
+
+async def test_what_people_look_at_goes_by_an_index(full):
+    [first, *_] = (await full.search(Search(), 3)).rows
+    for call in (
+        full.snippets([first.seq]),
+        full.story(None, first.tid),
+        full.tallies(at(-1), at(1), 300),
+        full.tallies(at(-1), at(1), 3600, (CLIENT,)),
+        full.top_errors(at(-1)),
+        full.pulse(),
+    ):
+        plans = await _plans(full, full._patient, call)
+        details = [detail for plan in plans.values() for detail in plan]
+        assert not [detail for detail in details if detail.startswith("SCAN") and detail not in _FEW], plans
+
+
+async def test_what_follows_goes_by_an_index(full):
+    """Its reads, and its writes: to count and to index costs the more the more there is new, and never the more there is."""
+    for runner, call in (
+        (full._patient, full.tally(100)),
+        (full._writer, full.tally(100)),
+        (full._patient, full.index_words(10)),
+        (full._writer, full.index_words(10)),
+    ):
+        plans = await _plans(full, runner, call)
+        details = [detail for plan in plans.values() for detail in plan]
+        assert not [each for each in details if each.startswith("SCAN") and not each.startswith(_FEW)], plans
+
+
 # --- the feed -----------------------------------------------------------------------------------------------------------
 
 #: The client's first event again and again, every tenth another client's; owed are the later half of the client's.
@@ -225,6 +299,21 @@ async def test_what_came_of_tries_and_replays(fed):
     await _walks(store, store._writer, store.replay(hook, Replay((first.position,)), at(1)))
     await _walks(store, store._writer, store.replay(hook, Replay(failed_only=True), at(1)))
     assert "event_in_feed" in await _walks(store, store._writer, store.replay(hook, Replay(since=at(0)), at(1)))
+
+
+async def test_what_the_console_asks_of_callbacks_and_people(fed):
+    store, hook = fed
+    await _walks(store, store._patient, store.lately_tried(hook, 60))
+    assert "callback_failed" in await _walks(store, store._patient, store.replayable(hook, Replay(failed_only=True)))
+    assert "event_in_feed" in await _walks(store, store._patient, store.replayable(hook, Replay(since=at(0))))
+    plans = await _plans(store, store._patient, store.people(PeopleSearch(exact=("628111", "777")), 50))
+    details = [detail for plan in plans.values() for detail in plan]
+    assert not [each for each in details if _bad(each) and not each.startswith("SCAN account")], plans
+    assert [each for each in details if "contact_by_phone" in each], "a phone is found by its index"
+    await _walks(store, store._patient, store.people(PeopleSearch(name="ani", after=(ACCOUNT, "7")), 50))
+    await _walks(store, store._patient, store.people(PeopleSearch(name="ani", account_id=ACCOUNT), 50))
+    walks = await _walks(store, store._patient, store.people(PeopleSearch(client_ids=(CLIENT,)), 50))
+    assert "contact_by_client" in walks
 
 
 async def test_taking_in_and_purging(fed):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from kurir.store.base import Declared, EndpointRecord, ErrorRecord, StoreUnusable
+from kurir.store.base import Declared, EndpointRecord, ErrorRecord, Put, StoreUnusable
 from support.records import (
     ACCOUNT,
     CLIENT,
@@ -173,3 +173,113 @@ async def test_an_account_keeps_its_client(store):
     with pytest.raises(StoreUnusable, match=f"{DECLARED.accounts[0].id} belongs to the client {CLIENT}.*another id"):
         await store.declare(moved, T0)
     assert {each.id: each.client_id for each in await store.accounts()}[DECLARED.accounts[0].id] == CLIENT
+
+
+# --- what is made while the gateway runs ----------------------------------------------------------------------------------
+
+
+async def _client(store, client_id):
+    return next(found for found in await store.clients() if found.id == client_id)
+
+
+async def test_what_is_put_is_there_as_it_was_put_and_no_declaration_takes_it_away(store):
+    shop = client("shop", default_region="ID", previous_hash="old", previous_until=at(9), allow_from=("10.0.0.0/8",))
+    bot = account("shop-bot", "shop", position=1000, is_default=True)
+    assert await store.put_client(shop, at(1)) is Put.DONE
+    assert await store.put_account(bot, at(1)) is Put.DONE
+    await store.declare(Declared(), at(2))
+    found = await _client(store, "shop")
+    assert (found, found.declared, found.last_used_at) == (shop, False, None)
+    assert (await _account(store, "shop-bot"), (await _account(store, "shop-bot")).declared) == (bot, False)
+    assert [one.id for one in await store.clients() if one.enabled] == ["shop"]
+
+
+async def test_what_is_there_already_is_not_made_again(store):
+    was = await store.accounts()
+    assert await store.put_account(account(sealed=b"other"), at(1)) is Put.MOVED
+    assert await store.put_account(account(ACCOUNT, OTHER_CLIENT), at(1)) is Put.MOVED
+    assert await store.put_client(client(max_age_seconds=1), at(1)) is Put.MOVED
+    assert (await store.accounts(), await _client(store, CLIENT)) == (was, client())
+
+
+async def test_a_change_of_what_has_changed_meanwhile_changes_nothing(store):
+    first, second = await _account(store, ACCOUNT), await _client(store, CLIENT)
+    assert await store.put_account(replace(first, options='{"a": 1}'), at(1), first) is Put.DONE
+    assert await store.put_client(replace(second, max_age_seconds=1), at(1), second) is Put.DONE
+    assert await store.put_account(replace(first, options='{"a": 2}'), at(2), first) is Put.MOVED
+    assert await store.put_client(replace(second, max_age_seconds=2), at(2), second) is Put.MOVED
+    assert (await _account(store, ACCOUNT)).options == '{"a": 1}'
+    found = await _client(store, CLIENT)
+    assert (found.max_age_seconds, found.declared) == (1, False)
+
+
+async def test_two_enabled_clients_have_not_one_user_name(store):
+    taken = (await _client(store, CLIENT)).username
+    shop = client("shop", username=taken)
+    assert await store.put_client(shop, at(1)) is Put.TAKEN
+    assert [one.id for one in await store.clients()] == [CLIENT, OTHER_CLIENT]
+    assert await store.put_client(replace(shop, enabled=False), at(1)) is Put.DONE
+    disabled = await _client(store, "shop")
+    assert await store.put_client(replace(disabled, enabled=True), at(2), disabled) is Put.TAKEN
+    assert not (await _client(store, "shop")).enabled
+
+
+async def test_a_change_of_the_settings_unparks_an_account_and_another_one_does_not(store):
+    await store.park(ACCOUNT, REVOKED, at(1))
+    await store.pause(ACCOUNT, at(1))
+    was = await _account(store, ACCOUNT)
+    assert await store.put_account(replace(was, options='{"a": 1}'), at(2), was) is Put.DONE
+    was = await _account(store, ACCOUNT)
+    assert was.parked_code == REVOKED.code
+    assert await store.put_account(replace(was, sealed=b"mended"), at(3), was) is Put.DONE
+    found = await _account(store, ACCOUNT)
+    assert (found.parked_code, found.parked_at, found.paused_at) == ("", None, at(1))
+
+
+async def test_a_new_default_takes_it_from_those_that_are_not_the_files(store):
+    await store.declare(replace(DECLARED, accounts=(account(is_default=True),)), at(1))
+    for name in ("one", "two", "three"):
+        wanted = account(name, position=1000, is_default=name != "three")
+        assert await store.put_account(wanted, at(2)) is Put.DONE
+    defaults = {found.id: found.is_default for found in await store.accounts() if found.client_id == CLIENT}
+    assert {name: defaults[name] for name in (ACCOUNT, "one", "two", "three")} == {
+        ACCOUNT: True,
+        "one": False,
+        "two": True,
+        "three": False,
+    }
+
+
+async def test_the_version_grows_with_every_change_and_with_nothing_else(store):
+    versions = [await store.configuration_version()]
+    was = await _account(store, ACCOUNT)
+    await store.put_account(replace(was, enabled=False), at(1), was)
+    versions.append(await store.configuration_version())
+    await store.put_client(client("shop"), at(1))
+    versions.append(await store.configuration_version())
+    await store.declare(DECLARED, at(2))
+    versions.append(await store.configuration_version())
+    assert sorted(set(versions)) == versions
+    await store.park(ACCOUNT, REVOKED, at(3))
+    await store.pause(ACCOUNT, at(3))
+    await store.client_used(CLIENT, at(3))
+    assert await store.configuration_version() == versions[-1]
+
+
+async def test_the_newest_use_of_a_client_is_known(store):
+    await store.client_used(CLIENT, at(5))
+    await store.client_used(CLIENT, at(4))
+    await store.client_used("nobody", at(9))
+    assert (await _client(store, CLIENT)).last_used_at == at(5)
+    assert (await _client(store, OTHER_CLIENT)).last_used_at is None
+    await store.declare(DECLARED, at(6))
+    assert (await _client(store, CLIENT)).last_used_at == at(5)
+
+
+async def test_a_client_that_the_file_names_has_one_password(store):
+    was = await _client(store, CLIENT)
+    rotated = replace(was, password_hash="new", previous_hash=was.password_hash, previous_until=at(99))
+    assert await store.put_client(rotated, at(1), was) is Put.DONE
+    await store.declare(DECLARED, at(2))
+    found = await _client(store, CLIENT)
+    assert (found, found.declared) == (client(), True)

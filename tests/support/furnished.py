@@ -8,9 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from kurir.domain.message import Priority
-from kurir.domain.problem import Loss
+from kurir.domain.problem import Loss, Problem
 from kurir.domain.status import Status
 from kurir.store import GatewayStore
+from kurir.store.access import AuditRecord, RequestRecord, SessionRecord, UserRecord
 from kurir.store.base import ErrorRecord
 from kurir.store.feed import Owed
 from kurir.store.inbound import LinkRecord, TemplateRecord, Unread
@@ -87,6 +88,30 @@ async def furnish(store: GatewayStore) -> None:
     assert gone is not None
     assert await store.release(gone)
     assert await store.quarantine(Unread(ACCOUNT, b"x" * (MOST_OF_ONE + 1), "too large", at(5))) is None
+    await _console(store)
+
+
+async def _followed(store: GatewayStore) -> None:
+    """Let tallies and the index of words catch up."""
+    while await store.tally(100):
+        pass
+    while await store.index_words(100):
+        pass
+
+
+async def _console(store: GatewayStore) -> None:
+    owner = UserRecord("u-1", WORDS, "owner", password_hash="x", totp=b"\x00sealed", created_at=at(0))
+    assert await store.put_user(owner, at(0), first=True)
+    assert await store.put_user(replace(owner, id="u-2", name="cara", role="client", client_id=CLIENT, totp=b""), at(1))
+    await store.open_session(b"\x00" * 32, SessionRecord("s-1", "u-1", at(1), at(2), "127.0.0.1", WORDS))
+    await store.put_sign_in_link(b"\x01" * 32, "u-2", at(9000))
+    await store.add_audit(
+        [AuditRecord(at(3), WORDS, "console", "::1", "revealed", "message", "t", CLIENT, "{}", '{"a": "b"}')]
+    )
+    refused = RequestRecord(
+        at(4), "req_1", CLIENT, "POST", "/x", 422, "invalid_message", WORDS, (), 1200, "::1", "curl"
+    )
+    await store.add_requests([refused, replace(refused, problems=(Problem("/a", "missing", WORDS),), body=WORDS)])
 
 
 async def _people(store: GatewayStore) -> None:
@@ -115,6 +140,7 @@ async def _messages(store: GatewayStore) -> None:
     await send(store, "p-1", body=bytes(range(256)) * 20)
     await send_parts(store, 3)
     failed = await fail(store)
+    await _followed(store)  # so that it is counted, and then has another number
     assert await store.retry(failed.client_id, failed.tid, at(40))
     await fail(store)
     held = new_message()

@@ -1,15 +1,17 @@
 """The only SQL. ``base`` is the protocol, ``sqlite`` the store for one machine; ``migrations`` holds the schema.
 
-The protocol has three parts: ``base`` for messages on their way out, ``inbound`` for what comes in, ``feed`` for what clients
-are told. A store keeps all three.
+The protocol has parts: ``base`` for messages on their way out, ``inbound`` for what comes in, ``feed`` for what clients are
+told, ``access`` for the console's users and its logs, ``looking`` for what people look at. A store keeps all of them.
 """
 
 from typing import Protocol
 
+from kurir.store.access import AccessStore
 from kurir.store.base import Store
 from kurir.store.feed import FeedStore
 from kurir.store.inbound import InboundStore
+from kurir.store.looking import LookingStore
 
 
-class GatewayStore(Store, InboundStore, FeedStore, Protocol):
+class GatewayStore(Store, InboundStore, FeedStore, AccessStore, LookingStore, Protocol):
     """The database, whole."""

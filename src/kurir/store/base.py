@@ -39,7 +39,11 @@ class StoreUnusable(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
-    """A client as it is stored. ``password_hash`` is an encoded argon2id hash, or a keyed hash of a generated secret."""
+    """A client as it is stored. ``password_hash`` is an encoded argon2id hash, or a keyed hash of a generated secret.
+
+    ``previous_hash`` is that of the password before, which lets in until ``previous_until``. ``allow_from`` are the networks
+    that its requests may come from, all where there is none. ``declared``: the configuration file brought it.
+    """
 
     id: str
     username: str
@@ -47,6 +51,11 @@ class ClientRecord:
     default_region: str = ""
     max_age_seconds: int = 86_400
     enabled: bool = True
+    previous_hash: str = ""
+    previous_until: datetime | None = None
+    allow_from: tuple[str, ...] = ()
+    declared: bool = field(default=False, compare=False)
+    last_used_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,8 @@ class AccountRecord:
 
     ``position`` is its place among the client's accounts; the first enabled one of a channel is the default unless
     another has ``is_default``. ``parked_code`` is "" while the account works; ``paused_at`` is set while the operator
-    has stopped it; from ``held_since`` to ``held_until`` the platform wants nothing of it.
+    has stopped it; from ``held_since`` to ``held_until`` the platform wants nothing of it. ``declared``: the configuration
+    file brought it. ``sealed_at`` is when its settings, tokens among them, came to be what they are.
     """
 
     id: str
@@ -74,6 +84,19 @@ class AccountRecord:
     held_since: datetime | None = None
     held_until: datetime | None = None
     held_reason: str = ""
+    declared: bool = field(default=False, compare=False)
+    sealed_at: datetime | None = field(default=None, compare=False)
+
+
+class Put(Enum):
+    """What came of a change of the configuration. Only DONE changed anything.
+
+    MOVED: it is not as it was any more, or is there already. TAKEN: another enabled client has the user name.
+    """
+
+    DONE = "done"
+    MOVED = "moved"
+    TAKEN = "taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -544,6 +567,30 @@ class Store(Protocol):
 
     async def endpoints(self, client_id: str) -> list[EndpointRecord]:
         """Return the client's callback endpoints in declared order."""
+        ...
+
+    async def configuration_version(self) -> int:
+        """Return a number that grows with every change of clients and accounts, by the file or by a ``put``."""
+        ...
+
+    async def put_client(self, record: ClientRecord, at: datetime, was: ClientRecord | None = None) -> Put:
+        """Create a client, or change it where it still is as it *was*; from then on it is not the configuration file's.
+
+        ``last_used_at`` stays as it is stored.
+        """
+        ...
+
+    async def put_account(self, record: AccountRecord, at: datetime, was: AccountRecord | None = None) -> Put:
+        """Create an account, or change it where it still is as it *was*; from then on it is not the configuration file's.
+
+        Its client, its channel, and whether it is parked, paused or held stay as they are stored; but a parked account whose
+        sealed settings or api_base changed is un-parked. One that becomes its client's default on its channel takes that
+        from the others that are not the file's.
+        """
+        ...
+
+    async def client_used(self, client_id: str, at: datetime) -> None:
+        """Note that a client was let in at *at*, unless something newer is known."""
         ...
 
     async def park(self, account_id: str, error: ErrorRecord, at: datetime) -> None:

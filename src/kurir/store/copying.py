@@ -65,8 +65,10 @@ _SERVER: Final = {
     "work_mem": "262144",  # kB, for the sweep over all tables
 }
 
+#: The index of words is another one in PostgreSQL, and made there anew.
 _TABLES: Final = """
 SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~' AND name <> 'migration'
+    AND name <> 'words' AND name NOT LIKE 'words~_%' ESCAPE '~'
 ORDER BY name
 """
 _COLUMNS: Final = "SELECT name, pk FROM pragma_table_info(?) ORDER BY cid"
@@ -136,8 +138,12 @@ class _Table:
 
     @property
     def copied(self) -> str:
-        """The condition for the rows of the source that are copied: all but the note that it was moved."""
-        return f"key <> '{moved.META}'" if self.name == "meta" else "TRUE"
+        """The condition for the rows of the source that are copied.
+
+        All but the note that it was moved, and how far its own index of words has come.
+        """
+        left_out = {"meta": f"key <> '{moved.META}'", "followed": "what <> 'words'"}
+        return left_out.get(self.name, "TRUE")
 
     def key_of(self, row: _Row) -> list[Any]:
         return [row[self.columns.index(name)] for name in self.key]

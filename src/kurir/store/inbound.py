@@ -283,9 +283,9 @@ class InboundStore(Protocol):
         ``begun`` says how many are; whoever asks does so again. Erased are: the contact with phone, names and aliases;
         reply tokens, choices, watermarks, receipts that wait and their links; the events of what they wrote, pressed and
         did, with the callbacks of these, pending ones too; what their messages are called; the webhooks in quarantine of the
-        client's accounts on the channel that name an address or the phone; and of the messages to them what was said
-        (body, facts, losses, the requests and answers of attempts, the wording of errors, the answers of callbacks) and to
-        whom (recipient, lane, address, chat).
+        client's accounts on the channel that name an address or the phone, and the client's requests in the log that do; and
+        of the messages to them what was said (body, facts, losses, the requests and answers of attempts, the wording of
+        errors, the answers of callbacks) and to whom (recipient, lane, address, chat).
 
         Kept as a bare record are of the messages to them: ids (the client's, ours, the platform's, which on Telegram
         begins with the chat, and on WhatsApp holds the number, in base64), the digest of the content that tells repeats,

@@ -5,7 +5,7 @@ What a method does inside its transaction stands in :mod:`kurir.store.operations
 what, and which reads must not wait for which.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -30,6 +30,7 @@ from kurir.store.base import (
     MessageRecord,
     NewMessage,
     Purged,
+    Put,
     QueueDepth,
     QueuedMessage,
     ReceiptRecord,
@@ -57,6 +58,7 @@ from kurir.store.inbound import (
 )
 from kurir.store.operations import (
     accept,
+    administration,
     callbacks,
     config,
     delivery,
@@ -71,6 +73,8 @@ from kurir.store.operations import (
     upkeep,
 )
 from kurir.store.operations import receipts as applying
+from kurir.store.sql_access import SqlAccess
+from kurir.store.sql_looking import SqlLooking
 
 #: Seconds that the sweep over the whole database may take.
 SWEEP_SECONDS = 600.0
@@ -81,7 +85,7 @@ PATIENCE_SECONDS: Final = 10.0
 T = TypeVar("T")
 
 
-class SqlStore(ABC):
+class SqlStore(SqlAccess, SqlLooking):
     """:class:`kurir.store.GatewayStore` over SQL. An engine opens, closes, and runs what this hands it."""
 
     @abstractmethod
@@ -124,6 +128,23 @@ class SqlStore(ABC):
     async def endpoints(self, client_id: str) -> list[EndpointRecord]:
         """Return the client's endpoints in declared order."""
         return await self._read(lambda db: config.endpoints(db, client_id))
+
+    async def configuration_version(self) -> int:
+        """Return a number that grows with every change of clients and accounts."""
+        return await self._read(config.version)
+
+    async def put_client(self, record: ClientRecord, at: datetime, was: ClientRecord | None = None) -> Put:
+        """Create a client, or change it where it still is as it *was*."""
+        return await self._write(Whose(client_id=record.id), lambda db: administration.put_client(db, record, at, was))
+
+    async def put_account(self, record: AccountRecord, at: datetime, was: AccountRecord | None = None) -> Put:
+        """Create an account, or change it where it still is as it *was*."""
+        whose = Whose(client_id=record.client_id)
+        return await self._write(whose, lambda db: administration.put_account(db, record, at, was))
+
+    async def client_used(self, client_id: str, at: datetime) -> None:
+        """Note that a client was let in at *at*."""
+        await self._write(Whose(client_id=client_id), lambda db: administration.client_used(db, client_id, at))
 
     async def park(self, account_id: str, error: ErrorRecord, at: datetime) -> None:
         """Mark the account as stopped. A second call keeps the first reason."""

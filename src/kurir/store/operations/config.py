@@ -19,6 +19,12 @@ INSERT INTO meta (key, value) VALUES ('writer_probe', '1') ON CONFLICT (key)
     DO UPDATE SET value = CAST(CAST(meta.value AS INTEGER) + 1 AS TEXT)
 """
 
+#: Others see by it that clients or accounts changed. First in its transaction: such changes wait for one another here.
+_CHANGED: Final = """
+INSERT INTO meta (key, value) VALUES ('configuration_version', '1') ON CONFLICT (key)
+    DO UPDATE SET value = CAST(CAST(meta.value AS INTEGER) + 1 AS TEXT)
+"""
+
 # declared = 2 marks, within one transaction, what an earlier call declared and this one has not named yet.
 _FORGET: Final = (
     "UPDATE client SET declared = 2 WHERE declared = 1",
@@ -33,11 +39,11 @@ _DISABLE: Final = tuple(
     for table in ("client", "account", "endpoint")
 )
 _DECLARE_CLIENT: Final = """
-INSERT INTO client (id, username, password_hash, default_region, max_age_seconds, enabled, declared, changed_at)
-VALUES (?, ?, ?, ?, ?, 1, 1, ?)
+INSERT INTO client (id, username, password_hash, default_region, max_age_seconds, allow_from, enabled, declared, changed_at)
+VALUES (?, ?, ?, ?, ?, ?, 1, 1, ?)
 ON CONFLICT (id) DO UPDATE SET username = excluded.username, password_hash = excluded.password_hash,
-    default_region = excluded.default_region, max_age_seconds = excluded.max_age_seconds, enabled = 1, declared = 1,
-    changed_at = excluded.changed_at
+    default_region = excluded.default_region, max_age_seconds = excluded.max_age_seconds, allow_from = excluded.allow_from,
+    previous_hash = '', previous_until = NULL, enabled = 1, declared = 1, changed_at = excluded.changed_at
 """
 _UNPARK_MENDED: Final = """
 UPDATE account SET parked_code = '', parked_reason = '', parked_at = NULL
@@ -45,9 +51,11 @@ WHERE id = ? AND parked_code <> '' AND (sealed <> ? OR api_base <> ?)
 """
 _DECLARE_ACCOUNT: Final = """
 INSERT INTO account (id, client_id, channel, api_base, sealed, options, is_default, position, enabled, declared,
-                     changed_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, 1, ?)
-ON CONFLICT (id) DO UPDATE SET channel = excluded.channel, api_base = excluded.api_base, sealed = excluded.sealed,
+                     changed_at, sealed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, 1, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    sealed_at = CASE WHEN account.sealed = excluded.sealed THEN account.sealed_at ELSE excluded.sealed_at END,
+    channel = excluded.channel, api_base = excluded.api_base, sealed = excluded.sealed,
     options = excluded.options, is_default = excluded.is_default,
     position = excluded.position, enabled = 1, declared = 1, changed_at = excluded.changed_at
 """
@@ -96,15 +104,34 @@ def probe(db: Database) -> None:
     db.execute(_PROBE)
 
 
+def changed(db: Database) -> None:
+    """Let the configuration's version grow; whatever else changes it waits until this is committed."""
+    db.execute(_CHANGED)
+
+
+def version(db: Database) -> int:
+    """Return the configuration's version."""
+    return int(meta(db, "configuration_version") or 0)
+
+
 def declare(db: Database, declared: Declared, at: datetime) -> None:
     """Create and bring in line what is declared; disable what was declared before and is not any more."""
     now = rows.micros(at)
+    changed(db)
     for statement in _FORGET:
         db.execute(statement)
     for client in declared.clients:
         db.execute(
             _DECLARE_CLIENT,
-            (client.id, client.username, client.password_hash, client.default_region, client.max_age_seconds, now),
+            (
+                client.id,
+                client.username,
+                client.password_hash,
+                client.default_region,
+                client.max_age_seconds,
+                rows.words_column(client.allow_from),
+                now,
+            ),
         )
     for account in declared.accounts:
         _declare_account(db, account, now)
@@ -147,6 +174,7 @@ def _declare_account(db: Database, account: AccountRecord, now: int) -> None:
             account.options,
             account.is_default,
             account.position,
+            now,
             now,
         ),
     )

@@ -15,7 +15,7 @@ from kurir.domain.status import Status
 from kurir.store.base import ErrorRecord
 from kurir.store.database import Database, Operation
 from kurir.store.inbound import Forgotten
-from kurir.store.operations import delivery, people, quarantine, rows
+from kurir.store.operations import access, delivery, people, quarantine, rows, words
 
 T = TypeVar("T")
 
@@ -125,6 +125,7 @@ async def forget(write: Run, study: Run, whom: tuple[str, str, Sequence[str]], a
     events = await _walk(write, study, person, _events_of, _erase_event)
     await _walk(write, study, person, _platform_ids_of, lambda db, known: _erase_id(db, person, known))
     await _walk(write, study, person, _unread_of, quarantine.drop)
+    await _walk(write, study, person, _requests_of, access.drop_request)
     contact = await write(lambda db: _erase_person(db, person))
     return Forgotten(0, cancelled, messages, events, contact)
 
@@ -216,6 +217,10 @@ def _unread_of(db: Database, person: _Person, after: int | None) -> _Found:
     return quarantine.naming(db, (person.client_id, person.account_id), names, after)
 
 
+def _requests_of(db: Database, person: _Person, after: int | None) -> _Found:
+    return access.requests_naming(db, person.client_id, (*person.addresses, *person.phones), after)
+
+
 # --- erasing --------------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +229,7 @@ def _erase_message(db: Database, seq: int, now: int) -> int:
     if db.changes() == 0:
         return 0  # it was queued again meanwhile, or retention was faster
     db.execute(_ERASE_CONTENT, (ERASED_BODY, seq))
+    words.forget(db, seq)
     for statement in _ERASE_OF_MESSAGE:
         db.execute(statement, (b"", seq) if "body = ?" in statement else (seq,))
     return 1

@@ -12,7 +12,7 @@ from typing import Final
 from kurir.domain.status import Status, advance, of_parts
 from kurir.store.base import ErrorRecord, Phase
 from kurir.store.database import Database
-from kurir.store.operations import events, rows
+from kurir.store.operations import events, rows, tallies, words
 
 #: The code of a part that was given up although it may have left: proof that it did corrects it.
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
@@ -142,6 +142,8 @@ def renumber(db: Database, old: int, new: int) -> None:
     """Let the rows of a message follow it, after its own row has its new number."""
     for statement in _RENUMBER:
         db.execute(statement, (new, old))
+    words.forget(db, new)  # by its new number it is indexed anew, as whatever is above the mark
+    tallies.renumbered(db, old, new)
 
 
 def find_message(db: Database, tid: str) -> Message | None:

@@ -93,19 +93,32 @@ def losses(column: str | None) -> tuple[Loss, ...]:
 # --- configuration --------------------------------------------------------------------------------------------------
 
 CLIENT: Final = """
-SELECT id, username, password_hash, default_region, max_age_seconds, enabled
+SELECT id, username, password_hash, default_region, max_age_seconds, enabled, previous_hash, previous_until,
+       allow_from, declared, last_used_at
 FROM client
 """
 
 
 def client(row: Row) -> ClientRecord:
     """Return the client of a row of CLIENT."""
-    return ClientRecord(row[0], row[1], row[2], row[3], row[4], bool(row[5]))
+    return ClientRecord(
+        id=row[0],
+        username=row[1],
+        password_hash=row[2],
+        default_region=row[3],
+        max_age_seconds=row[4],
+        enabled=bool(row[5]),
+        previous_hash=row[6],
+        previous_until=moment_or_none(row[7]),
+        allow_from=words(row[8]),
+        declared=bool(row[9]),
+        last_used_at=moment_or_none(row[10]),
+    )
 
 
 ACCOUNT: Final = """
 SELECT id, client_id, channel, api_base, sealed, options, is_default, position, enabled, parked_code,
-       parked_reason, parked_at, paused_at, held_since, held_until, held_reason
+       parked_reason, parked_at, paused_at, held_since, held_until, held_reason, declared, sealed_at
 FROM account
 """
 
@@ -129,6 +142,8 @@ def account(row: Row) -> AccountRecord:
         held_since=moment_or_none(row[13]),
         held_until=moment_or_none(row[14]),
         held_reason=row[15],
+        declared=bool(row[16]),
+        sealed_at=moment(row[17]),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from kurir.domain.status import Status, of_parts
 from kurir.store.base import Purged
 from kurir.store.database import Database
-from kurir.store.operations import quarantine, rows
+from kurir.store.operations import quarantine, rows, tallies
 from kurir.store.operations.parts import follows
 
 #: An idempotency key outlives the end of its message by so much, at least; so does what is known of a webhook's events.
@@ -293,6 +293,7 @@ def purge_small(db: Database, before: datetime, limit: int, now: datetime) -> bo
         (_DELETE_EARLY, now - EARLY_LIFE),
         (_DELETE_RECEIVED, before),
         (_DELETE_LINKS, before),
+        (tallies.DELETE_OLD, before),
         (quarantine.DELETE_OLD, before),
         (quarantine.DELETE_OLD_COUNTS, before),
         (_DELETE_TOKENS, now - TOKEN_LIFE),

@@ -25,6 +25,7 @@ import asyncpg
 
 from kurir.clock import SystemClock
 from kurir.store import migrations
+from kurir.store.access import EngineFacts
 from kurir.store.base import (
     Accepted,
     Conflict,
@@ -42,8 +43,9 @@ from kurir.store.base import (
 from kurir.store.database import Database, Operation, Whose, of_account
 from kurir.store.feed import Called
 from kurir.store.operations import accept, config, delivery, upkeep
+from kurir.store.operations.rows import moment
 from kurir.store.postgres import accept as batches
-from kurir.store.postgres import copies, leases, ranges, retention
+from kurir.store.postgres import copies, leases, ranges, retention, words
 from kurir.store.postgres.connection import PostgresDatabase, commit
 from kurir.store.postgres.hosts import Hosts
 from kurir.store.sql import PATIENCE_SECONDS, SWEEP_SECONDS, SqlStore
@@ -103,6 +105,11 @@ _VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)
 """
 _VERSION: Final = "SELECT coalesce(max(version), 0) FROM migration"
+_ENGINE: Final = """
+SELECT current_setting('server_version'), (SELECT coalesce(max(version), 0) FROM migration),
+    pg_database_size(current_database()), current_setting('fsync'), current_setting('synchronous_commit'),
+    current_setting('full_page_writes'), CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT), pg_is_in_recovery()
+"""
 _APPLIED: Final = "INSERT INTO migration (version, name, applied_at) VALUES ($1, $2, $3)"
 _IS_OURS: Final = """
 SELECT to_regclass('migration') IS NOT NULL,
@@ -676,7 +683,26 @@ class PostgresStore(SqlStore):
         for job in jobs:
             job.result, job.error = None, told
 
+    word_index = words
+
+    def idle(self) -> bool:
+        """Return whether nobody waits for a write just now."""
+        return not self._asked
+
     # --- health ------------------------------------------------------------------------------------------------------
+
+    async def engine_facts(self) -> EngineFacts:
+        """Return what the database says of itself."""
+        row = await self._study(lambda db: db.execute(_ENGINE).fetchone())
+        return EngineFacts(
+            engine="PostgreSQL",
+            version=row[0],
+            schema=row[1],
+            size=row[2],
+            settings={"fsync": row[3], "synchronous_commit": row[4], "full_page_writes": row[5]},
+            now=moment(row[6]),
+            replica=row[7],
+        )
 
     def health(self) -> str | None:
         """Return why nothing can be written, None as far as nothing is known against it."""

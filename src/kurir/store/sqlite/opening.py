@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS migration (
     applied_at INTEGER NOT NULL
 ) STRICT
 """
-_VERSION: Final = "SELECT coalesce(max(version), 0) FROM migration"
+VERSION: Final = "SELECT coalesce(max(version), 0) FROM migration"
 _APPLIED: Final = "INSERT INTO migration (version, name, applied_at) VALUES (?, ?, ?)"
 _IS_TABLE: Final = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?"
 _ANY_TABLE: Final = "SELECT 1 FROM sqlite_schema LIMIT 1"
@@ -150,7 +150,7 @@ def migrate(db: apsw.Connection, path: Path, at: datetime) -> None:
     steps = migrations.load("sqlite")
     version = 0
     if db.execute(_IS_TABLE, ("migration",)).fetchone() is not None:
-        version = db.execute(_VERSION).fetchone()[0]  # type: ignore[index]  # an aggregate always has its row
+        version = db.execute(VERSION).fetchone()[0]  # type: ignore[index]  # an aggregate always has its row
     elif db.execute(_ANY_TABLE).fetchone() is not None:
         raise StoreUnusable(f"{path} is a SQLite database, but not one of kurir's")
     if version and db.pragma("application_id") != APPLICATION_ID:

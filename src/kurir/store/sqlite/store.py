@@ -14,13 +14,15 @@ from typing import TypeVar
 import apsw
 
 from kurir.clock import SystemClock
+from kurir.store.access import EngineFacts
 from kurir.store.base import StoreUnusable
 from kurir.store.database import Operation, Whose
 from kurir.store.operations import config
 from kurir.store.sql import SqlStore
-from kurir.store.sqlite import moved
+from kurir.store.sqlite import moved, words
 from kurir.store.sqlite.opening import (
     SYNCHRONOUS,
+    VERSION,
     Lock,
     check_version,
     connect_reader,
@@ -32,6 +34,17 @@ from kurir.store.sqlite.readers import SECONDS, Reader
 from kurir.store.sqlite.writer import Writer
 
 T = TypeVar("T")
+
+
+def _facts(db: apsw.Connection) -> EngineFacts:
+    synchronous = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}[int(db.pragma("synchronous"))]
+    return EngineFacts(
+        engine="SQLite",
+        version=apsw.sqlite_lib_version(),
+        schema=int(db.execute(VERSION).fetchone()[0]),  # type: ignore[index]  # an aggregate always has its row
+        size=int(db.pragma("page_count")) * int(db.pragma("page_size")),
+        settings={"journal_mode": str(db.pragma("journal_mode")).upper(), "synchronous": synchronous},
+    )
 
 
 class SqliteStore(SqlStore):
@@ -98,6 +111,16 @@ class SqliteStore(SqlStore):
 
     async def _study(self, operation: Operation[T], *, seconds: float | None = None) -> T:
         return await self._patient.run(operation, seconds=seconds or SECONDS)
+
+    word_index = words
+
+    async def engine_facts(self) -> EngineFacts:
+        """Return what the database says of itself, as the writer's connection has it."""
+        return await self._writer.run(_facts)
+
+    def idle(self) -> bool:
+        """Return whether nobody waits for a write just now."""
+        return self._writer.idle()
 
     def health(self) -> str | None:
         """Return why nothing can be written, None as far as nothing is known against it."""

@@ -133,6 +133,10 @@ class Writer:
         await asyncio.wrap_future(opened)
         self._accepting = True
 
+    def idle(self) -> bool:
+        """Return whether nothing is asked for."""
+        return not self._asked
+
     async def run(self, operation: Operation[T], *, seconds: float | None = None) -> T:
         """Return what *operation* returns, once it is committed and durable. Raises StoreError and its kin.
 

@@ -10,20 +10,18 @@ import threading
 import wave
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from kurir.sandbox import view
+from kurir.sandbox.pages import STATIC, phones_page
 from kurir.sandbox.view import Block, Bubble, Choice, LedgerEvent, Phone, Section, Span
 
-PAGE = Path(view.__file__).parent / "page"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -263,7 +261,7 @@ class Sandbox:
         self._loop.call_soon_threadsafe(put)
 
     async def page(self, _: Request) -> Response:
-        return FileResponse(PAGE / "index.html", media_type="text/html")
+        return HTMLResponse(phones_page())
 
     async def list_phones(self, _: Request) -> Response:
         return JSONResponse({"data": [phone.as_json() for phone in self.phones]})
@@ -326,7 +324,7 @@ class Sandbox:
         routes = Starlette(
             routes=[
                 Route("/phones", self.page),
-                Mount("/phones/static", StaticFiles(directory=PAGE / "static")),
+                Mount("/phones/static", StaticFiles(directory=STATIC)),
                 Route("/sandbox/phones", self.list_phones),
                 Route("/sandbox/phones/{channel}/{address}", self.switch, methods=["POST"]),
                 Route("/sandbox/events", self.events),

@@ -59,9 +59,10 @@ QUESTIONS = {
 class Running:
     """A sandbox in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, webhooks: str = "") -> None:
         self.loop = asyncio.new_event_loop()
-        self.server = SandboxServer(demo_config(seed=1))
+        urls = dict.fromkeys(CHANNELS, webhooks) if webhooks else {}
+        self.server = SandboxServer(demo_config(seed=1, webhooks=urls))
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
 
     def run(self, work):
@@ -81,8 +82,9 @@ class Running:
 
 
 @contextmanager
-def sandbox():
-    running = Running()
+def sandbox(webhooks=""):
+    """Run a sandbox; *webhooks* is the URL of whom it tells everything."""
+    running = Running(webhooks)
     running.server.sandbox.hint = "curl"  # else the page asks for it in vain, which Chromium reports
     running.run(running.server.start())
     try:
@@ -171,5 +173,5 @@ def test_a_person_sends_a_place_answers_and_blocks(visit):
     page.keyboard.press("Enter")
     expect(phone.locator(".toast")).to_have_text("Ani blocked Demo Shop. Unblock it first.")
     page.get_by_role("button", name="Let a day pass").click()
-    expect(page.locator("#ahead")).to_have_text("+1 day")
+    expect(page.locator("#phones-ahead")).to_have_text("+1 day")
     expect(stage(page, "whatsapp").locator(".banner")).to_contain_text("the window is closed")

@@ -375,7 +375,7 @@ def test_a_message_and_its_receipts_arrive_live(visit, sandbox):
 
 
 def test_the_arrival_moves_only_for_those_who_want_motion(visit, sandbox):
-    for motion, name in (("no-preference", "arrive"), ("reduce", "none")):
+    for motion, name in (("no-preference", "phones-arrive"), ("reduce", "none")):
         page = visit(reduced_motion=motion).open()
         phone = sandbox.phone("telegram")
         phone.bubbles.append(Bubble(id=motion, at=phone.bubbles[-1].at, blocks=(text(f"For {motion}"),)))
@@ -407,7 +407,7 @@ def test_reset_empties_the_phones_and_shows_how_to_begin(visit, sandbox):
     page.get_by_role("combobox", name="Person").select_option("Sari")
     page.get_by_role("button", name="Reset").click()
     expect(page.get_by_role("heading", name="Send the first message")).to_be_visible()
-    expect(page.locator("#first-code")).to_have_text(CURL)
+    expect(page.locator("#phones-first-code")).to_have_text(CURL)
     expect(page.get_by_text("No messages yet")).to_have_count(4)
     assert sandbox.posts == [("/sandbox/reset", {})]
     shoot(page, "empty")
@@ -431,7 +431,7 @@ def test_without_a_hint_a_sentence_stands_there(visit, sandbox):
         phone.bubbles.clear()
     page = visit().open()
     expect(page.get_by_text("Send a message through the API and it lands on these phones.")).to_be_visible()
-    expect(page.locator("#first-curl")).to_be_hidden()
+    expect(page.locator("#phones-first-curl")).to_be_hidden()
 
 
 def test_the_theme_is_kept(visit):
@@ -660,7 +660,7 @@ def test_the_page_works_on_the_real_sandbox_under_its_policy(chromium, real_sand
     seen = Visit(chromium, real_sandbox)
     try:
         page = seen.open("Budi")
-        expect(page.locator("#first-code")).to_have_text("curl -d @message.json localhost")
+        expect(page.locator("#phones-first-code")).to_have_text("curl -d @message.json localhost")
         picture = "https://media.sandbox.invalid/demo.jpg"
         keys = [[{"text": "Left", "callback_data": "l"}, {"text": "Right", "callback_data": "r"}]]
         photo = {"chat_id": 1001, "photo": picture, "caption": "Hi & bye", "reply_markup": {"inline_keyboard": keys}}

@@ -98,24 +98,6 @@ def test_what_is_sent_while_the_page_is_open_arrives_without_a_reload(running: U
     assert wrong == []
 
 
-def test_pictures_for_the_readme_and_the_docs(running: Up, browser: Browser) -> None:
-    running.call("GET", "/livez")
-    for kind in ("text", "button", "list", "image"):
-        for channel, last in LAST.items():
-            running.until(running.send(channel, demo.example(kind)), last)
-    for name, width, height, scheme in (
-        ("phones.png", 1440, 860, "light"),
-        ("phones-dark.png", 1440, 860, "dark"),
-        ("phones-narrow.png", 390, 844, "light"),
-    ):
-        size = {"width": width, "height": height}
-        page, wrong = open_phones(browser, running, viewport=size, color_scheme=scheme, device_scale_factor=1)
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
-        shot(page, name)
-        assert wrong == []
-        page.context.close()
-
-
 def test_the_api_reference_is_served_from_this_machine_alone(running: Up, browser: Browser) -> None:
     wrong: list[str] = []
     page = browser.new_context().new_page()

@@ -248,7 +248,8 @@ async def test_interactive_messages_become_rows_and_lists():
     assert (head["text"], head["role"], head["spans"]) == ("*Not bold*", "header", [])
     assert listed["label"] == "Menu"
     assert [section["title"] for section in listed["sections"]] == ["Section 0", "Section 1"]
-    assert listed["sections"][1]["rows"][0] == {"title": "Row 0", "payload": "1-0", "url": "", "description": "More"}
+    row = {"title": "Row 0", "payload": "1-0", "url": "", "description": "More", "length": 5, "limit": 24}
+    assert listed["sections"][1]["rows"][0] == row
 
 
 async def test_media_and_places_and_quotes_are_shown():

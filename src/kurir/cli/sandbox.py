@@ -1,4 +1,7 @@
-"""``kurir sandbox``: the four emulated platforms alone; ``kurir sandbox fault``: let something go wrong on one of them."""
+"""``kurir sandbox``: the four emulated platforms alone.
+
+``fault`` lets something go wrong on one of them; ``export`` and ``replay`` keep what happened and play it again.
+"""
 
 import asyncio
 import json
@@ -12,8 +15,10 @@ import typer
 
 from kurir import demo, logs
 from kurir.cli import options, running, serving
+from kurir.sandbox import cases
 from kurir.sandbox.config import CHANNELS, MAX_PEOPLE, demo_config
 from kurir.sandbox.profiles import ProfileError, read_profile
+from kurir.sandbox.replay import ReplayError
 from kurir.sandbox.server import SandboxServer
 
 app = typer.Typer(
@@ -129,6 +134,61 @@ def fault(
         _print(answer)
 
 
+@app.command()
+def export(
+    person: Annotated[str, typer.Option(help="Only what happened to this person; else to all.")] = "",
+    url: options.SandboxUrl = "",
+    data: options.Data = options.DATA,
+) -> None:
+    """Print what happened on the phones since the last reset, as a transcript to keep: a test's case."""
+    place = running.sandbox_place(url, data)
+    running.print_json(asyncio.run(_ask(place, "GET", "/sandbox/transcript", {}, {"person": person})))
+
+
+@app.command()
+def replay(
+    case: Annotated[Path, typer.Argument(help="A transcript that kurir sandbox export printed.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Let the person act for real, and compare what arrives with the case.")
+    ] = False,
+    pause: Annotated[float, typer.Option(min=0, max=5, help="Seconds between two steps at most, without --check.")] = 0,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds for each message to arrive, with --check.")] = 10,
+    url: options.SandboxUrl = "",
+    data: options.Data = options.DATA,
+) -> None:
+    """Reset the sandbox and play a transcript: to look at, or with --check to test who answers.
+
+    With --check the gateway hears of all that the person does; without it nobody hears of anything.
+    """
+    place = running.sandbox_place(url, data)
+    transcript = _read(case)
+    if not check:
+        answer = asyncio.run(_ask(place, "POST", "/sandbox/replay", transcript, {"pause": f"{pause:g}"}))
+        for sentence in answer["data"]["refused"]:
+            print(running.plain(sentence))
+        print(f"{answer['data']['played']} steps were played")
+        return
+    try:
+        differences = asyncio.run(cases.check_transcript(transcript, place, patience))
+    except ReplayError as error:
+        running.fail(running.plain(str(error)))
+    for difference in differences:
+        print(running.plain(str(difference)))
+    if differences:
+        raise typer.Exit(1)
+    print("everything arrived as in the case")
+
+
+def _read(case: Path) -> dict[str, Any]:
+    try:
+        transcript = _object(case.read_bytes())
+    except OSError as error:
+        running.fail(f"{case} cannot be read: {error.strerror}")
+    if transcript is None:
+        running.fail(f"{case} is no transcript: a JSON object is expected")
+    return transcript
+
+
 _NO_MEMBERS: Final = ("channel", "whole", "clear", "show", "as_json", "url", "data")
 
 
@@ -163,14 +223,17 @@ def _check(profile: Mapping[str, Any], channel: str, given: Mapping[str, Any]) -
         raise typer.BadParameter(sentence, param_hint=hint) from None
 
 
-async def _ask(url: str, method: str, path: str, profile: Mapping[str, Any]) -> dict[str, Any]:
+async def _ask(
+    url: str, method: str, path: str, body: Mapping[str, Any], query: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return the sandbox's answer; ends with a sentence when it refuses or is not there."""
     try:
-        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        body = profile if method == "PUT" else None
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS if "pause" not in (query or {}) else None)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(method, url + path, json=body) as response,
+            session.request(
+                method, url + path, params=query, json=None if method in ("GET", "DELETE") else body
+            ) as response,
         ):
             answer = _object(await response.read())
             if response.headers.get("X-Kurir-Sandbox") is None or answer is None:

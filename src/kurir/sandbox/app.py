@@ -11,7 +11,6 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -19,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import (
-    FileResponse,
+    HTMLResponse,
     JSONResponse,
     PlainTextResponse,
     RedirectResponse,
@@ -36,15 +35,17 @@ from kurir.sandbox.config import SandboxConfig
 from kurir.sandbox.effects import Effects
 from kurir.sandbox.faults_http import FaultRoutes, fault_state, problem
 from kurir.sandbox.graph import GraphErrors
+from kurir.sandbox.graph_apps import Apps
 from kurir.sandbox.line import Line
 from kurir.sandbox.messenger import Messenger
-from kurir.sandbox.state import Sandbox
+from kurir.sandbox.pages import STATIC, phones_page
+from kurir.sandbox.replay import MAX_TRANSCRIPT, ReplayError, play
+from kurir.sandbox.state import SWITCHES, Sandbox
 from kurir.sandbox.telegram import Telegram
 from kurir.sandbox.view import Phone
 from kurir.sandbox.whatsapp import MEDIA_PATH, WhatsApp
 from kurir.sandbox.wire import File, RefusedError, TooLargeError, UnreadableError, parse_json, read_body
 
-PAGE = Path(__file__).with_name("page")
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https: http:; "
     "media-src 'self' https: http:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
@@ -56,6 +57,8 @@ MAX_ACT_BODY = 128 * 1024
 MAX_FILE = 25 * 1024 * 1024
 #: Thirty days: the longest that anything on the four platforms lives.
 MAX_MOVE = 30 * 24 * 3600
+#: The longest wait between two steps of a transcript that is played again.
+MAX_PAUSE = 5.0
 HEARTBEAT_SECONDS = 15.0
 #: Changes within this time travel as one event: a burst of receipts must not send a phone's JSON a hundred times.
 COALESCE_SECONDS = 0.03
@@ -76,11 +79,15 @@ def create_app(config: SandboxConfig, *, sandbox: Sandbox | None = None) -> Star
         yield
         await sandbox.close()
 
+    platforms = [
+        Mount("/graph", routes=_Graph(sandbox).routes()),
+        Mount("/telegram", routes=Telegram(sandbox).routes()),
+        Mount("/line", routes=Line(sandbox).routes()),
+    ]
+    sandbox.platforms = Starlette(routes=platforms, exception_handlers={RefusedError: _refused})
     app = Starlette(
         routes=[
-            Mount("/graph", routes=_Graph(sandbox).routes()),
-            Mount("/telegram", routes=Telegram(sandbox).routes()),
-            Mount("/line", routes=Line(sandbox).routes()),
+            *platforms,
             *FaultRoutes(sandbox).routes(),
             *_Control(sandbox).routes(),
         ],
@@ -90,6 +97,18 @@ def create_app(config: SandboxConfig, *, sandbox: Sandbox | None = None) -> Star
     )
     app.state.sandbox = sandbox
     return app
+
+
+def create_control(sandbox: Sandbox) -> Starlette:
+    """Return the page's routes and those under ``/sandbox``, without the platforms: for a host that has a page of its own.
+
+    Mount it at any path of the host's, and see ``pages.py``. The host says who may come in; the sandbox's own server, which
+    the gateway sends to, runs beside it and closes *sandbox*.
+    """
+    return Starlette(
+        routes=[*FaultRoutes(sandbox).routes(), *_Control(sandbox).routes()],
+        middleware=[Middleware(_Frame)],
+    )
 
 
 async def _refused(_: Request, error: Exception) -> Response:
@@ -125,7 +144,8 @@ class _Frame:
 
 def _foreign(scope: Scope) -> bool:
     """Return whether a browser says that an unsafe request to /sandbox was made by another origin's page."""
-    if scope["method"] in ("GET", "HEAD", "OPTIONS") or not scope["path"].startswith("/sandbox/"):
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    if scope["method"] in ("GET", "HEAD", "OPTIONS") or not path.startswith("/sandbox/"):
         return False
     headers = Headers(scope=scope)
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
@@ -141,6 +161,7 @@ class _Graph:
         self._errors = GraphErrors(sandbox.ids)
         self._whatsapp = WhatsApp(sandbox)
         self._messenger = Messenger(sandbox)
+        self._apps = Apps(sandbox)
 
     def routes(self) -> list[Route]:
         """Return the routes inside /graph."""
@@ -160,6 +181,8 @@ class _Graph:
             edges = self._whatsapp.account_edges()
         elif self._messenger.owns(node):
             edges = self._messenger.edges()
+        elif self._apps.owns(node):
+            edges = self._apps.edges()
         answer = edges.get((request.method, edge))
         if answer is None or not _VERSION.fullmatch(request.path_params["version"]):
             raise self._unknown(request, node)
@@ -193,7 +216,7 @@ class _Control:
         return [
             Route("/", _to_page),
             Route("/phones", _page),
-            Mount("/phones/static", StaticFiles(directory=PAGE / "static", check_dir=False)),
+            Mount("/phones/static", StaticFiles(directory=STATIC, check_dir=False)),
             Route("/sandbox/phones", self._phones),
             Route("/sandbox/phones/{channel}/messages", self._messages),
             Route("/sandbox/phones/{channel}/{address}", self._switch, methods=["POST"]),
@@ -203,6 +226,8 @@ class _Control:
             Route("/sandbox/clock", self._clock, methods=["GET", "POST"]),
             Route("/sandbox/events", self._events),
             Route("/sandbox/hint", self._hint),
+            Route("/sandbox/transcript", self._transcript),
+            Route("/sandbox/replay", self._replay, methods=["POST"]),
             Route("/sandbox/reset", self._reset, methods=["POST"]),
             Route("/sandbox/media/{name}", media.serve_demo),
             Route("/sandbox/media/uploads/{upload_id}", self._sandbox.uploads.serve),
@@ -234,10 +259,9 @@ class _Control:
             wanted = parse_json(await read_body(request, MAX_SWITCH_BODY))
         except (TooLargeError, UnreadableError):
             return problem(400, "A small JSON object is expected.")
-        switches = ("online", "chat_open")
-        if not isinstance(wanted, dict) or not all(isinstance(wanted.get(name, True), bool) for name in switches):
-            return problem(400, "online and chat_open are true or false.")
-        self._sandbox.switch(phone, online=wanted.get("online"), chat_open=wanted.get("chat_open"))
+        if not isinstance(wanted, dict) or not all(isinstance(wanted.get(name, True), bool) for name in SWITCHES):
+            return problem(400, f"{', '.join(SWITCHES)} are true or false.")
+        self._sandbox.switch(phone, {name: wanted[name] for name in SWITCHES if name in wanted})
         return JSONResponse({"data": phone.as_json()})
 
     async def _acts(self, _: Request) -> Response:
@@ -295,6 +319,24 @@ class _Control:
         ]
         return JSONResponse({"data": {"unblocked": let_in}})
 
+    async def _transcript(self, request: Request) -> Response:
+        """Return what happened since the last reset, of one ``person`` where it is named."""
+        return JSONResponse(self._sandbox.transcript.as_json(request.query_params.get("person", "")))
+
+    async def _replay(self, request: Request) -> Response:
+        """Empty the phones and play a transcript on them; ``pause`` is the longest wait between two steps, in seconds."""
+        try:
+            pause = min(max(float(request.query_params.get("pause", "0")), 0.0), MAX_PAUSE)
+            transcript = parse_json(await read_body(request, MAX_TRANSCRIPT))
+            played = await play(self._sandbox, transcript, pause)
+        except TooLargeError:
+            return problem(413, f"A transcript has at most {MAX_TRANSCRIPT // 1024 // 1024} MB.")
+        except (UnreadableError, ValueError):
+            return problem(400, "A transcript as GET /sandbox/transcript gives it is expected.")
+        except ReplayError as error:
+            return problem(error.status, str(error))
+        return JSONResponse({"data": {"played": played.steps, "refused": played.refused}})
+
     async def _hint(self, _: Request) -> Response:
         if not self._sandbox.hint:
             return problem(404, "No command is known that would send a first message.")
@@ -344,17 +386,14 @@ def _event(phone: Phone) -> str:
     return f"event: phone\ndata: {json.dumps(phone.as_json(), ensure_ascii=False)}\n\n"
 
 
-async def _to_page(_: Request) -> Response:
-    return RedirectResponse("/phones", 307)
+async def _to_page(request: Request) -> Response:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/phones", 307)
 
 
 async def _page(_: Request) -> Response:
-    page = PAGE / "index.html"
     headers = {
         "Content-Security-Policy": CONTENT_SECURITY_POLICY,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
     }
-    if not page.is_file():
-        return PlainTextResponse("The page's files are not installed.", 404)
-    return FileResponse(page, media_type="text/html", headers=headers)
+    return HTMLResponse(phones_page(), headers=headers)

@@ -24,6 +24,7 @@ class WhatsAppNumber:
     waba_id: str
     display_phone_number: str
     verify_token: str
+    app_id: int = 1517776481860112
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -27,7 +28,9 @@ from kurir.sandbox.ledger import Row
 from kurir.sandbox.phones import rfc3339
 from kurir.sandbox.profiles import Fault
 from kurir.sandbox.sketches import Endpoint, Sketch, endpoint, ids_of, sketch
+from kurir.sandbox.sketching import blocks_of_call
 from kurir.sandbox.state import Sandbox
+from kurir.sandbox.transcript import Received, form_of
 from kurir.sandbox.view import RefusedCall
 from kurir.sandbox.wire import MAX_UPLOAD_BODY, UNSEEN
 
@@ -75,11 +78,12 @@ class Effects:
     async def _message(self, place: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that sends a message, or make believe that there is nobody who could."""
         if self._is_down(place):
-            decision, said, replay = self._decide(place, Sketch()), Sketch(), receive
+            decision, said, raw, replay = self._decide(place, Sketch()), Sketch(), b"", receive
         else:
-            raw, replay = await _read(receive)
-            if raw is None:
+            read, replay = await _read(receive)
+            if read is None:
                 return
+            raw = read
             headers = Headers(scope=scope)
             said = sketch(place, headers, scope["query_string"], raw, self._sandbox.reply_tokens.look)
             if not said.sends:
@@ -88,7 +92,7 @@ class Effects:
             decision = self._decide(place, said)
         unseen = decision.fault is Fault.BLOCKED and place.channel == "line"
         if not decision.taken and not unseen:
-            await self._not_taken(place, decision, said, (scope, replay, send))
+            await self._not_taken(place, decision, said, (scope, replay, send), raw)
             return
         # LINE answers 200 for a user who blocked the account, and shows nothing:
         # https://developers.line.biz/en/reference/messaging-api/#send-push-message
@@ -96,9 +100,10 @@ class Effects:
         scope[UNSEEN] = unseen
         await self._app(scope, replay, answer.keep)
         row = self._row(place, decision, said, answer)
+        self._keep(scope, row, raw, answer.status)
         if not row.accepted:
             self._faults.refund(place.channel, said.address)
-            self._show_refused(scope, row, answer.body)
+            self._show_refused(scope, row, answer.body, raw)
         await self._give(place, decision, answer, row, (scope, replay, send))
 
     def _is_down(self, place: Endpoint) -> bool:
@@ -134,7 +139,7 @@ class Effects:
     # --- What the client gets -----------------------------------------------------------------------------------------
 
     async def _not_taken(
-        self, place: Endpoint, decision: Decision, said: Sketch, client: tuple[Scope, Receive, Send]
+        self, place: Endpoint, decision: Decision, said: Sketch, client: tuple[Scope, Receive, Send], raw: bytes
     ) -> None:
         """Give the answer, or none, to a message that the platform does not take."""
         scope, receive, send = client
@@ -157,15 +162,30 @@ class Effects:
 
         await self._refuse(place, decision, scope, receive, noted)
         self._sandbox.ledger.write(row)
-        self._show_refused(scope, row, body)
+        self._keep(scope, row, raw, row.status)
+        self._show_refused(scope, row, body, raw)
 
-    def _show_refused(self, scope: Scope, row: Row, body: bytes) -> None:
+    def _keep(self, scope: Scope, row: Row, raw: bytes, status: int) -> None:
+        """Keep a request in the transcript, with what it became on its phone; *status* is the platform's, before a fault."""
+        if not raw:
+            return
+        headers, query = Headers(scope=scope), dict(parse_qsl(scope["query_string"].decode(errors="replace")))
+        phone = self._sandbox.phones.get(row.channel, row.address)
+        found = [self._sandbox.phones.find(phone, number) for number in row.ids] if phone else []
+        shown = tuple(bubble.blocks for bubble in found if bubble is not None)
+        call, kind = scope["path"].rpartition("/")[2], headers.get("content-type", "")
+        received = Received(call, raw, kind, query, status, row.ids, shown)
+        self._sandbox.transcript.received(row.channel, phone.person if phone else "", received)
+
+    def _show_refused(self, scope: Scope, row: Row, body: bytes, raw: bytes) -> None:
         """Show a refusal that the client gets beside the phone; a call without an answer was not refused."""
         if row.status:
             at = rfc3339(datetime.fromtimestamp(row.at, UTC))
             method = f"{scope['method']} {scope['path'].rpartition('/')[2]}"
             words = refusals.words_of(row.status, body)
-            call = RefusedCall(at, method, row.status, words, row.address, row.fault)
+            fields = form_of(raw, Headers(scope=scope).get("content-type", ""), {}).fields
+            blocks = blocks_of_call(row.channel, scope["method"], scope["path"], fields)
+            call = RefusedCall(at, method, row.status, words, row.address, row.fault, blocks)
             self._sandbox.phones.refuse(row.channel, call)
 
     async def _refuse(self, place: Endpoint, decision: Decision, scope: Scope, receive: Receive, send: Send) -> None:

@@ -62,6 +62,7 @@ class FaultRoutes:
         now = self._sandbox.clock.monotonic()
         for channel in channels:
             self._sandbox.faults.put(channel, profile, now)
+            self._sandbox.transcript.broken(channel, profile.as_json())
         self._sandbox.phones.tell_faults()
         return self._state()
 
@@ -71,6 +72,7 @@ class FaultRoutes:
             return _no_channel(request)
         for channel in channels:
             self._sandbox.faults.clear(channel)
+            self._sandbox.transcript.broken(channel, None)
         self._sandbox.phones.tell_faults()
         return self._state()
 

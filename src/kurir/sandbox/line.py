@@ -134,7 +134,7 @@ class Line:
             raise refusal(400, "The property, 'to', in the request body is invalid (line: -, column: -)")
         shown = self._read(body)
         phone = self._sandbox.phones.get("line", address)
-        if phone is None:
+        if phone is None or not phone.on_channel:
             raise refusal(400, "Failed to send messages")
         self._check_quotes(body, address)
         self._spend(1)
@@ -165,7 +165,7 @@ class Line:
         self._spend(len(addresses))
         for address in dict.fromkeys(str(address) for address in addresses):
             phone = self._sandbox.phones.get("line", address)
-            if phone is not None:
+            if phone is not None and phone.on_channel:
                 self._show(request, phone, body, shown)
         self._remember(request, key, [])
         return JSONResponse({})
@@ -277,7 +277,7 @@ class Line:
 
     async def _profile(self, request: Request) -> Response:
         phone = self._sandbox.phones.get("line", request.path_params["user_id"])
-        if phone is None or phone.blocked:
+        if phone is None or phone.blocked or not phone.on_channel:
             raise refusal(404, "Not found")
         return JSONResponse({"displayName": phone.person, "userId": phone.address, "language": "id"})
 

@@ -170,17 +170,18 @@ class Reader:
         text = self._text_of(message, "text", where, TEXT)
         if message.get("emojis") is not None:
             self._items(message, "emojis", where, 1, EMOJIS)
-        return (Block("text", text=text),)
+        return (Block("text", text=text, length=utf16(text), limit=TEXT),)
 
     def _text_v2(self, message: JsonObject, where: str) -> tuple[Block, ...]:
         text = self._text_of(message, "text", where, TEXT)
+        length = utf16(text)
         substitution = message.get("substitution") or {}
         if not isinstance(substitution, dict) or len(substitution) > SUBSTITUTIONS:
             self.add(f"Size must be between 0 and {SUBSTITUTIONS}", f"{where}.substitution")
             substitution = {}
         for name in substitution:
             text = text.replace(f"{{{name}}}", f"@{name}")
-        return (Block("text", text=text.replace("{{", "{").replace("}}", "}")),)
+        return (Block("text", text=text.replace("{{", "{").replace("}}", "}"), length=length, limit=TEXT),)
 
     def _image(self, message: JsonObject, where: str) -> tuple[Block, ...]:
         url = self._url(message, "originalContentUrl", where)
@@ -234,6 +235,10 @@ class Reader:
             return Choice("")
         least = 1 if label_needed else 0
         title = self._text_of(action, "label", where, label_most, least=least, count=graphemes)
+        return replace(self._acting(action, kind, title, where), length=graphemes(title), limit=label_most)
+
+    def _acting(self, action: Any, kind: str, title: str, where: str) -> Choice:
+        """Return the choice that *action* makes of *title*: what it sends or opens."""
         if kind == "postback":
             payload = self._text_of(action, "data", where, DATA, least=0)
             if action.get("data") is None:
@@ -300,8 +305,8 @@ class Reader:
             for index, action in enumerate(self._items(value, "actions", where, 1, actions))
         ]
         blocks = [Block("image", url=local(image))] if image else []
-        blocks += [Block("text", text=title, role="title")] if title else []
-        return (*blocks, Block("text", text=text), Block("buttons", style="rows", choices=tuple(choices)))
+        blocks += [_counted(title, TEMPLATE_TITLE, "title")] if title else []
+        return (*blocks, _counted(text, most), Block("buttons", style="rows", choices=tuple(choices)))
 
     def _buttons(self, template: Any, where: str) -> tuple[Block, ...]:
         return self._card(template, where, (BUTTONS_TEXT, BUTTONS_TEXT_WITH_HEAD), BUTTONS_ACTIONS)
@@ -310,7 +315,7 @@ class Reader:
         text = self._text_of(template, "text", where, CONFIRM_TEXT, count=graphemes)
         actions = self._items(template, "actions", where, 2, 2)
         choices = tuple(self._action(action, f"{where}.actions[{index}]") for index, action in enumerate(actions))
-        return (Block("text", text=text), Block("buttons", style="rows", choices=choices))
+        return (_counted(text, CONFIRM_TEXT), Block("buttons", style="rows", choices=choices))
 
     def _carousel(self, template: Any, where: str) -> tuple[Block, ...]:
         columns = self._items(template, "columns", where, 1, COLUMNS)
@@ -424,6 +429,10 @@ class Reader:
             return [Block("text", text=text, role="title")]
         block = Block("text", text=text, role="subtitle" if size in SMALL else "body")
         return [replace(block, spans=(Span(0, utf16(text), "bold"),))] if bold else [block]
+
+
+def _counted(text: str, most: int, role: str = "body") -> Block:
+    return Block("text", text=text, role=role, length=graphemes(text), limit=most)
 
 
 def _merged(blocks: list[Block]) -> tuple[Block, ...]:

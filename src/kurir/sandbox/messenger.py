@@ -134,6 +134,8 @@ class Messenger:
         psid, phone = self._recipient(body)
         if body.get("sender_action"):
             self._check_action(body)
+            if body["sender_action"] == "mark_seen":
+                self._sandbox.phones.read(phone)
             return JSONResponse({"recipient_id": psid})
         self._check_type(body)
         self._check_window(body, phone)
@@ -185,7 +187,7 @@ class Messenger:
         only_keys(self._errors, recipient, RECIPIENT_KEYS, "recipient")
         psid = str(recipient[given[0]])
         phone = self._sandbox.phones.get("messenger", psid) if given == ["id"] else None
-        if phone is None:
+        if phone is None or not phone.on_channel:
             raise self._errors.parameter("No matching user found", 2018001)
         if phone.blocked:
             raise blocked("messenger", self._errors, self._sandbox.clock.now())

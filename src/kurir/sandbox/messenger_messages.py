@@ -12,7 +12,7 @@ from typing import Any
 from kurir.sandbox.graph import GraphErrors, fits, member, members, only_keys
 from kurir.sandbox.media import Elsewhere, Uploads, is_web_url, local, look_up, mime_type_of
 from kurir.sandbox.view import Block, Choice
-from kurir.sandbox.wire import File, JsonObject, shown_json
+from kurir.sandbox.wire import File, JsonObject, shown_json, utf16
 
 TEXT = 2000
 METADATA = 1000
@@ -35,12 +35,16 @@ BLOCK_KINDS = {"image": "image", "video": "video", "audio": "audio", "file": "do
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads one message: refuses it, or gives its blocks."""
+    """Reads one message: refuses it, or gives its blocks.
+
+    A *lenient* one also reads what is too long or too much, and files that it does not have.
+    """
 
     errors: GraphErrors
     uploads: Uploads
     assets: MutableMapping[str, Block]
     file: File | None
+    lenient: bool = False
 
     def blocks(self, message: JsonObject) -> tuple[Block, ...]:
         """Return what the phone shows of a message."""
@@ -68,7 +72,7 @@ class Reader:
         text = value.get(name) if isinstance(value, dict) else None
         if not isinstance(text, str) or not text.strip():
             raise self.errors.parameter(f"The parameter {where}[{name}] is required")
-        if not fits(text, 1, most):
+        if not (self.lenient or fits(text, 1, most)):
             raise self._long(f"{where}[{name}]", most)
         return text
 
@@ -82,7 +86,7 @@ class Reader:
         items = members(value, name)
         if not items:
             raise self.errors.parameter(f"Param {where}[{name}] must be a non-empty array")
-        if len(items) > most:
+        if len(items) > most and not self.lenient:
             raise self.errors.parameter(f"Param {where}[{name}] has too many elements, at most {most} are allowed")
         return items
 
@@ -90,9 +94,9 @@ class Reader:
         text = message["text"]
         if not isinstance(text, str) or not text.strip():
             raise self.errors.parameter("Message cannot be empty, must provide valid attachment or text", 2018034)
-        if not fits(text, 1, TEXT):
+        if not (self.lenient or fits(text, 1, TEXT)):
             raise self._long("message[text]", TEXT)
-        return (Block("text", text=text),)
+        return (_limited(text, TEXT),)
 
     def _quick_replies(self, message: JsonObject) -> tuple[Block, ...]:
         if message.get("quick_replies") is None:
@@ -105,7 +109,8 @@ class Reader:
                 choices.append(Choice("Phone number" if kind == "user_phone_number" else "E-mail", payload=str(kind)))
             elif kind == "text":
                 title = self._string(reply, "title", where, QUICK_REPLY_TITLE)
-                choices.append(Choice(title, payload=self._string(reply, "payload", where, PAYLOAD)))
+                payload = self._string(reply, "payload", where, PAYLOAD)
+                choices.append(Choice(title, payload=payload, length=utf16(title), limit=QUICK_REPLY_TITLE))
             else:
                 raise self.errors.parameter(
                     f"Param {where}[content_type] must be one of {{TEXT, USER_PHONE_NUMBER, USER_EMAIL}}"
@@ -136,6 +141,8 @@ class Reader:
 
     def _stored(self, kind: str, attachment_id: object) -> Block:
         block = self.assets.get(str(attachment_id))
+        if block is None and self.lenient:
+            return Block(BLOCK_KINDS[kind])
         if block is None or block.kind != BLOCK_KINDS[kind]:
             raise self.errors.parameter("Invalid attachment ID", 2018074)
         return block
@@ -168,7 +175,7 @@ class Reader:
         if kind == "button":
             only_keys(self.errors, payload, ("template_type", "text", "buttons", "sharable"), where)
             text = self._string(payload, "text", where, BUTTON_TEXT)
-            return (Block("text", text=text), self._buttons(payload, where))
+            return (_limited(text, BUTTON_TEXT), self._buttons(payload, where))
         if kind == "generic":
             only_keys(self.errors, payload, ("template_type", "elements", "image_aspect_ratio", "sharable"), where)
             elements = self._list(payload, "elements", where, ELEMENTS)
@@ -192,9 +199,9 @@ class Reader:
             if look_up(url) is Elsewhere.MISSING:
                 raise self.errors.parameter("Failed to fetch the file from the url", 2018008)
             blocks.append(Block("image", url=local(url)))
-        blocks.append(Block("text", text=title, role="title"))
+        blocks.append(_limited(title, ELEMENT_TEXT, "title"))
         if element.get("subtitle"):
-            blocks.append(Block("text", text=self._string(element, "subtitle", where, ELEMENT_TEXT), role="subtitle"))
+            blocks.append(_limited(self._string(element, "subtitle", where, ELEMENT_TEXT), ELEMENT_TEXT, "subtitle"))
         if element.get("buttons"):
             blocks.append(self._buttons(element, where))
         return tuple(blocks)
@@ -219,10 +226,15 @@ class Reader:
             if kind not in ("postback", "web_url", "phone_number"):
                 raise self.errors.parameter(f"Param {at}[type] must be one of {{POSTBACK, WEB_URL, PHONE_NUMBER}}")
             title = self._string(button, "title", at, BUTTON_TITLE)
+            choice = Choice(title, length=utf16(title), limit=BUTTON_TITLE)
             if kind == "web_url":
-                choices.append(Choice(title, url=self._url(button, "url", at)))
+                choices.append(replace(choice, url=self._url(button, "url", at)))
             elif kind == "phone_number":
-                choices.append(Choice(title, url=f"tel:{self._string(button, 'payload', at, PAYLOAD)}"))
+                choices.append(replace(choice, url=f"tel:{self._string(button, 'payload', at, PAYLOAD)}"))
             else:
-                choices.append(Choice(title, payload=self._string(button, "payload", at, PAYLOAD)))
+                choices.append(replace(choice, payload=self._string(button, "payload", at, PAYLOAD)))
         return Block("buttons", style="rows", choices=tuple(choices))
+
+
+def _limited(text: str, most: int, role: str = "body") -> Block:
+    return Block("text", text=text, role=role, length=utf16(text), limit=most)

@@ -84,12 +84,15 @@ class People:
             raise ActError(
                 f"{phone.person} {'already blocked' if phone.blocked else 'does not block'} {phone.business}.", 409
             )
+        if not phone.on_channel:
+            raise ActError(f"{phone.person} is not on {_WORDS[phone.channel]}.", 409)
         bubble = self._accounts[phone.channel].act(phone, self.of(phone), act)
         if act.do in ("block", "unblock", "follow"):
             phone.blocked = act.do == "block"
         if act.do in _SPEAKS:
             phone.heard = sandbox.clock.monotonic()
             phone.closed = False
+        sandbox.transcript.did(phone.channel, phone.person, act, bubble.id if bubble else "")
         sandbox.phones.touch(phone)
         return bubble
 
@@ -162,8 +165,10 @@ class People:
         again: Callable[[JsonObject], JsonObject] | None = None,
     ) -> None:
         """Tell the account as soon as the phone is online; the answer is noted beside *bubble*."""
-        tick, status = ("sent", 0) if bubble is not None and bubble.mine else ("", 0)
-        step = Step(tick, status, f"webhook: {what}", 0.0, body, "online", again=again)
+        # LINE's app marks what is written to a bot as read by itself: https://developers.line.biz/en/reference/messaging-api/#get-bot-info
+        sent = "read" if phone.channel == "line" else "sent"
+        tick = sent if bubble is not None and bubble.mine and bubble.tick != "read" else ""
+        step = Step(tick, 0, f"webhook: {what}", 0.0, body, "online", again=again)
         self._sandbox.receipts.begin(phone, bubble, [step])
 
     def untold(self, bubble: Bubble, words: str) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from kurir.sandbox.config import CHANNELS, SandboxConfig
@@ -18,6 +19,8 @@ from kurir.sandbox.view import Bubble, Phone, RefusedCall
 MAX_BUBBLES = 200
 #: How many refused calls a phone keeps: the newest.
 MAX_REFUSED = 50
+#: Of so many of these, the newest, what they would have shown is kept.
+MAX_REFUSED_SHOWN = 5
 #: The largest request, as JSON, that a bubble keeps; what the platforms take of sensible messages is far below.
 MAX_PAYLOAD = 128 * 1024
 
@@ -121,6 +124,8 @@ class Phones:
         if phone is not None:
             phone.refused.append(call)
             del phone.refused[:-MAX_REFUSED]
+            for index, older in enumerate(phone.refused[:-MAX_REFUSED_SHOWN]):
+                phone.refused[index] = replace(older, blocks=())
             self.touch(phone)
 
     def touch(self, phone: Phone) -> None:
@@ -141,6 +146,15 @@ class Phones:
         """Return whether *phone* has the bubble with this id."""
         return any(bubble.id == bubble_id for bubble in phone.bubbles)
 
+    def read(self, phone: Phone, last: str = "") -> None:
+        """Let the business have read what the owner wrote, up to the bubble *last*; all of it without one."""
+        for bubble in phone.bubbles:
+            if bubble.mine and bubble.tick != "clock":
+                bubble.tick = "read"
+            if last and bubble.id == last:
+                break
+        self.touch(phone)
+
     def arrive(self, phone: Phone) -> None:
         """Let what waited at the platform reach a phone that is online again."""
         for bubble in phone.bubbles:
@@ -159,7 +173,7 @@ class Phones:
         for phone in self:
             phone.bubbles.clear()
             phone.refused.clear()
-            phone.online = phone.chat_open = True
+            phone.online = phone.chat_open = phone.receipts = phone.on_channel = True
             phone.blocked = phone.closed = False
             phone.heard, phone.ahead, phone.notice = None, 0.0, ""
             self.touch(phone)

@@ -10,10 +10,11 @@ marks what it repeats; Telegram's updates have a queue of their own, see ``teleg
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, Final
 
 from kurir.clock import Clock
 from kurir.sandbox.faults import POSTED, Faults, WebhookFate
@@ -24,6 +25,9 @@ from kurir.sandbox.webhooks import NOBODY, Webhooks, encode, sign
 
 __all__ = ["NOBODY", "Receipts", "Step", "encode", "sign"]
 
+#: Whether what happens in this task is played again: then nobody is told of it.
+QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+REPLAYED: Final = "replayed: nobody is told"
 #: Journeys that one phone may hold back, and webhooks that may wait for another try; beyond, receipts are dropped.
 MAX_JOURNEYS = 20_000
 MAX_RETRIES = 1_000
@@ -64,6 +68,7 @@ class _Journey:
     bubble: Bubble | None
     accepted: float
     fate: WebhookFate | None = None
+    quiet: bool = False
 
 
 @dataclass(slots=True)
@@ -135,7 +140,7 @@ class Receipts:
             return
         self._count += 1
         now = asyncio.get_running_loop().time()
-        heappush(outbox.due, (now + steps[0].delay, self._count, _Journey(steps, bubble, now)))
+        heappush(outbox.due, (now + steps[0].delay, self._count, _Journey(steps, bubble, now, quiet=QUIET.get())))
         outbox.wake.set()
 
     def release(self, phone: Phone) -> None:
@@ -182,7 +187,7 @@ class Receipts:
             if not outbox.allows(journey.steps[0]):
                 outbox.held.append((number, journey))
                 continue
-            fate = journey.fate
+            fate = POSTED if journey.quiet else journey.fate
             if fate is None:
                 fate = self._fate(outbox.phone.channel)
                 if fate.delay:
@@ -190,7 +195,10 @@ class Receipts:
                     heappush(outbox.due, (asyncio.get_running_loop().time() + fate.delay, number, journey))
                     continue
             journey.fate = None
-            await self._tell(outbox, journey.bubble, journey.steps.pop(0), fate)
+            if journey.steps[0].tick == "read" and not outbox.phone.receipts and outbox.phone.channel == "whatsapp":
+                self._keep_silent(outbox.phone, journey)
+                continue
+            await self._tell(outbox, journey, fate)
             if journey.steps and epoch == self._epoch:
                 now = asyncio.get_running_loop().time()
                 heappush(outbox.due, (max(now, journey.accepted + journey.steps[0].delay), number, journey))
@@ -213,7 +221,16 @@ class Receipts:
             return POSTED
         return self._faults.webhook(channel, self._clock.monotonic())
 
-    async def _tell(self, outbox: _Outbox, bubble: Bubble | None, step: Step, fate: WebhookFate) -> None:
+    def _keep_silent(self, phone: Phone, journey: _Journey) -> None:
+        """End the journey of a message whose reader tells nobody that it was read: the account never learns it."""
+        journey.steps.clear()
+        if journey.bubble is not None:
+            words = f"{phone.person} has read receipts off: nobody is told"
+            journey.bubble.events.append(LedgerEvent(rfc3339(self._clock.now()), journey.bubble.status, words))
+            self._phones.touch(phone)
+
+    async def _tell(self, outbox: _Outbox, journey: _Journey, fate: WebhookFate) -> None:
+        bubble, step = journey.bubble, journey.steps.pop(0)
         now = self._clock.now()
         body = step.body(now)
         if bubble is not None:
@@ -222,6 +239,9 @@ class Receipts:
             if bubble.mine:
                 bubble.payload = body
             bubble.events.append(LedgerEvent(rfc3339(now), bubble.status, step.what))
+        if journey.quiet:
+            self._note(outbox.phone, bubble, step, REPLAYED)
+            return
         if not fate.copies:
             self._note(outbox.phone, bubble, step, "dropped by a fault")
             return

@@ -78,6 +78,7 @@ class SandboxServer:
         # answer back for 40 ms. What is accepted inherits it (tcp(7)).
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._port = self._socket.getsockname()[1]
+        self.sandbox.url = self.url
         self._server = _server(self.sandbox, self._host, self._port, "warning")
         # _serve and not serve: the signals belong to the process that embeds this server.
         self._task = asyncio.create_task(self._server._serve([self._socket]))  # noqa: SLF001 - there is no public way

@@ -2,8 +2,11 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from starlette.types import ASGIApp
 
 from kurir.clock import Clock, SystemClock
 from kurir.sandbox.config import SandboxConfig
@@ -20,6 +23,7 @@ from kurir.sandbox.reply_tokens import QuoteTokens, ReplyTokens
 from kurir.sandbox.telegram_people import TelegramPeople
 from kurir.sandbox.telegram_presses import Presses
 from kurir.sandbox.telegram_updates import Updates
+from kurir.sandbox.transcript import Transcript
 from kurir.sandbox.view import Phone
 from kurir.sandbox.webhooks import Webhooks
 from kurir.sandbox.whatsapp_people import WhatsAppPeople
@@ -43,6 +47,11 @@ MESSENGER_FIELDS = (
     "messaging_feedback",
     "standby",
 )
+
+
+#: What can be switched on a phone: whether it is online, the chat is on its screen, its owner tells what they read, and uses
+#: the app at all.
+SWITCHES = ("online", "chat_open", "receipts", "on_channel")
 
 
 class SandboxClock:
@@ -81,6 +90,8 @@ class Sandbox:
 
     def __init__(self, config: SandboxConfig, clock: Clock | None = None) -> None:
         self.config = config
+        #: Where it is served, without a slash at the end; "" until it is, or where nobody told.
+        self.url = ""
         #: The command that sends a first message, which the page shows while its phones are empty.
         self.hint = ""
         self.clock = SandboxClock(clock or SystemClock())
@@ -89,6 +100,11 @@ class Sandbox:
         self.uploads = Uploads(self.ids)
         self.reply_tokens = ReplyTokens(self.ids, self.clock)
         self.quote_tokens = QuoteTokens(self.ids)
+        self.transcript = Transcript(
+            lambda: self.clock.now().timestamp(), lambda token: self.quote_tokens.look(token)[1]
+        )
+        #: The platforms' routes alone, by which a transcript is played again; None where nobody serves them.
+        self.platforms: ASGIApp | None = None
         self.line_contents: OrderedDict[str, str] = OrderedDict()
         self.presses = Presses(self.ids, self.clock)
         self.subscriptions = Subscriptions()
@@ -112,20 +128,20 @@ class Sandbox:
         self.people.join("line", LinePeople(self, self.people))
         self.people.join("messenger", MessengerPeople(self, self.people))
 
-    def switch(self, phone: Phone, *, online: bool | None = None, chat_open: bool | None = None) -> None:
-        """Switch a phone on or off, or open or close its chat, and release what waited for it."""
-        if online is not None:
-            phone.online = online
-            if online:
-                self.phones.arrive(phone)
-        if chat_open is not None:
-            phone.chat_open = chat_open
+    def switch(self, phone: Phone, switches: Mapping[str, bool]) -> None:
+        """Set some of SWITCHES on a phone, and release what waited for it."""
+        for name in SWITCHES:
+            setattr(phone, name, switches.get(name, getattr(phone, name)))
+        if switches.get("online"):
+            self.phones.arrive(phone)
+        self.transcript.switched(phone.channel, phone.person, switches)
         self.phones.touch(phone)
         self.receipts.release(phone)
 
     def move_clock(self, seconds: float) -> None:
         """Let *seconds* pass on the platforms and phones, all at once."""
         self.clock.ahead += seconds
+        self.transcript.moved(seconds)
         for phone in self.phones:
             phone.ahead = self.clock.ahead
             phone.closed = phone.channel in ("whatsapp", "messenger") and self.window_closed(phone)
@@ -163,6 +179,7 @@ class Sandbox:
         self.quote_tokens.clear()
         self.line_contents.clear()
         self.presses.clear()
+        self.transcript.clear()
         self.clock.ahead = 0.0
         self.phones.reset()
         self.phones.tell_faults()

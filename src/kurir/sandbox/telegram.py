@@ -10,65 +10,31 @@ import hashlib
 import mimetypes
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kurir.sandbox import marks
-from kurir.sandbox.media import MAX_UPLOAD, Elsewhere, Media, is_web_url, local, look_up
+from kurir.sandbox.media import MAX_UPLOAD, is_web_url
 from kurir.sandbox.phones import rfc3339
 from kurir.sandbox.state import Sandbox
-from kurir.sandbox.telegram_calls import TRUE, Parameters, bad, formatted, keyboard, refusal
-from kurir.sandbox.view import Block, Bubble, LedgerEvent, Phone
-from kurir.sandbox.wire import File, Form, JsonObject, TooLargeError, UnreadableError, read_form
+from kurir.sandbox.telegram_calls import TRUE, Parameters, bad, refusal
+from kurir.sandbox.telegram_messages import SENDERS, Draft, Reader
+from kurir.sandbox.view import Bubble, LedgerEvent, Phone
+from kurir.sandbox.wire import File, JsonObject, TooLargeError, UnreadableError, read_form
 
 MAX_PARAMETERS = 1024 * 1024
-TEXT = 4096
-CAPTION = 1024
-RAW_TEXT_BYTES = 32768
 CALLBACK_ANSWER = 200
 MAX_POLL_SECONDS = 50
 MAX_UPDATES = 100
 MAX_DOWNLOAD = 20 * 1024 * 1024
-PHOTO_BYTES = 10 * 1024 * 1024
-ALBUM = (2, 10)
 FINAL = "answered with a message id: final on this channel"
-
-PHOTO_EXTENSIONS = (".jpg", ".jpeg", ".gif", ".png", ".tif", ".bmp", ".webp")
-#: What Telegram takes when it fetches a URL itself; https://core.telegram.org/bots/api#sending-files.
-URL_TYPES = {
-    "photo": ("image/",),
-    "video": ("video/",),
-    "audio": ("audio/",),
-    "voice": ("audio/",),
-    "animation": ("image/gif", "video/"),
-    "document": ("application/pdf", "application/zip"),
-}
-URL_DOCUMENTS = (".pdf", ".zip", ".gif")
-BLOCK_KINDS = {
-    "photo": "image",
-    "video": "video",
-    "animation": "video",
-    "audio": "audio",
-    "voice": "audio",
-    "document": "document",
-}
 
 _TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{30,50}")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 Result = JsonObject | list[Any] | bool
-
-
-@dataclass(slots=True)
-class Draft:
-    """A message on its way: what the API answers of it, and what the phone shows."""
-
-    answer: JsonObject = field(default_factory=dict)
-    blocks: tuple[Block, ...] = ()
 
 
 class Telegram:
@@ -79,14 +45,7 @@ class Telegram:
         self._bot = sandbox.config.telegram
         self._updates = sandbox.updates
         self._connections = 40
-        senders: dict[str, Callable[[Parameters], Draft]] = {
-            "sendmessage": self._message,
-            "sendlocation": self._location,
-            "sendvenue": self._venue,
-            "sendcontact": self._contact,
-        }
-        senders |= {f"send{kind}": self._media_sender(kind) for kind in BLOCK_KINDS}
-        self._senders = senders
+        self._reader = Reader(sandbox.ids, sandbox.uploads)
         self._methods: dict[str, Callable[[Parameters], Result]] = {
             "getme": self._get_me,
             "getchat": self._get_chat,
@@ -125,8 +84,8 @@ class Telegram:
         if any(len(file.content) > MAX_UPLOAD for file in form.files.values()):
             raise refusal(413, "Request Entity Too Large")
         parameters = Parameters(form)
-        if method in self._senders:
-            return _answer(self._send(parameters, self._senders[method]))
+        if method in SENDERS:
+            return _answer(self._send(parameters, method))
         if method == "getupdates":
             return _answer(await self._get_updates(parameters))
         if method in self._methods:
@@ -230,22 +189,17 @@ class Telegram:
 
     # --- Sending ------------------------------------------------------------------------------------------------------
 
-    def _send(self, parameters: Parameters, make: Callable[[Parameters], Draft]) -> Result:
+    def _send(self, parameters: Parameters, method: str) -> Result:
         phone = self._phone(parameters)
-        draft = make(parameters)
-        markup, markup_blocks = keyboard(parameters.json("reply_markup", "reply keyboard markup"))
-        quoted = self._quoted(parameters, phone)
-        draft.blocks += markup_blocks
-        if markup:
-            draft.answer["reply_markup"] = markup
-        return self._show(phone, parameters, draft, quoted)
+        draft = self._reader.draft(method, parameters)
+        return self._show(phone, parameters, draft, self._quoted(parameters, phone))
 
     def _phone(self, parameters: Parameters) -> Phone:
         chat_id = parameters.text("chat_id")
         if not chat_id:
             raise bad("chat_id is empty")
         phone = self._sandbox.phones.get("telegram", chat_id)
-        if phone is None:
+        if phone is None or not phone.on_channel:
             raise bad("chat not found")
         if phone.blocked:
             raise refusal(403, "Forbidden: bot was blocked by the user")
@@ -288,126 +242,9 @@ class Telegram:
         sandbox.phones.add(phone, bubble)
         return message
 
-    def _message(self, parameters: Parameters) -> Draft:
-        raw = parameters.text("text")
-        if len(raw.encode(errors="replace")) > RAW_TEXT_BYTES:
-            raise bad("text is too long")
-        if not raw:
-            raise bad("message text is empty")
-        text, entities = formatted(parameters, raw, "entities")
-        if not text:
-            raise bad("text must be non-empty")
-        if len(text) > TEXT:
-            raise bad("message is too long")
-        answer: JsonObject = {"text": text} | ({"entities": entities} if entities else {})
-        return Draft(answer, (Block("text", text=text, spans=marks.entity_spans(entities)),))
-
-    def _caption(self, parameters: Parameters) -> Draft:
-        text, entities = formatted(parameters, parameters.text("caption"), "caption_entities")
-        if len(text) > CAPTION:
-            raise bad("message caption is too long")
-        if not text:
-            return Draft()
-        answer: JsonObject = {"caption": text} | ({"caption_entities": entities} if entities else {})
-        return Draft(answer, (Block("text", text=text, role="caption", spans=marks.entity_spans(entities)),))
-
-    def _media_sender(self, kind: str) -> Callable[[Parameters], Draft]:
-        def make(parameters: Parameters) -> Draft:
-            media = self._media(parameters, kind, parameters.text(kind), parameters.form.files.get(kind))
-            caption = self._caption(parameters)
-            duration = parameters.number("duration")
-            block = _media_block(kind, media, int(duration * 1000) if duration else media.duration_ms)
-            return Draft(self._media_answer(kind, media, duration) | caption.answer, (block, *caption.blocks))
-
-        return make
-
-    def _media(self, parameters: Parameters, kind: str, value: str, file: File | None) -> Media:
-        """Return the file that a call names: a part of the body, an id that was given out, or a URL."""
-        if value.startswith("attach://"):
-            file = parameters.form.files.get(value.removeprefix("attach://"))
-            if file is None:
-                raise bad("wrong file identifier/HTTP URL specified")
-        if file is not None:
-            return self._uploaded(kind, file)
-        if not value:
-            raise bad(f"there is no {kind} in the request")
-        known = self._sandbox.uploads.get(value)
-        if known is not None:
-            return known
-        if not is_web_url(value):
-            raise bad("wrong file identifier/HTTP URL specified")
-        return _fetched(kind, value)
-
-    def _uploaded(self, kind: str, file: File) -> Media:
-        if not file.content:
-            raise bad("file must be non-empty")
-        if kind == "photo":
-            if len(file.content) > PHOTO_BYTES:
-                size = f"file of size {len(file.content)} bytes is too big for a photo"
-                raise bad(f"{size}; the maximum size is {PHOTO_BYTES} bytes")
-            if not file.name.lower().endswith(PHOTO_EXTENSIONS):
-                text = "photo has unsupported extension. Use one of .jpg, .jpeg, .gif, .png, .tif or .bmp"
-                raise bad(text)
-        _, media = self._sandbox.uploads.put(file, "BQAC" + self._sandbox.ids.text("file", 60))
-        return media
-
-    def _media_answer(self, kind: str, media: Media, duration: float | None) -> JsonObject:
-        upload_id = media.url.rpartition("/")[2] if "/uploads/" in media.url else self._sandbox.ids.text("file", 64)
-        file: JsonObject = {"file_id": upload_id, "file_unique_id": self._sandbox.ids.text("unique", 16)}
-        if media.size:
-            file["file_size"] = media.size
-        if kind == "photo":
-            return {"photo": [file | {"width": 800, "height": 500}]}
-        if kind in ("video", "animation"):
-            file |= {"width": 640, "height": 400}
-        if kind != "document":
-            file["duration"] = int(duration or (media.duration_ms or 0) / 1000)
-        if media.mime_type:
-            file["mime_type"] = media.mime_type
-        if media.name and kind != "voice":
-            file["file_name"] = media.name
-        # An animation comes with a document beside it, for clients that know no animations.
-        return {kind: file} | ({"document": file} if kind == "animation" else {})
-
-    def _location(self, parameters: Parameters) -> Draft:
-        latitude, longitude = _point(parameters)
-        answer = {"location": {"latitude": latitude, "longitude": longitude}}
-        return Draft(answer, (Block("location", latitude=latitude, longitude=longitude),))
-
-    def _venue(self, parameters: Parameters) -> Draft:
-        latitude, longitude = _point(parameters)
-        title, address = parameters.text("title").strip(), parameters.text("address").strip()
-        if not title:
-            raise bad("title must be non-empty")
-        if not address:
-            raise bad("address must be non-empty")
-        location = {"latitude": latitude, "longitude": longitude}
-        answer: JsonObject = {"venue": {"location": location, "title": title, "address": address}, "location": location}
-        return Draft(answer, (Block("location", latitude=latitude, longitude=longitude, title=title, text=address),))
-
-    def _contact(self, parameters: Parameters) -> Draft:
-        number, name = parameters.text("phone_number"), parameters.text("first_name")
-        if not number:
-            raise bad("phone_number is empty")
-        if not name:
-            raise bad("first_name is empty")
-        answer = {"contact": {"phone_number": number, "first_name": name}}
-        return Draft(answer, (Block("text", text=f"{name}\n{number}"),))
-
     def _album(self, parameters: Parameters) -> Result:
         phone = self._phone(parameters)
-        items = parameters.json("media", "media")
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise bad("can't parse media JSON object")
-        if not ALBUM[0] <= len(items) <= ALBUM[1]:
-            raise bad(f"album must contain {ALBUM[0]}-{ALBUM[1]} items" if items else "there are no messages to send")
-        quoted, drafts = self._quoted(parameters, phone), []
-        for item in items:
-            kind = str(item.get("type"))
-            if kind not in ("photo", "video", "audio", "document"):
-                raise bad("can't parse media: InputMedia has unsupported type")
-            fields = item | {kind: item.get("media")}
-            drafts.append(self._media_sender(kind)(Parameters(Form(fields, parameters.form.files))))
+        quoted, drafts = self._quoted(parameters, phone), self._reader.album(parameters)
         group = self._sandbox.ids.digits("album", 17)
         messages: list[Any] = []
         for draft in drafts:
@@ -430,40 +267,3 @@ def _chat(phone: Phone) -> JsonObject:
 
 def _described(file: File) -> JsonObject:
     return {"file": file.name, "type": file.content_type, "bytes": len(file.content)}
-
-
-def _point(parameters: Parameters) -> tuple[float, float]:
-    values = []
-    for name, most in (("latitude", 90), ("longitude", 180)):
-        if not parameters.text(name):
-            raise bad(f"{name} is empty")
-        value = parameters.number(name)
-        if value is None or abs(value) > most:
-            raise bad("invalid location specified")
-        values.append(value)
-    return values[0], values[1]
-
-
-def _fetched(kind: str, url: str) -> Media:
-    """Return what Telegram would get from *url*, which it fetches before it answers."""
-    found = look_up(url)
-    name = url.partition("?")[0].rpartition("/")[2]
-    if found is Elsewhere.MISSING:
-        raise bad("failed to get HTTP URL content")
-    if isinstance(found, Elsewhere):
-        extension = name.rpartition(".")[2].lower() if "." in name else ""
-        if kind == "document" and extension and f".{extension}" not in URL_DOCUMENTS:
-            raise bad("wrong type of the web page content")
-        return Media(name, "", 0, url)
-    if not found.mime_type.startswith(URL_TYPES[kind]):
-        raise bad("wrong type of the web page content")
-    return found
-
-
-def _media_block(kind: str, media: Media, duration_ms: int | None) -> Block:
-    block = Block(BLOCK_KINDS[kind], url=local(media.url), mime_type=media.mime_type, size=media.size or None)
-    if kind in ("document", "audio"):
-        block = replace(block, name=media.name)
-    if kind in ("audio", "voice", "video"):
-        block = replace(block, duration_ms=duration_ms, voice=kind == "voice")
-    return block

@@ -115,14 +115,17 @@ def formatted(parameters: Parameters, raw: str, entities_name: str) -> tuple[str
     return text.strip(), entities[:ENTITIES]
 
 
-def keyboard(markup: Any) -> tuple[JsonObject | None, tuple[Block, ...]]:
-    """Return the inline keyboard that the answer repeats, and the blocks: one for each row of buttons."""
+def keyboard(markup: Any, *, lenient: bool = False) -> tuple[JsonObject | None, tuple[Block, ...]]:
+    """Return the inline keyboard that the answer repeats, and the blocks: one for each row of buttons.
+
+    A *lenient* reading takes callback data of any length.
+    """
     if markup is None or markup == {}:
         return None, ()
     if not isinstance(markup, dict):
         raise bad("object expected as reply markup")
     if "inline_keyboard" in markup:
-        return _inline(markup["inline_keyboard"])
+        return _inline(markup["inline_keyboard"], lenient=lenient)
     if "keyboard" in markup:
         rows = _rows(markup["keyboard"], "keyboard")
         titles = [
@@ -147,10 +150,10 @@ def _rows(value: Any, name: str) -> list[list[Any]]:
     return value
 
 
-def _inline(value: Any) -> tuple[JsonObject | None, tuple[Block, ...]]:
+def _inline(value: Any, *, lenient: bool) -> tuple[JsonObject | None, tuple[Block, ...]]:
     rows, blocks, count = [], [], 0
     for row in _rows(value, "inline_keyboard"):
-        checked = [(button, _button(button)) for button in row]
+        checked = [(button, _button(button, lenient=lenient)) for button in row]
         # A button without a text is dropped in silence, as TDLib does.
         kept = [(button, choice) for button, choice in checked if choice.title]
         count += len(kept)
@@ -162,7 +165,7 @@ def _inline(value: Any) -> tuple[JsonObject | None, tuple[Block, ...]]:
     return ({"inline_keyboard": rows} if rows else None), tuple(blocks)
 
 
-def _button(button: JsonObject) -> Choice:
+def _button(button: JsonObject, *, lenient: bool) -> Choice:
     problem = "can't parse inline keyboard button: "
     if not isinstance(button.get("text"), str):
         raise bad(problem + 'Can\'t find field "text"')
@@ -174,9 +177,10 @@ def _button(button: JsonObject) -> Choice:
         raise bad(problem + "Exactly one of the optional fields must be used")
     if "callback_data" in actions:
         data = button["callback_data"]
-        if not isinstance(data, str) or len(data.encode(errors="replace")) > CALLBACK_DATA_BYTES:
+        size = len(data.encode(errors="replace")) if isinstance(data, str) else 0
+        if not isinstance(data, str) or (size > CALLBACK_DATA_BYTES and not lenient):
             raise bad("BUTTON_DATA_INVALID")
-        return Choice(title, payload=data)
+        return Choice(title, payload=data, length=size, limit=CALLBACK_DATA_BYTES)
     if "url" in actions:
         url = str(button["url"])
         if not is_web_url(url, BUTTON_SCHEMES):

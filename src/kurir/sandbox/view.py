@@ -20,12 +20,18 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Something to press. *payload* is what the platform would send back; "" for a link, whose *url* opens."""
+    """Something to press. *payload* is what the platform would send back; "" for a link, whose *url* opens.
+
+    *length* is how long the title is as the platform counts it, *limit* what it allows; 0 where it names no limit. On
+    Telegram both are of the callback data, in bytes.
+    """
 
     title: str
     payload: str = ""
     url: str = ""
     description: str = ""
+    length: int = field(default=0, compare=False)
+    limit: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,9 @@ class Block:
     title, text · ``buttons``: choices, style (rows: full-width rows in the card; inline: one row of a keyboard under
     the bubble, a block for each row; chips: quick replies above the keyboard that vanish with the next message) ·
     ``list``: label, sections · ``carousel``: cards, each a tuple of blocks · ``unknown``: text, the payload as JSON.
+
+    *length* is how long the text (of a list: the label) is as the platform counts it, before marks are taken off, and
+    *limit* what it allows; 0 where it names no limit. What is longer is on no phone, since the platform refuses it.
     """
 
     kind: str
@@ -66,6 +75,8 @@ class Block:
     choices: tuple[Choice, ...] = ()
     sections: tuple[Section, ...] = ()
     cards: "tuple[tuple[Block, ...], ...]" = ()
+    length: int = field(default=0, compare=False)
+    limit: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +141,7 @@ class RefusedCall:
 
     *at* is RFC 3339, *method* the HTTP method and the end of the path, *status* the HTTP status, *words* what the platform
     says in the answer, *to* the recipient as the call names it, *fault* the member of a profile that struck, "" for none.
+    *blocks* are what it would have shown; only the newest calls have them.
     """
 
     at: str
@@ -138,6 +150,7 @@ class RefusedCall:
     words: str
     to: str
     fault: str = ""
+    blocks: tuple[Block, ...] = ()
 
 
 @dataclass(slots=True)
@@ -145,9 +158,11 @@ class Phone:
     """One person's phone with one platform's app open on the chat with the business.
 
     *refused* are the newest calls that the platform refused, oldest first: what the sender learned of messages that are on
-    no phone. *blocked* is true while the owner blocks the account (on LINE: does not follow it). *heard* is when the owner
-    last wrote, in seconds of the sandbox's clock, None for never; *closed* whether Meta's 24 hours are over. *ahead* is how
-    far the phone's clock is ahead, in seconds. *notice* is what the bot last said to a press (Telegram), *notices* counts.
+    no phone. *receipts* is false while the owner tells nobody what they read (WhatsApp); *on_channel* false while they do not
+    use the app at all. *blocked* is true while the owner blocks the account (on LINE: does not follow it). *heard* is when
+    the owner last wrote, in seconds of the sandbox's clock, None for never; *closed* whether Meta's 24 hours are over. *ahead*
+    is how far the phone's clock is ahead, in seconds. *notice* is what the bot last said to a press (Telegram), *notices*
+    counts.
     """
 
     channel: str
@@ -156,6 +171,8 @@ class Phone:
     business: str
     online: bool = True
     chat_open: bool = True
+    receipts: bool = True
+    on_channel: bool = True
     bubbles: list[Bubble] = field(default_factory=list)
     refused: list[RefusedCall] = field(default_factory=list)
     blocked: bool = False

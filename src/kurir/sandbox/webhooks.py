@@ -77,6 +77,23 @@ class Webhooks:
         except (aiohttp.ClientError, ValueError) as error:
             return 0, f"no answer: {type(error).__name__}"
 
+    async def challenge(self, channel: str, url: str, token: str, challenge: str) -> tuple[int, str]:
+        """Make Meta's handshake at *url*; return the status of the answer (0 for none), and what it said.
+
+        https://developers.facebook.com/docs/graph-api/webhooks/getting-started, "Verification requests".
+        """
+        asked = {"hub.mode": "subscribe", "hub.challenge": challenge, "hub.verify_token": token}
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS[channel])
+        if self._session is None:
+            self._session = aiohttp.ClientSession(auto_decompress=False)
+        try:
+            async with self._session.get(url, params=asked, timeout=timeout, allow_redirects=False) as response:
+                return response.status, (await response.content.read(1000)).decode(errors="replace")
+        except TimeoutError:
+            return 0, f"no answer in {ANSWER_SECONDS[channel]:g} s"
+        except (aiohttp.ClientError, ValueError) as error:
+            return 0, f"no answer: {type(error).__name__}"
+
     def _proof(self, channel: str, raw: bytes) -> dict[str, str]:
         if channel == "telegram":
             return {"X-Telegram-Bot-Api-Secret-Token": self.telegram_secret} if self.telegram_secret else {}

@@ -5,6 +5,7 @@ September 2026). A 200 only means "accepted": a number that is not on WhatsApp a
 fail later, by webhook, as does everything else that Meta only learns when it delivers.
 """
 
+import base64
 import hashlib
 import hmac
 import re
@@ -91,7 +92,7 @@ class WhatsApp:
         address = self._check_envelope(message, reader)
         blocks = reader.blocks(message)
         phone = self._sandbox.phones.get("whatsapp", address) or self._by_user_id(address)
-        if phone is not None:
+        if phone is not None and phone.on_channel:
             self._check_person(phone, message)
             address = self._sandbox.people.of(phone).wa_id if message.get("to") else address
         wamid = self._sandbox.ids.wamid(address)
@@ -200,7 +201,7 @@ class WhatsApp:
 
     async def _subscribed(self, request: Request) -> Response:
         self._authenticate(request)
-        app = {"whatsapp_business_api_data": {"id": "1517776481860112", "name": self._sandbox.config.business}}
+        app = {"whatsapp_business_api_data": {"id": str(self._number.app_id), "name": self._sandbox.config.business}}
         return JSONResponse({"data": [app] if self._sandbox.subscriptions.whatsapp else []})
 
     async def _subscribe(self, request: Request) -> Response:
@@ -225,7 +226,18 @@ class WhatsApp:
     def _mark_read(self, message: JsonObject, reader: Reader) -> Response:
         if not isinstance(message.get("message_id"), str) or not message["message_id"].startswith("wamid."):
             raise reader.invalid("Message id is not valid")
+        phone = self._phone_of(message["message_id"])
+        if phone is not None:
+            self._sandbox.phones.read(phone, message["message_id"])
         return JSONResponse({"success": True})
+
+    def _phone_of(self, wamid: str) -> Phone | None:
+        """Return the phone whose number a message's id holds, as ``Ids.wamid`` makes it."""
+        try:
+            raw = base64.b64decode(wamid.removeprefix("wamid."))
+            return self._sandbox.phones.get("whatsapp", raw[3 : 3 + raw[2]].decode())
+        except (ValueError, IndexError):
+            return None
 
     def _check_envelope(self, message: JsonObject, reader: Reader) -> str:
         kind = message.get("type", "text")
@@ -308,9 +320,9 @@ class WhatsApp:
             opaque,
         )
         delays = sandbox.config.delays
-        if phone is None:
+        if phone is None or not phone.on_channel:
             steps = [told.failed(131026, "Message undeliverable", "Message Undeliverable.", delays.sent)]
-            phone = Phone("whatsapp", "", "", sandbox.config.business)
+            phone = phone or Phone("whatsapp", "", "", sandbox.config.business)
         elif failure:
             steps = [told.failed(131053, "Media upload error", failure, delays.sent)]
         else:

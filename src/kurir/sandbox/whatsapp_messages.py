@@ -54,11 +54,15 @@ OTHER_INTERACTIVE = ("flow", "product", "product_list", "catalog_message", "caro
 
 @dataclass(slots=True)
 class Reader:
-    """Reads one message: refuses it, or gives its blocks. *failure* is what only a webhook will tell, later."""
+    """Reads one message: refuses it, or gives its blocks. *failure* is what only a webhook will tell, later.
+
+    A *lenient* one also reads what is too long or too much, and files that it does not have.
+    """
 
     errors: GraphErrors
     uploads: Uploads
     failure: str = ""
+    lenient: bool = False
     _kinds: dict[str, Callable[[JsonObject], tuple[Block, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -95,23 +99,26 @@ class Reader:
         return self._kinds[kind](content)
 
     def _length(self, text: object, most: int, words: str, least: int = 1) -> str:
-        if not isinstance(text, str) or not least <= utf16(text) <= most or (least and not text.strip()):
+        if not self._fits(text, least, most) or not isinstance(text, str) or (least and not text.strip()):
             raise self.invalid(f"{words} length invalid. Min length: {least}, Max length: {most}")
         return text
+
+    def _fits(self, text: object, least: int, most: int) -> bool:
+        return isinstance(text, str) if self.lenient else fits(text, least, most)
 
     def _text(self, content: JsonObject) -> tuple[Block, ...]:
         only_keys(self.errors, content, ("body", "preview_url"), "text")
         body = content.get("body")
         if not isinstance(body, str) or not body.strip():
             raise self.missing("Parameter 'text.body' is mandatory for type 'text'")
-        if not fits(body, 1, TEXT):
+        if not self._fits(body, 1, TEXT):
             raise self.errors.parameter(f"Param text['body'] must be at most {TEXT} characters long.")
-        return (_marked(body),)
+        return (_marked(body, most=TEXT),)
 
     def _media(self, kind: str, content: JsonObject, where: str = "", keys: tuple[str, ...] = ()) -> tuple[Block, ...]:
         only_keys(self.errors, content, keys or MEDIA_KEYS[kind], where or kind)
         caption = content.get("caption")
-        if caption is not None and not fits(caption, 0, CAPTION):
+        if caption is not None and not self._fits(caption, 0, CAPTION):
             raise self.errors.parameter(f"Param {where or kind}['caption'] must be at most {CAPTION} characters long.")
         given = [key for key in ("id", "link") if content.get(key)]
         if len(given) != 1:
@@ -121,7 +128,7 @@ class Reader:
             block = replace(block, name=str(content["filename"]))
         if kind == "audio":
             block = replace(block, voice=content.get("voice") is True and block.mime_type in ("", "audio/ogg"))
-        return (block, _marked(caption, "caption")) if caption else (block,)
+        return (block, _marked(caption, "caption", CAPTION)) if caption else (block,)
 
     def _linked(self, kind: str, content: JsonObject) -> Block:
         link = content["link"]
@@ -143,6 +150,8 @@ class Reader:
 
     def _uploaded(self, kind: str, content: JsonObject) -> Block:
         found = self.uploads.get(str(content["id"]))
+        if found is None and self.lenient:
+            return Block("image" if kind == "sticker" else kind)
         if found is None:
             raise self.errors.refusal(
                 131009,
@@ -246,9 +255,10 @@ class Reader:
             )
         blocks = list(self._header(content, kind))
         body = self._length(member(content, "body").get("text"), BODY, "Body text")
-        blocks.append(_marked(body))
+        blocks.append(_marked(body, most=BODY))
         if content.get("footer") is not None:
-            blocks.append(_marked(self._length(member(content, "footer").get("text"), FOOTER, "Footer text"), "footer"))
+            footer = self._length(member(content, "footer").get("text"), FOOTER, "Footer text")
+            blocks.append(_marked(footer, "footer", FOOTER))
         if not isinstance(content.get("action"), dict):
             raise self.missing("Parameter 'interactive.action' is mandatory for type 'interactive'")
         blocks.append(actions[kind](content["action"]))
@@ -261,7 +271,8 @@ class Reader:
         form = header.get("type")
         if form == "text":
             only_keys(self.errors, header, ("type", "text", "sub_text"), "interactive['header']")
-            return (Block("text", text=self._length(header.get("text"), HEADER, "Header text"), role="header"),)
+            text = self._length(header.get("text"), HEADER, "Header text")
+            return (Block("text", text=text, role="header", length=utf16(text), limit=HEADER),)
         if form not in ("image", "video", "document") or kind == "list":
             raise self.invalid(f"Header type {form} is not supported for interactive type {kind}")
         only_keys(self.errors, header, ("type", form), "interactive['header']")
@@ -271,7 +282,7 @@ class Reader:
     def _buttons(self, action: JsonObject) -> Block:
         only_keys(self.errors, action, ("buttons",), "interactive['action']")
         buttons = members(action, "buttons")
-        if not 1 <= len(buttons) <= BUTTONS:
+        if not 1 <= len(buttons) <= BUTTONS and not self.lenient:
             raise self.invalid(f"Invalid buttons count. Min allowed buttons: 1, Max allowed buttons: {BUTTONS}")
         choices = []
         for button in buttons:
@@ -279,7 +290,7 @@ class Reader:
             if member({"": button}, "").get("type") != "reply" or not reply:
                 raise self.invalid("Button type must be 'reply' and carry a 'reply' object")
             title = self._length(reply.get("title"), BUTTON_TITLE, "Button title")
-            choices.append(Choice(title, self._id(reply.get("id"), BUTTON_ID, "Button id")))
+            choices.append(_limited(title, self._id(reply.get("id"), BUTTON_ID, "Button id"), BUTTON_TITLE))
         if len({choice.title for choice in choices}) < len(choices):
             raise self.invalid("Button titles must be unique within the message")
         self._unique_ids(choices, "Button")
@@ -289,14 +300,14 @@ class Reader:
         only_keys(self.errors, action, ("button", "sections"), "interactive['action']")
         label = self._length(action.get("button"), LIST_LABEL, "List button label")
         given = members(action, "sections")
-        if not 1 <= len(given) <= SECTIONS:
+        if not 1 <= len(given) <= SECTIONS and not self.lenient:
             raise self.invalid(f"Invalid sections count. Min allowed sections: 1, Max allowed sections: {SECTIONS}")
         sections = tuple(self._section(section, titled=len(given) > 1) for section in given)
         rows = [row for section in sections for row in section.rows]
-        if len(rows) > ROWS:
+        if len(rows) > ROWS and not self.lenient:
             raise self.invalid(f"Total row count exceed max allowed count: {ROWS}")
         self._unique_ids(rows, "Row")
-        return Block("list", label=label, sections=sections)
+        return Block("list", label=label, sections=sections, length=utf16(label), limit=LIST_LABEL)
 
     def _section(self, section: Any, *, titled: bool) -> Section:
         if not isinstance(section, dict):
@@ -305,7 +316,7 @@ class Reader:
         title = section.get("title") or ""
         if titled and not title:
             raise self.invalid("Section title is required when there is more than one section")
-        if not fits(title, 0, SECTION_TITLE):
+        if not self._fits(title, 0, SECTION_TITLE):
             raise self.invalid(f"Section title is too long. Max length is {SECTION_TITLE}")
         rows = members(section, "rows")
         if not rows:
@@ -319,18 +330,18 @@ class Reader:
         title, description = row.get("title"), row.get("description")
         if not isinstance(title, str) or not title.strip():
             raise self.invalid(f"Row title length invalid. Min length: 1, Max length: {ROW_TITLE}")
-        if not fits(title, 1, ROW_TITLE):
+        if not self._fits(title, 1, ROW_TITLE):
             raise self.invalid(f"Row title is too long. Max length is {ROW_TITLE}")
-        if description is not None and not fits(description, 1, ROW_DESCRIPTION):
+        if description is not None and not self._fits(description, 1, ROW_DESCRIPTION):
             raise self.invalid(f"Row description is too long. Max length is {ROW_DESCRIPTION}")
-        return Choice(title, self._id(row.get("id"), ROW_ID, "Row id"), description=description or "")
+        return _limited(title, self._id(row.get("id"), ROW_ID, "Row id"), ROW_TITLE, description or "")
 
     def _link_button(self, action: JsonObject) -> Block:
         parameters = member(action, "parameters")
         title = self._length(parameters.get("display_text"), URL_LABEL, "Display text")
         if not is_web_url(parameters.get("url")):
             raise self.invalid("The url of a cta_url button must be an absolute http or https URL")
-        return Block("buttons", style="rows", choices=(Choice(title, url=parameters["url"]),))
+        return Block("buttons", style="rows", choices=(replace(_limited(title, "", URL_LABEL), url=parameters["url"]),))
 
     def _id(self, value: object, most: int, words: str) -> str:
         text = self._length(value, most, words)
@@ -343,9 +354,13 @@ class Reader:
             raise self.invalid(f"{words} ids must be unique within the message")
 
 
-def _marked(text: str, role: str = "body") -> Block:
+def _marked(text: str, role: str = "body", most: int = 0) -> Block:
     shown, spans = marks.whatsapp(text)
-    return Block("text", text=shown, role=role, spans=spans)
+    return Block("text", text=shown, role=role, spans=spans, length=utf16(text), limit=most)
+
+
+def _limited(title: str, payload: str, most: int, description: str = "") -> Choice:
+    return Choice(title, payload, description=description, length=utf16(title), limit=most)
 
 
 def _one_button(title: str) -> Block:

@@ -3,9 +3,11 @@
 import { audioBlock } from "./audio.js";
 import { mediaUrl } from "./data.js";
 import { clock, el, icon, safeUrl } from "./dom.js";
+import { counter, limitedNodes, limitedTitle } from "./limits.js";
 import { locationBlock } from "./map.js";
 import { openSheet, press } from "./sheet.js";
-import { languageOf, textNodes } from "./text.js";
+import { languageOf } from "./text.js";
+import { outerTick, tickMark } from "./ticks.js";
 
 /** @typedef {import("./data.js").Block} Block */
 /** @typedef {import("./data.js").Bubble} Bubble */
@@ -24,32 +26,37 @@ const SKINS = {
 const MEDIA = ["image", "video"];
 
 /** @param {string} channel */
-const skinOf = (channel) => SKINS[channel] ?? SKINS.messenger;
+export const skinOf = (channel) => SKINS[channel] ?? SKINS.messenger;
 
 /**
  * The pieces of a message: its bubble with all that stands in it, then what the app hangs under it.
  * Chips are left out: they stand above the keyboard, see ``Phone.chips``.
  * @param {Bubble} bubble
  * @param {string} channel
+ * @param {boolean} [own] whether it is drawn as the reader's own, with the app's ticks
  * @returns {HTMLElement[]}
  */
-export function messageParts(bubble, channel) {
+export function messageParts(bubble, channel, own = false) {
   if (bubble.gone) return [el("div", { class: "bubble gone" }, el("div", { class: "text" }, bubble.mine ? "Taken back" : "Deleted"))];
   const skin = skinOf(channel);
   const inside = bubble.blocks.filter((block) => !hangsUnder(block));
   const under = bubble.blocks.filter((block) => hangsUnder(block) && block.style !== "chips");
-  const box = inside.length || bubble.quoted ? bubbleBox(bubble, inside, channel) : null;
-  const time = el("time", { class: "time-out", datetime: bubble.at }, clock(bubble.at));
+  const box = inside.length || bubble.quoted ? bubbleBox(bubble, inside, channel, own) : null;
+  const words = el("time", { class: "time-out", datetime: bubble.at || null }, clock(bubble.at));
+  const time = own && skin.time === "outside" ? el("span", { class: "outs" }, tickMark(channel, bubble.tick), words) : words;
   const parts = [...(box ? [box] : []), ...under.map((block) => draw(block, channel))];
   if (skin.time === "outside" && parts.length) parts[parts.length - 1] = withTime(parts[parts.length - 1], time);
-  if (skin.time === "inside" && !box) parts.push(el("div", { class: "time-alone" }, time));
+  if (skin.time === "inside" && !box) parts.push(el("div", { class: "time-alone" }, time, own ? tickMark(channel, bubble.tick) : null));
+  if (own && skin.time === "none") parts.push(outerTick(channel, bubble.tick));
   return parts;
 }
 
-/** One press of a choice: an address opens, anything else would be an answer. @param {Choice} choice @param {string} className */
-export function choiceControl(choice, className) {
+/** One press of a choice: an address opens, anything else would be an answer. @param {Choice} choice @param {string} className @param {string} [channel] */
+export function choiceControl(choice, className, channel = "") {
   const href = choice.payload ? "" : safeUrl(choice.url, ["http:", "https:", "tel:", "mailto:"]);
-  const words = [el("span", { class: "choice-title", dir: "auto", lang: languageOf(choice.title) || null }, choice.title)];
+  const words = [el("span", { class: "choice-title", dir: "auto", lang: languageOf(choice.title) || null }, ...limitedTitle(choice, channel))];
+  const count = counter(choice, channel === "telegram" ? "callback data" : "");
+  if (count) words.push(count);
   if (choice.description) words.push(el("span", { class: "choice-description", dir: "auto" }, choice.description));
   if (href) return el("a", { class: `choice ${className}`, href, target: "_blank", rel: "noopener noreferrer" }, ...words, icon("out"));
   return el("button", { type: "button", class: `choice ${className}`, "data-title": choice.title, onclick: (/** @type {Event} */ event) => press(/** @type {Element} */ (event.currentTarget), choice) },
@@ -62,14 +69,14 @@ const hangsUnder = (block) => block.kind === "carousel" || (block.kind === "butt
 /** @param {HTMLElement} part @param {HTMLElement} time */
 const withTime = (part, time) => el("div", { class: "beside" }, part, time);
 
-/** @param {Bubble} bubble @param {Block[]} blocks @param {string} channel */
-function bubbleBox(bubble, blocks, channel) {
+/** @param {Bubble} bubble @param {Block[]} blocks @param {string} channel @param {boolean} [own] */
+function bubbleBox(bubble, blocks, channel, own = false) {
   const skin = skinOf(channel);
   const pressed = blocks.filter((block) => block.kind === "buttons" || block.kind === "list");
   const rest = blocks.filter((block) => !pressed.includes(block));
   const onlyMedia = rest.length > 0 && rest.every((block) => MEDIA.includes(block.kind)) && !bubble.quoted;
   const drawn = rest.map((block) => draw(block, channel));
-  if (skin.time === "inside") placeTime(drawn, rest, bubble.at);
+  if (skin.time === "inside") placeTime(drawn, rest, bubble.at, own ? tickMark(channel, bubble.tick) : null);
   const names = ["bubble"];
   if (pressed.length || rest.some((block) => block.role === "title")) names.push("card");
   if (onlyMedia) names.push("media-only");
@@ -80,8 +87,9 @@ function bubbleBox(bubble, blocks, channel) {
 }
 
 /** Put the time where these apps have it: in the last line of text, upon a picture, else in a line of its own. */
-function placeTime(/** @type {HTMLElement[]} */ drawn, /** @type {Block[]} */ blocks, /** @type {string} */ at) {
-  const time = el("time", { class: "time-in", datetime: at }, clock(at));
+function placeTime(/** @type {HTMLElement[]} */ drawn, /** @type {Block[]} */ blocks, /** @type {string} */ at, /** @type {HTMLElement|null} */ tick) {
+  if (!at) return;
+  const time = el("time", { class: "time-in", datetime: at }, clock(at), tick);
   const last = blocks.at(-1);
   if (last?.kind === "text") drawn.at(-1)?.append(time);
   else if (last && MEDIA.includes(last.kind)) drawn.at(-1)?.append(el("span", { class: "time-on" }, time));
@@ -108,9 +116,9 @@ const KINDS = {
 /** @param {Block} block @param {string} channel @returns {HTMLElement} */
 const draw = (block, channel) => (KINDS[block.kind] ?? unknownBlock)(block, channel);
 
-/** @param {Block} block */
-function textBlock(block) {
-  return el("div", { class: `text text-${block.role}`, dir: "auto", lang: languageOf(block.text) || null }, ...textNodes(block.text, block.spans));
+/** @param {Block} block @param {string} channel */
+function textBlock(block, channel) {
+  return el("div", { class: `text text-${block.role}`, dir: "auto", lang: languageOf(block.text) || null }, ...limitedNodes(block, channel), counter(block));
 }
 
 /** @param {Block} block */
@@ -174,11 +182,11 @@ function bytes(size) {
   return `${value < 10 && unit ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
 }
 
-/** @param {Block} block */
-function buttonsBlock(block) {
+/** @param {Block} block @param {string} channel */
+function buttonsBlock(block, channel) {
   const className = block.style === "rows" ? "row" : "key";
   const box = el("div", { class: className === "row" ? "rows" : "keyboard", role: "group", "aria-label": "Buttons" },
-    ...block.choices.map((choice) => choiceControl(choice, className)));
+    ...block.choices.map((choice) => choiceControl(choice, className, channel)));
   if (className === "key") box.style.setProperty("--keys", String(Math.max(1, block.choices.length))); // one block is one row of keys
   return box;
 }
@@ -190,7 +198,7 @@ function listBlock(block) {
     class: "choice row list-open",
     "aria-haspopup": "dialog",
     onclick: (/** @type {Event} */ event) => openSheet(/** @type {HTMLElement} */ (event.currentTarget), block),
-  }, icon("list"), el("span", { class: "choice-title", dir: "auto" }, block.label || block.title || "Options")));
+  }, icon("list"), el("span", { class: "choice-title", dir: "auto" }, block.label || block.title || "Options"), counter(block)));
 }
 
 /** @param {Block} block @param {string} channel */

@@ -28,10 +28,11 @@ const OFFERS = [
 
 /** The line at the foot of a phone. */
 export class Composer {
-  /** @param {Phone} phone @param {OnAct} onAct */
-  constructor(phone, onAct) {
+  /** @param {Phone} phone @param {OnAct} onAct @param {(change: import("./data.js").Switches) => Promise<void>} onSwitch */
+  constructor(phone, onAct, onSwitch) {
     this.phone = phone;
     this.onAct = onAct;
+    this.onSwitch = onSwitch;
     this.replyTo = "";
     this.input = el("input", { class: "typed", type: "text", autocomplete: "off", enterkeyhint: "send", placeholder: "Message", "aria-label": `Message of ${phone.person} on ${channelName(phone.channel)}` });
     this.words = el("span", { class: "answering-words", dir: "auto" });
@@ -87,6 +88,9 @@ export class Composer {
     rows.push(actionRow("block", label, () => this.onAct({ do: way })));
     if (this.phone.channel === "line") rows.push(actionRow("person", "Follow", () => this.onAct({ do: "follow" })));
     if (this.phone.channel === "telegram") rows.push(actionRow("play", "Press Start", () => this.onAct({ do: "follow" })));
+    const here = this.phone.on_channel !== false;
+    const name = channelName(this.phone.channel);
+    rows.push(actionRow("out", here ? `Be on ${name} no more` : `Be on ${name} again`, () => this.onSwitch({ on_channel: !here })));
     openActions(this.plus, "Send something else", rows);
   }
 

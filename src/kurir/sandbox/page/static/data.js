@@ -1,21 +1,25 @@
 // The data contract (the sandbox's view), and everything the page says to the server.
 
+import { SANDBOX } from "./base.js";
+
 /**
  * @typedef {{offset: number, length: number, style: string}} Span offsets in UTF-16 units, as JavaScript counts
- * @typedef {{title: string, payload: string, url: string, description: string}} Choice
+ * @typedef {{title: string, payload: string, url: string, description: string,
+ *   length?: number, limit?: number}} Choice
  * @typedef {{title: string, rows: Choice[]}} Section
  * @typedef {{kind: string, text: string, role: string, spans: Span[], url: string, poster: string, name: string,
  *   size: number|null, mime_type: string, voice: boolean, duration_ms: number|null, latitude: number,
  *   longitude: number, title: string, style: string, label: string, choices: Choice[], sections: Section[],
- *   cards: Block[][]}} Block
+ *   cards: Block[][], length?: number, limit?: number}} Block
  * @typedef {{at: string, status: number, what: string, answer: string}} LedgerEvent
  * @typedef {{id: string, at: string, blocks: Block[], quoted: string, quoted_words?: string, held?: boolean, tick: string, status: number, final: boolean,
  *   events: LedgerEvent[], payload: Record<string, unknown>, mine?: boolean, reaction?: string, edited?: boolean,
  *   gone?: boolean, waiting?: string}} Bubble
  * @typedef {Record<string, unknown>} Act what a person does: POST /sandbox/phones/{channel}/{address}/acts
- * @typedef {{at: string, method: string, status: number, words: string, to: string, fault: string}} RefusedCall
+ * @typedef {{at: string, method: string, status: number, words: string, to: string, fault: string, blocks?: Block[]}} RefusedCall
+ * @typedef {{online?: boolean, chat_open?: boolean, receipts?: boolean, on_channel?: boolean}} Switches
  * @typedef {{channel: string, person: string, address: string, business: string, online: boolean,
- *   chat_open: boolean, bubbles: Bubble[], refused?: RefusedCall[], blocked?: boolean, closed?: boolean, ahead?: number,
+ *   chat_open: boolean, receipts?: boolean, on_channel?: boolean, bubbles: Bubble[], refused?: RefusedCall[], blocked?: boolean, closed?: boolean, ahead?: number,
  *   notice?: string, notices?: number, chips?: Choice[], chips_of?: string}} Phone
  * @typedef {{data: Record<string, Record<string, unknown>|null>, words: Record<string, string>, left_seconds: Record<string, number>}} Faults by channel
  */
@@ -39,9 +43,10 @@ export const people = (phones) => [...new Set([...phones].map((phone) => phone.p
 
 /** Where a medium is fetched from: the sandbox's reserved host lives here. @param {string} url */
 export function mediaUrl(url) {
+  if (url.startsWith("/sandbox/media/")) return SANDBOX + url.slice("/sandbox".length);
   try {
     const parsed = new URL(url, location.href);
-    if (parsed.hostname === MEDIA_HOST) return `/sandbox/media${parsed.pathname}`;
+    if (parsed.hostname === MEDIA_HOST) return `${SANDBOX}/media${parsed.pathname}`;
     return ["http:", "https:"].includes(parsed.protocol) && url ? parsed.href : "";
   } catch {
     return "";
@@ -50,7 +55,7 @@ export function mediaUrl(url) {
 
 /** @returns {Promise<Phone[]>} */
 export async function fetchPhones() {
-  const answer = await fetch(`/sandbox/phones?people=${PEOPLE}`, { headers: { accept: "application/json" } });
+  const answer = await fetch(`${SANDBOX}/phones?people=${PEOPLE}`, { headers: { accept: "application/json" } });
   if (!answer.ok) throw new Error(`The sandbox answered ${answer.status}.`);
   return (await answer.json()).data;
 }
@@ -58,7 +63,7 @@ export async function fetchPhones() {
 /** The ready command for an empty sandbox, or "". */
 export async function fetchHint() {
   try {
-    const answer = await fetch("/sandbox/hint", { headers: { accept: "application/json" } });
+    const answer = await fetch(`${SANDBOX}/hint`, { headers: { accept: "application/json" } });
     if (!answer.ok) return "";
     const body = await answer.json();
     return String(body.curl ?? body.data?.curl ?? "");
@@ -67,10 +72,10 @@ export async function fetchHint() {
   }
 }
 
-/** @param {Phone} phone @param {{online?: boolean, chat_open?: boolean}} change */
+/** @param {Phone} phone @param {Switches} change */
 export async function changePhone(phone, change) {
   const path = [phone.channel, phone.address].map(encodeURIComponent).join("/");
-  await post(`/sandbox/phones/${path}`, change);
+  await post(`${SANDBOX}/phones/${path}`, change);
 }
 
 /**
@@ -80,23 +85,23 @@ export async function changePhone(phone, change) {
 export async function doAct(phone, act, file) {
   const path = [phone.channel, phone.address].map(encodeURIComponent).join("/");
   const more = file ? { file: await upload(file) } : {};
-  await post(`/sandbox/phones/${path}/acts`, { ...act, ...more });
+  await post(`${SANDBOX}/phones/${path}/acts`, { ...act, ...more });
 }
 
 /** @param {File} file @returns {Promise<string>} its id */
 async function upload(file) {
   const headers = file.type ? { "content-type": file.type } : {};
-  const answer = await fetch(`/sandbox/files?name=${encodeURIComponent(file.name)}`, { method: "POST", headers, body: file });
+  const answer = await fetch(`${SANDBOX}/files?name=${encodeURIComponent(file.name)}`, { method: "POST", headers, body: file });
   if (!answer.ok) throw new Error(await detail(answer));
   return (await answer.json()).data.file;
 }
 
 /** Let so many seconds pass on the platforms. @param {number} seconds */
-export const moveClock = (seconds) => post("/sandbox/clock", { move: seconds });
+export const moveClock = (seconds) => post(`${SANDBOX}/clock`, { move: seconds });
 
 /** @returns {Promise<Faults>} */
 export async function fetchFaults() {
-  const answer = await fetch("/sandbox/faults", { headers: { accept: "application/json" } });
+  const answer = await fetch(`${SANDBOX}/faults`, { headers: { accept: "application/json" } });
   if (!answer.ok) throw new Error(`The sandbox answered ${answer.status}.`);
   return answer.json();
 }
@@ -104,13 +109,26 @@ export async function fetchFaults() {
 /** Set a channel's faults; null clears them. @param {string} channel @param {Record<string, unknown>|null} profile @returns {Promise<Faults>} */
 export async function changeFault(channel, profile) {
   const body = profile ? { headers: { "content-type": "application/json" }, body: JSON.stringify(profile) } : {};
-  const answer = await fetch(`/sandbox/faults/${encodeURIComponent(channel)}`, { method: profile ? "PUT" : "DELETE", ...body });
+  const answer = await fetch(`${SANDBOX}/faults/${encodeURIComponent(channel)}`, { method: profile ? "PUT" : "DELETE", ...body });
   if (!answer.ok) throw new Error(`The sandbox answered ${answer.status}.`);
   return answer.json();
 }
 
+/** Where the transcript of a person is, to be saved. @param {string} person */
+export const transcriptUrl = (person) => `${SANDBOX}/transcript?${new URLSearchParams({ person })}`;
+
+/**
+ * Empty the phones and play a transcript on them, at most so many seconds between two steps.
+ * @param {string} transcript @param {number} pause @returns {Promise<{played: number, refused: string[]}>}
+ */
+export async function replay(transcript, pause) {
+  const answer = await fetch(`${SANDBOX}/replay?pause=${pause}`, { method: "POST", headers: { "content-type": "application/json" }, body: transcript });
+  if (!answer.ok) throw new Error(await detail(answer));
+  return (await answer.json()).data;
+}
+
 /** Empty every phone. */
-export const resetSandbox = () => post("/sandbox/reset", {});
+export const resetSandbox = () => post(`${SANDBOX}/reset`, {});
 
 /** @param {string} path @param {unknown} body */
 async function post(path, body) {
@@ -138,7 +156,7 @@ async function detail(answer) {
 export function follow(listener) {
   let wait = 500;
   const open = () => {
-    const source = new EventSource(`/sandbox/events?people=${PEOPLE}`);
+    const source = new EventSource(`${SANDBOX}/events?people=${PEOPLE}`);
     source.addEventListener("open", () => {
       wait = 500;
       listener.onState("live");

@@ -1,6 +1,7 @@
 // Making DOM: elements with text as text, never as markup, and our own icons.
 
-const ICONS = new URL("icons.svg", import.meta.url).pathname;
+import { ICONS } from "./base.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
@@ -39,6 +40,14 @@ export function svg(tag, attributes = {}, ...children) {
 export function icon(name, label = "") {
   const said = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
   return svg("svg", { class: `icon icon-${name}`, ...said }, svg("use", { href: `${ICONS}#${name}` }));
+}
+
+/** Give the placeholders of *root*, `<svg data-icon="sun">`, their symbols: a host's page need not know where these are. @param {ParentNode} root */
+export function fillIcons(root) {
+  for (const place of /** @type {NodeListOf<SVGElement>} */ (root.querySelectorAll("svg[data-icon]"))) {
+    place.classList.add("icon", `icon-${place.dataset.icon}`);
+    place.replaceChildren(svg("use", { href: `${ICONS}#${place.dataset.icon}` }));
+  }
 }
 
 /** @param {Element} made @param {Record<string, unknown>} attributes */

@@ -72,7 +72,7 @@ function inspect(bubble, phone) {
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (/** @type {Event} */ event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => dialog.remove());
-  document.body.append(dialog);
+  (document.querySelector(".phones") ?? document.body).append(dialog);
   dialog.showModal();
 }
 

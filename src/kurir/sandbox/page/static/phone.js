@@ -21,7 +21,7 @@ const HINTS = /** @type {Record<string, string>} */ ({ telegram: "bot", line: ""
 export class PhoneView {
   /**
    * @param {Phone} phone
-   * @param {(phone: Phone, change: {online?: boolean, chat_open?: boolean}) => Promise<void>} onSwitch
+   * @param {(phone: Phone, change: import("./data.js").Switches) => Promise<void>} onSwitch
    * @param {(channel: string, profile: Record<string, unknown>|null) => Promise<void>} onFault
    * @param {(phone: Phone, act: import("./data.js").Act, file?: File) => Promise<void>} onAct
    */
@@ -31,11 +31,13 @@ export class PhoneView {
     this.kept = new Map();
     this.atEnd = true;
     this.started = false;
+    /** @type {"customer"|"business"} */
+    this.side = "customer";
     this.onSwitch = onSwitch;
     /** @param {import("./data.js").Act} act @param {File} [file] */
     this.act = (act, file) => onAct(this.phone, act, file);
     this.notices = phone.notices ?? 0;
-    this.composer = new Composer(phone, this.act);
+    this.composer = new Composer(phone, this.act, (change) => onSwitch(this.phone, change));
     this.faults = new FaultControl(phone.channel, onFault);
     this.refused = new RefusedCalls(phone.channel, phone.address);
     this.build();
@@ -48,6 +50,9 @@ export class PhoneView {
     const title = uniqueId("phone");
     this.online = this.switch("Online", "online");
     this.open = this.switch("Chat open", "chat_open");
+    this.receipts = phone.channel === "whatsapp" ? this.switch("Receipts", "receipts") : null;
+    this.avatar = el("span", { class: "avatar", "aria-hidden": "true" });
+    this.name = el("strong", { dir: "auto" });
     this.presence = el("span", { class: "presence" });
     this.clock = el("span", { class: "now" });
     this.network = el("span", { class: "network" });
@@ -65,7 +70,7 @@ export class PhoneView {
       el("header", { class: "stage-head" },
         el("h2", { id: title }, el("span", { class: "swatch", "aria-hidden": "true" }), `${channelName(phone.channel)}-style`, el("span", { class: "preview" }, " preview")),
         el("span", { class: "address", title: phone.address }, phone.address),
-        el("div", { class: "switches" }, this.online.label, this.open.label, this.faults.label), this.faults.bar, this.refused.element),
+        el("div", { class: "switches" }, this.online.label, this.open.label, this.receipts?.label, this.faults.label), this.faults.bar, this.refused.element),
       el("div", { class: "stage-body" }, el("div", { class: "frame" }, el("div", { class: "phone" }, this.screen())), this.ledger));
 
     this.element.addEventListener("press", (/** @type {CustomEvent} */ event) => this.press(event));
@@ -77,14 +82,11 @@ export class PhoneView {
   }
 
   screen() {
-    const { phone } = this;
-    const initial = [...phone.business][0]?.toUpperCase() ?? "?";
     return el("div", { class: "screen" },
       el("div", { class: "status-bar", "aria-hidden": "true" }, this.clock, this.network),
-      el("div", { class: "app-bar" }, icon("back"), el("span", { class: "avatar", "aria-hidden": "true" }, initial),
-        el("div", { class: "who" }, el("strong", { dir: "auto" }, phone.business), this.presence), icon("more")),
+      el("div", { class: "app-bar" }, icon("back"), this.avatar, el("div", { class: "who" }, this.name, this.presence), icon("more")),
       this.banner, this.chat, this.jump, this.chips,
-      this.composer.element,
+      this.composer.element, el("p", { class: "sent-by-api" }, "This side writes through the API"),
       el("div", { class: "toast", role: "status" }));
   }
 
@@ -100,7 +102,7 @@ export class PhoneView {
     }
   }
 
-  /** @param {string} words @param {"online"|"chat_open"} field */
+  /** @param {string} words @param {"online"|"chat_open"|"receipts"} field */
   switch(words, field) {
     const input = el("input", { type: "checkbox", role: "switch" });
     input.addEventListener("change", async () => {
@@ -108,7 +110,7 @@ export class PhoneView {
       try {
         await this.onSwitch(this.phone, { [field]: input.checked });
       } catch {
-        input.checked = this.phone[field];
+        input.checked = this.phone[field] ?? true;
       } finally {
         input.disabled = false;
       }
@@ -121,10 +123,13 @@ export class PhoneView {
     this.phone = phone;
     this.online.input.checked = phone.online;
     this.open.input.checked = phone.chat_open;
+    if (this.receipts) this.receipts.input.checked = phone.receipts ?? true;
     this.element.classList.toggle("is-offline", !phone.online);
     this.element.classList.toggle("is-closed", !phone.chat_open);
     this.network.replaceChildren(icon(phone.online ? "signal" : "offline"), icon("battery"));
-    this.presence.textContent = HINTS[phone.channel] ?? "";
+    this.presence.textContent = this.side === "business" ? "customer" : (HINTS[phone.channel] ?? "");
+    this.name.textContent = this.other();
+    this.avatar.textContent = initialOf(this.other());
     const banner = bannerOf(phone);
     this.composer.phone = phone;
     if ((phone.notices ?? 0) > this.notices && phone.notice) say(this.chat, phone.notice);
@@ -134,6 +139,25 @@ export class PhoneView {
     this.updateBubbles();
     this.updateChips();
     this.settle();
+  }
+
+  /** Show the chat from one side: what the customer has on the phone, or what the business would have. @param {"customer"|"business"} side */
+  show(side) {
+    if (side === this.side) return;
+    this.side = side;
+    this.element.classList.toggle("is-business", side === "business");
+    for (const one of this.kept.values()) one.row.remove();
+    this.update(this.phone);
+  }
+
+  /** Who is at the other end of the chat. */
+  other() {
+    return this.side === "business" ? this.phone.person : this.phone.business;
+  }
+
+  /** Whether the side that is shown wrote *bubble*. @param {Bubble} bubble */
+  isOwn(bubble) {
+    return Boolean(bubble.mine) === (this.side === "customer");
   }
 
   updateBubbles() {
@@ -163,7 +187,8 @@ export class PhoneView {
   /** @param {string} key @param {Bubble} bubble @returns {Kept} */
   keep(key, bubble) {
     const before = this.kept.get(key);
-    const drawn = JSON.stringify([bubble.blocks, bubble.quoted, bubble.at, bubble.reaction, bubble.edited, bubble.gone]);
+    const own = this.isOwn(bubble);
+    const drawn = JSON.stringify([this.side, own && bubble.tick, bubble.blocks, bubble.quoted, bubble.at, bubble.reaction, bubble.edited, bubble.gone]);
     const known = JSON.stringify([bubble.tick, bubble.status, bubble.final, bubble.events]);
     const row = before?.drawn === drawn ? before.row : this.row(bubble);
     if (before && before.row !== row) before.row.remove();
@@ -190,7 +215,7 @@ export class PhoneView {
     if (bubble.blocks[0]?.kind === "note") {
       return el("article", { class: "msg noted", "data-id": bubble.id }, el("p", { class: "day" }, el("span", {}, bubble.blocks[0].text)), el("p", { class: "fate", hidden: true }));
     }
-    const more = bubble.gone ? null : el("button", {
+    const more = bubble.gone || this.side === "business" ? null : el("button", {
       type: "button",
       class: "msg-more",
       "aria-haspopup": "dialog",
@@ -199,14 +224,13 @@ export class PhoneView {
     }, icon("more"));
     const marks = [bubble.edited ? "edited" : "", bubble.reaction ?? ""].filter(Boolean).join(" ");
     const marked = marks ? el("span", { class: "reaction", "aria-label": `Marked: ${marks}` }, marks) : null;
-    if (bubble.mine) {
+    if (this.isOwn(bubble)) {
       return el("article", { class: "msg mine", "data-id": bubble.id }, el("div", { class: "line" },
-        el("div", { class: "stack" }, ...messageParts(bubble, this.phone.channel), marked, el("p", { class: "fate", hidden: true })), more));
+        el("div", { class: "stack" }, ...messageParts(bubble, this.phone.channel, true), marked, el("p", { class: "fate", hidden: true })), more));
     }
-    const initial = [...this.phone.business][0]?.toUpperCase() ?? "?";
     return el("article", { class: "msg", "data-id": bubble.id }, el("div", { class: "line" },
-      el("span", { class: "avatar", "aria-hidden": "true" }, initial),
-      el("div", { class: "stack" }, el("span", { class: "sender", "aria-hidden": "true" }, this.phone.business), ...messageParts(bubble, this.phone.channel), marked,
+      el("span", { class: "avatar", "aria-hidden": "true" }, initialOf(this.other())),
+      el("div", { class: "stack" }, el("span", { class: "sender", "aria-hidden": "true" }, this.other()), ...messageParts(bubble, this.phone.channel), marked,
         el("p", { class: "fate", hidden: true })), more));
   }
 
@@ -226,11 +250,19 @@ export class PhoneView {
 
   /** @param {Bubble} bubble */
   fateWords(bubble) {
+    if (this.side === "business") return this.ladderWords(bubble);
     if (bubble.mine) return bubble.tick === "clock" ? "Not sent yet: the phone is offline" : "";
     if (bubble.tick === "failed") return "Not on this phone: it failed";
     if (bubble.tick === "clock") return "Not on this phone yet: on its way";
     if (bubble.held) return "Not on this phone yet: it is offline";
     if (bubble.tick === "sent" && !this.phone.online && TELLS_DELIVERY.includes(this.phone.channel)) return "Not on this phone yet: it is offline";
+    return "";
+  }
+
+  /** What the business has to know beside its ticks: why it failed, and where a ladder ends. @param {Bubble} bubble */
+  ladderWords(bubble) {
+    if (bubble.mine) return "";
+    if (bubble.tick === "failed") return bubble.events.at(-1)?.what ?? "failed";
     return "";
   }
 
@@ -257,12 +289,12 @@ export class PhoneView {
   }
 
   updateChips() {
-    const shown = this.phone.chips ?? [];
+    const shown = this.side === "business" ? [] : (this.phone.chips ?? []);
     const drawn = JSON.stringify(shown);
     if (this.drawnChips === drawn) return;
     this.drawnChips = drawn;
     this.chips.hidden = shown.length === 0;
-    this.chips.replaceChildren(...shown.map((choice) => choiceControl(choice, "chip")));
+    this.chips.replaceChildren(...shown.map((choice) => choiceControl(choice, "chip", this.phone.channel)));
   }
 
   /** After anything changed its size: entries to their bubbles, the end in view if it was. */
@@ -306,6 +338,7 @@ function inPlace(parent, wanted) {
 
 /** @param {Phone} phone */
 function bannerOf(phone) {
+  if (phone.on_channel === false) return `${phone.person} is not on ${channelName(phone.channel)}`;
   if (phone.blocked) return `${phone.person} ${phone.channel === "line" ? "does not follow" : "blocked"} ${phone.business}`;
   if (!phone.online) return "Phone offline: messages wait at the platform";
   if (!phone.chat_open) return "Chat closed: messages stay unread";
@@ -320,3 +353,6 @@ function day(date, ahead = 0) {
   if (date.toDateString() === today.toDateString()) return "Yesterday";
   return new Intl.DateTimeFormat("en", { day: "numeric", month: "long", year: "numeric" }).format(date);
 }
+
+/** @param {string} name */
+const initialOf = (name) => [...name][0]?.toUpperCase() ?? "?";

@@ -1,15 +1,14 @@
 // The page: which person's phones are shown, the live state, reset and the empty state.
 
-import { changeFault, changePhone, doAct, fetchFaults, fetchHint, fetchPhones, follow, inOrder, keyOf, moveClock, people, resetSandbox } from "./data.js";
-import { channelName, el } from "./dom.js";
+import { changeFault, changePhone, doAct, fetchFaults, fetchHint, fetchPhones, follow, inOrder, keyOf, moveClock, people, replay, resetSandbox, transcriptUrl } from "./data.js";
+import { channelName, el, fillIcons } from "./dom.js";
 import { PhoneView } from "./phone.js";
 import { flash } from "./sheet.js";
-import { wireTheme } from "./theme.js";
 
 /** @typedef {import("./data.js").Faults} Faults */
 /** @typedef {import("./data.js").Phone} Phone */
 
-const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(`phones-${id}`));
 const strip = byId("strip");
 const nav = byId("strip-nav");
 const select = /** @type {HTMLSelectElement} */ (byId("person"));
@@ -21,6 +20,8 @@ const views = new Map();
 /** Whom the address or the person at the keyboard asked for, and who is shown: the same, if that one has phones. */
 let wanted = new URLSearchParams(location.hash.slice(1)).get("person") ?? "";
 let person = "";
+/** Whose side is shown: the customer's phones, or the same chats as the business sees them. @type {"customer"|"business"} */
+let side = "customer";
 let loaded = false;
 /** What is broken now, by channel. @type {Faults} */
 let faults = { data: {}, words: {}, left_seconds: {} };
@@ -47,6 +48,7 @@ function render() {
     }
     const made = new PhoneView(phone, switchPhone, breakPlatform, doAct);
     showFaults(made);
+    made.show(side);
     views.set(keys[index], made);
     strip.insertBefore(made.element, strip.children[index] ?? null);
   });
@@ -65,9 +67,9 @@ function renderClock(ahead) {
 async function passDay() {
   try {
     await moveClock(24 * 3600 + 60);
-    flash(byId("page-toast"), "A day passed on the platforms: Meta's windows are closed, reply tokens are over. Reset sets the clock back.");
+    flash(byId("toast"), "A day passed on the platforms: Meta's windows are closed, reply tokens are over. Reset sets the clock back.");
   } catch (error) {
-    flash(byId("page-toast"), `The clock was not moved. ${message(error)}`);
+    flash(byId("toast"), `The clock was not moved. ${message(error)}`);
   }
 }
 
@@ -148,14 +150,14 @@ async function renderEmpty(empty) {
   byId("first-curl").hidden = false;
 }
 
-/** @param {Phone} phone @param {{online?: boolean, chat_open?: boolean}} change */
+/** @param {Phone} phone @param {import("./data.js").Switches} change */
 async function switchPhone(phone, change) {
   try {
     await changePhone(phone, change);
     const now = phones.get(keyOf(phone));
     if (now) take({ ...now, ...change });
   } catch (error) {
-    flash(byId("page-toast"), `The phone was not switched. ${message(error)}`);
+    flash(byId("toast"), `The phone was not switched. ${message(error)}`);
     throw error;
   }
 }
@@ -165,7 +167,7 @@ async function breakPlatform(channel, profile) {
   try {
     takeFaults(await changeFault(channel, profile));
   } catch (error) {
-    flash(byId("page-toast"), `The fault was not changed. ${message(error)}`);
+    flash(byId("toast"), `The fault was not changed. ${message(error)}`);
     throw error;
   }
 }
@@ -215,9 +217,33 @@ async function reset() {
   try {
     await resetSandbox();
     await load();
-    flash(byId("page-toast"), "The sandbox is empty again.");
+    flash(byId("toast"), "The sandbox is empty again.");
   } catch (error) {
-    flash(byId("page-toast"), `Nothing was reset. ${message(error)}`);
+    flash(byId("toast"), `Nothing was reset. ${message(error)}`);
+  }
+}
+
+/** Save what happened to the shown person, for a colleague or a test. */
+function save() {
+  const link = el("a", { href: transcriptUrl(person), download: `case-${person.toLowerCase()}.json` });
+  link.click();
+}
+
+/** The longest wait between two steps that are shown again, in seconds. */
+const PAUSE = matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 0.8;
+
+/** @param {File} file */
+async function playAgain(file) {
+  const button = /** @type {HTMLButtonElement} */ (byId("replay"));
+  button.disabled = true;
+  try {
+    const { played, refused } = await replay(await file.text(), PAUSE);
+    const steps = played === 1 ? "1 step was" : `${played} steps were`;
+    flash(byId("toast"), `${steps} played again.${refused.length ? ` ${refused.length} could not be: ${refused[0]}` : ""}`);
+  } catch (error) {
+    flash(byId("toast"), `The transcript was not played. ${message(error)}`);
+  } finally {
+    button.disabled = false;
   }
 }
 
@@ -225,14 +251,14 @@ async function copyHint() {
   const words = byId("first-code").textContent ?? "";
   try {
     await navigator.clipboard.writeText(words);
-    flash(byId("page-toast"), "Copied.");
+    flash(byId("toast"), "Copied.");
   } catch {
     getSelection()?.selectAllChildren(byId("first-code"));
-    flash(byId("page-toast"), "Selected: copy it with your keyboard.");
+    flash(byId("toast"), "Selected: copy it with your keyboard.");
   }
 }
 
-wireTheme(byId("theme"));
+fillIcons(/** @type {HTMLElement} */ (document.getElementById("phones")));
 select.addEventListener("change", () => show(select.value));
 byId("elsewhere-show").addEventListener("click", () => {
   show(byId("elsewhere-show").dataset.person ?? "");
@@ -240,6 +266,17 @@ byId("elsewhere-show").addEventListener("click", () => {
 });
 byId("reset").addEventListener("click", reset);
 byId("day").addEventListener("click", passDay);
+byId("save").addEventListener("click", save);
+const picker = /** @type {HTMLInputElement} */ (byId("transcript"));
+byId("replay").addEventListener("click", () => {
+  picker.value = "";
+  picker.click();
+});
+picker.addEventListener("change", () => picker.files?.[0] && playAgain(picker.files[0]));
+byId("sides").addEventListener("change", (event) => {
+  side = /** @type {HTMLInputElement} */ (event.target).value === "business" ? "business" : "customer";
+  for (const view of views.values()) view.show(side);
+});
 byId("first-copy").addEventListener("click", copyHint);
 strip.addEventListener("scroll", markNav, { passive: true });
 setInterval(() => views.forEach((view) => view.tellTime()), 20_000);

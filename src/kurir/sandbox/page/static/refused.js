@@ -1,5 +1,6 @@
 // The calls that the platform refused: part of the sender's ledger, above the phone, since nothing of them is on it.
 
+import { messageParts } from "./blocks.js";
 import { channelName, clock, el, icon } from "./dom.js";
 
 /** @typedef {import("./data.js").RefusedCall} RefusedCall */
@@ -8,6 +9,7 @@ import { channelName, clock, el, icon } from "./dom.js";
 export class RefusedCalls {
   /** @param {string} channel @param {string} address the phone's, which is not said again in each row */
   constructor(channel, address) {
+    this.channel = channel;
     this.address = address;
     this.count = el("span", { class: "refused-count" });
     this.newest = el("span", { class: "refused-newest", dir: "auto" });
@@ -33,7 +35,15 @@ export class RefusedCalls {
   row(call) {
     return el("li", {},
       el("time", { datetime: call.at }, clock(call.at, true)), " ", el("code", {}, call.method), call.to && call.to !== this.address ? ` to ${call.to}` : "",
-      el("span", { class: "refused-words", dir: "auto" }, said(call), call.fault ? el("span", { class: "refused-fault" }, ` (fault ${call.fault})`) : null));
+      el("span", { class: "refused-words", dir: "auto" }, said(call), call.fault ? el("span", { class: "refused-fault" }, ` (fault ${call.fault})`) : null),
+      call.blocks?.length ? this.bubble(call, call.blocks) : null);
+  }
+
+  /** What the call would have shown, with what is too long in it marked; nothing of it can be pressed. @param {RefusedCall} call @param {import("./data.js").Block[]} blocks */
+  bubble(call, blocks) {
+    const bubble = { id: "", at: call.at, blocks, quoted: "", tick: "failed", status: -1, final: true, events: [], payload: {} };
+    return el("div", { class: "refused-bubble", inert: true },
+      el("div", { class: "msg first last ghost" }, el("div", { class: "line" }, el("div", { class: "stack" }, ...messageParts(bubble, this.channel)))));
   }
 }
 

@@ -1,4 +1,4 @@
-// The theme: system, light or dark, kept in this browser. Loaded first so that the page never flashes.
+// The shell of the sandbox's own page: the theme (system, light or dark), kept in this browser. First of all, so that the page never flashes.
 
 const KEY = "kurir-theme";
 
@@ -20,7 +20,7 @@ function apply(theme) {
 apply(chosen());
 
 /** Wire the three-way switch. @param {HTMLElement} group */
-export function wireTheme(group) {
+function wireTheme(group) {
   for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (group.querySelectorAll("input"))) {
     input.checked = input.value === chosen();
     input.addEventListener("change", () => {
@@ -34,3 +34,7 @@ export function wireTheme(group) {
     });
   }
 }
+
+const group = document.getElementById("theme");
+if (group) wireTheme(group);
+else addEventListener("DOMContentLoaded", () => wireTheme(/** @type {HTMLElement} */ (document.getElementById("theme"))));

@@ -12,7 +12,7 @@ from pathlib import Path
 
 NAMES = ("accept_store", "accept_http", "end_to_end", "webhooks_in")
 #: Only when they are named: they take minutes.
-LONG = ("million_queued", "databases", "retention")
+LONG = ("million_queued", "databases", "retention", "console_store", "console_pages")
 
 
 def main() -> None:

@@ -15,13 +15,12 @@ from kurir.auth import generate_password
 from kurir.gateway import DemoContact
 from kurir.sandbox.config import SandboxConfig
 
-CLIENT: Final = "demo"
-#: The sample's own number, as the published specification prints it.
-RECIPIENT: Final = "628xxxxxxxx"
+CLIENT: Final = demo_facts.CLIENT
+RECIPIENT: Final = demo_facts.RECIPIENT
 FACTS_FILE: Final = demo_facts.FACTS_FILE
 MEDIA_HOST: Final = "media.sandbox.invalid"
 TYPES: Final = ("text", "image", "video", "audio", "voice", "document", "button", "list", "location")
-ACCOUNTS: Final = {"whatsapp": "demo-wa", "telegram": "demo-tg", "line": "demo-line", "messenger": "demo-fb"}
+ACCOUNTS: Final = demo_facts.ACCOUNTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +87,7 @@ def document(
         "listen": listen,
         "database": str(folder / "kurir.db"),
         "public_url": where.gateway,
+        "mask": False,
         **({"admin_token": admin} if admin else {}),
         **({"allow_networks": list(networks)} if networks else {}),
         "clients": {CLIENT: {"username": CLIENT, "password": password, "accounts": accounts}},

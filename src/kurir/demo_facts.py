@@ -1,4 +1,4 @@
-"""The file by which other commands find a running demo: its addresses and credentials.
+"""What others know of a running demo: its names, and the file with its addresses and credentials.
 
 It stands apart from the demo itself, because a command that only looks something up must not load a whole gateway for it.
 """
@@ -10,6 +10,10 @@ from typing import Any, Final
 
 #: Its name, in the demo's data folder.
 FACTS_FILE: Final = "demo.json"
+#: The demo's client, the sample's own number as the published specification prints it, and the accounts at the sandbox.
+CLIENT: Final = "demo"
+RECIPIENT: Final = "628xxxxxxxx"
+ACCOUNTS: Final = {"whatsapp": "demo-wa", "telegram": "demo-tg", "line": "demo-line", "messenger": "demo-fb"}
 
 
 def read(folder: Path) -> dict[str, str]:

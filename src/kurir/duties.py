@@ -6,24 +6,18 @@ second, what others changed in the store.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from kurir.callbacks.deliverer import Deliverer
 from kurir.clock import Clock
-from kurir.connect.quota import Quotas
-from kurir.delivery.dispatcher import Dispatcher
 from kurir.directory import Directory
 from kurir.domain.account import MediaPolicy
-from kurir.intake.media_keep import MediaKeeper
-from kurir.intake.poll import Poller
 from kurir.nodes import Hint
 from kurir.store.base import StoreError
 from kurir.store.postgres import PostgresStore
 from kurir.store.postgres.leases import ACCOUNT, ENDPOINT, UPKEEP
-from kurir.upkeep import Upkeep
+from kurir.workers import AccountWork, Workers
 
 log = structlog.get_logger(__name__)
 
@@ -31,25 +25,22 @@ log = structlog.get_logger(__name__)
 _OF_ACCOUNTS: Final = frozenset({"wake", "settled", "stopped", "paused", "resumed"})
 
 
-@dataclass(frozen=True, slots=True)
-class Workers:
-    """All that works for something that is leased. *fed* is told a client whose feed may have grown, on this node only."""
-
-    dispatcher: Dispatcher
-    deliverer: Deliverer
-    poller: Poller
-    quotas: Quotas
-    upkeep: Upkeep
-    media: MediaKeeper
-    fed: Callable[[str], None]
-
-
 class Duties:
-    """:class:`kurir.nodes.Works` of a gateway. *workers* is asked when the first lease was taken, not before."""
+    """:class:`kurir.nodes.Works` of a gateway. *workers* is asked when the first lease was taken, not before.
+
+    *configured* is told that another node changed clients or accounts.
+    """
 
     def __init__(
-        self, store: PostgresStore, directory: Directory, clock: Clock, workers: Callable[[], Workers]
+        self,
+        store: PostgresStore,
+        directory: Directory,
+        clock: Clock,
+        workers: Callable[[], Workers],
+        configured: Callable[[], None] = lambda: None,
     ) -> None:
+        self.accounts = AccountWork(workers)
+        self._configured = configured
         self._store = store
         self._directory = directory
         self._clock = clock
@@ -74,9 +65,7 @@ class Duties:
         if name.startswith(ACCOUNT):
             account_id = name.removeprefix(ACCOUNT)
             await self._look()  # how it stands now: the owner before wrote down what holds it back
-            workers.dispatcher.own(account_id)
-            workers.poller.own(account_id)
-            workers.quotas.wake(account_id)
+            await self.accounts.begin(account_id)
         elif name.startswith(ENDPOINT):
             await workers.deliverer.own(name.removeprefix(ENDPOINT))
         elif name == UPKEEP and not self.upkeeping:
@@ -88,9 +77,7 @@ class Duties:
         """Work for it no more."""
         workers = self._workers()
         if name.startswith(ACCOUNT):
-            account_id = name.removeprefix(ACCOUNT)
-            await workers.poller.disown(account_id)
-            await workers.dispatcher.disown(account_id, seconds)
+            await self.accounts.end(name.removeprefix(ACCOUNT), seconds)
         elif name.startswith(ENDPOINT):
             await workers.deliverer.disown(name.removeprefix(ENDPOINT), seconds)
         elif name == UPKEEP:
@@ -142,6 +129,8 @@ class Duties:
                 worker = workers.deliverer.worker(endpoint_id)
                 if worker is not None:
                     worker.rescan()
+            case ["configuration"]:
+                self._configured()
             case ["endpoints"]:
                 if self._reload is None or self._reload.done():
                     self._reload = asyncio.create_task(self._reload_endpoints(workers), name="endpoints changed")

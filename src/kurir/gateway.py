@@ -12,6 +12,7 @@ import structlog
 from fastapi import FastAPI
 
 from kurir import channels as channel_registry
+from kurir.administration import Administration
 from kurir.auth import Administrator, Authenticator
 from kurir.callbacks import keys as callback_keys
 from kurir.callbacks.deliverer import Deliverer
@@ -24,13 +25,19 @@ from kurir.configuration.model import Configuration
 from kurir.connect.connector import Connector
 from kurir.connect.heard import LastWebhooks
 from kurir.connect.quota import Quotas
+from kurir.console.access import Access
+from kurir.console.auditing import Audit
+from kurir.console.live import Pulse
+from kurir.console.references import References
+from kurir.console.requests import RequestLog
 from kurir.delivery.dispatcher import ALONE, Dispatcher, Sharing
 from kurir.directory import Directory
 from kurir.domain.account import Account
-from kurir.duties import Duties, Workers
+from kurir.duties import Duties
 from kurir.egress import Egress, EgressSettings
 from kurir.http.app import Parts, create_app
 from kurir.http.connect import Connecting
+from kurir.http.console.state import Console
 from kurir.http.edge import Edge
 from kurir.http.hot import HealthOnly, HotPath
 from kurir.http.operator import Operator
@@ -43,7 +50,9 @@ from kurir.intake.media import InboundFiles
 from kurir.intake.media_keep import MediaKeeper
 from kurir.intake.poll import Poller
 from kurir.intake.receive import Hears, Receiver
+from kurir.live import Live
 from kurir.nodes import Keeper
+from kurir.sandbox.state import Sandbox
 from kurir.secretbox import SecretBox, open_box
 from kurir.settings import PostgresUrl, Settings
 from kurir.store import GatewayStore
@@ -52,6 +61,7 @@ from kurir.store.postgres import PostgresStore
 from kurir.store.postgres.leases import ACCOUNT, ENDPOINT, UPKEEP, NodeRecord
 from kurir.store.sqlite import SqliteStore
 from kurir.upkeep import Upkeep
+from kurir.workers import AccountWork, Workers
 
 log = structlog.get_logger(__name__)
 
@@ -72,12 +82,14 @@ class DemoContact:
 class Options:
     """What a start may want beside its configuration. ``reserved`` is the sandbox's media host → its base URL.
 
-    ``share_port``: other processes of this machine may listen on the same port.
+    ``share_port``: other processes of this machine may listen on the same port. ``sandbox`` is the sandbox of the same
+    process, whose phones the console shows.
     """
 
     reserved: Mapping[str, str] = field(default_factory=dict)
     contacts: Sequence[DemoContact] = ()
     share_port: bool = False
+    sandbox: Sandbox | None = None
 
 
 class Gateway:
@@ -112,7 +124,7 @@ class Gateway:
         self._heard = LastWebhooks()
         self._media_keys: tuple[bytes, ...] = ()
         self._feed = Feed(self.store)
-        self._upkeep = Upkeep(self.store, self.clock, settings.retention, self._sweep)
+        self._upkeep = Upkeep(self.store, self.clock, settings.retention, self._sweep, search_text=settings.search_text)
         self.directory = Directory(self.channels, self._open_account)
         self._links = MediaLinks(settings.public_url, lambda: self._media_keys, self.clock)
         hears = Hears(settled=self._settled, fed=self._fed, stopped=self._stopped)
@@ -120,8 +132,16 @@ class Gateway:
         self._keeper: Keeper | None = None
         self._duties: Duties | None = None
         if isinstance(self.store, PostgresStore):  # it may be one of many nodes, and cannot know that it is not
-            self._duties = Duties(self.store, self.directory, self.clock, self._workers)
+            self._duties = Duties(self.store, self.directory, self.clock, self._workers, self._configured)
             self._keeper = self.store.fences = Keeper(self.store, self._duties, settings.role)
+        work = AccountWork(self._workers) if self._duties is None else self._duties.accounts
+        self._live = Live(
+            self.store, self.directory, self._authenticator, self.clock, work, self._workers, self._keeper
+        )
+        self._administration = Administration(
+            self.store, self._opened_box, self.channels, self.clock, self._live.changed
+        )
+        self.console = self._create_console()
         self._node_id, self._since = uuid7(), self.clock.now()
         self.app = self._create_app()
         served = HealthOnly(self.app) if settings.role == "worker" else HotPath(self.app)
@@ -168,6 +188,8 @@ class Gateway:
                 await self._start_callbacks(self._box, self._egress)
                 self._quotas.start()
                 await keeper.start()
+            self._live.start()
+            self.console.requests.start()
             await self.server.start()
         except BaseException:
             await self.stop()
@@ -197,7 +219,11 @@ class Gateway:
             if self._quotas is not None:
                 stack.push_async_callback(self._quotas.stop)
             stack.push_async_callback(self._upkeep.stop)
+            stack.push_async_callback(self._live.stop)
+            stack.push_async_callback(self.console.requests.stop)
+            stack.callback(self.console.access.close)
             stack.push_async_callback(self.server.stop)
+            stack.callback(self.console.pulse.close)
             stack.callback(self._feed.close)
 
     async def _start_callbacks(self, box: SecretBox, egress: Egress) -> None:
@@ -228,8 +254,7 @@ class Gateway:
         now = self.clock.now()
         existing = await existing_records(self.store)
         await self.store.declare(declared(self.configuration, box, existing, now=now), now)
-        await self.directory.reload(self.store)
-        self._authenticator.replace(self.directory.clients().values())
+        await self._live.load()
         for one in self._options.contacts:
             if await self.store.contact(one.account_id, one.address) is not None:
                 continue  # linked at an earlier start, and perhaps moved since
@@ -239,8 +264,11 @@ class Gateway:
             await self.store.put_contact(record, now)
 
     def _open_account(self, record: AccountRecord) -> Account:
+        return open_account(record, self._opened_box(), self.channels)
+
+    def _opened_box(self) -> SecretBox:
         assert self._box is not None, "accounts are opened after the box"  # noqa: S101 - an order within this class
-        return open_account(record, self._box, self.channels)
+        return self._box
 
     def _create_app(self) -> FastAPI:
         settings = self.configuration.settings
@@ -259,20 +287,41 @@ class Gateway:
                 endpoints=self._callback_endpoints,
                 feed=self._feed,
                 connecting=self._connecting,
+                administration=self._administration,
                 link=self._links.link,
                 deep_links=DeepLinks(self.store, self.clock, self._calls),
                 files=self._inbound_files,
                 clock=self.clock,
                 readiness=self._readiness,
                 nodes=self._nodes,
+                console=self.console,
                 platform_codes=platform_codes(self.channels),
             )
+        )
+
+    def _create_console(self) -> Console:
+        settings = self.configuration.settings
+        return Console(
+            access=Access(self.store, self.clock, self._opened_box),
+            audit=Audit(self.store, self.clock),
+            pulse=Pulse(self.store.pulse),
+            requests=RequestLog(self.store, self.clock),
+            clock=self.clock,
+            public_url=settings.public_url,
+            masked=settings.mask,
+            label=settings.label,
+            references=References(self._opened_box),
+            sandbox=self._options.sandbox,
+            settings=settings,
         )
 
     def _connecting(self) -> Connecting:
         assert self._egress is not None, "the server starts after the egress, and stops before it"  # noqa: S101 - an order within this class
         connector = Connector(self._egress, self.clock, self.configuration.settings.public_url)
         return Connecting(self._egress, connector, self._heard)
+
+    def _configured(self) -> None:
+        self._live.hear()
 
     def _wake(self, account_id: str) -> None:
         if self._dispatcher is not None:
@@ -354,6 +403,8 @@ class Gateway:
             wrong.append("files: an account's files are not kept")
         if self._quotas is None or not self._quotas.alive():
             wrong.append("quotas: they are not read")
+        if not self._live.alive():
+            wrong.append("configuration: changes are not followed")
         if self._keeper is not None and (trouble := self._keeper.alive()):
             wrong.append(f"node: {trouble}")
         if (self._duties is None or self._duties.upkeeping) and not self._upkeep.alive():

@@ -501,6 +501,10 @@ class Keeper:
 
     # --- hints --------------------------------------------------------------------------------------------------------
 
+    def look(self) -> None:
+        """Take and give at once: what has to be owned has changed."""
+        self._look.set()
+
     def tell(self, *hint: str) -> None:
         """Send a hint to the other nodes, together with what comes within the next moment. It may be lost."""
         if not self._others or len(self._hints) >= HINTS:

@@ -5,6 +5,7 @@ so a container can be started from a file whose own secrets are not mounted ther
 counts as not set. Secrets have no flag, since every user of a machine can read its command lines.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -105,6 +106,25 @@ SETTINGS: Final = (
         "How long finished messages, attempts and events are kept.",
     ),
     Setting(
+        "search_text",
+        "true or false",
+        "true",
+        "Whether the console finds messages by their words. `false` empties the index of words, and searches by words find "
+        "nothing.",
+    ),
+    Setting(
+        "label",
+        "text",
+        "none",
+        "A word that the console shows beside its name, such as `staging`, so that nobody takes one installation for another.",
+    ),
+    Setting(
+        "mask",
+        "true or false",
+        "true",
+        "Whether the console hides phones, names and texts until somebody reveals them, which is noted in the audit.",
+    ),
+    Setting(
         "inbound_media_space",
         "size",
         "20GB",
@@ -140,7 +160,8 @@ class Listen:
 class Settings:
     """The settings of the installation. ``public_url`` has no slash at its end and is "" when nobody knows it.
 
-    ``data_folder`` is where files lie that are in no database; ``inbound_media_space`` in bytes.
+    ``data_folder`` is where files lie that are in no database; ``inbound_media_space`` in bytes. ``sources``: the flag or the
+    variable that each setting came from, "file" or "default".
     """
 
     listen: Listen
@@ -153,5 +174,9 @@ class Settings:
     allow_networks: tuple[Network, ...]
     retention: timedelta
     inbound_media_space: int
+    search_text: bool = True
     role: str = "all"
     processes: int = 1
+    label: str = ""
+    mask: bool = True
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -79,6 +79,7 @@ async def test_every_account_is_listed_as_it_stands_and_none_shows_a_setting(tmp
             "client": "demo",
             "channel": "telegram",
             "default": False,
+            "declared": True,
             "standing": "working",
             "reason": None,
             "since": None,

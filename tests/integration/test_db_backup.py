@@ -148,7 +148,7 @@ def test_a_backup_is_its_owners_alone_and_leaves_nothing_beside_it(database):
     finally:
         os.umask(umask)
     assert done.exit_code == 0, done.output
-    assert re.search(r"copy\.db: 3\d\d\.\d KiB in \d+\.\d\d s, whole and on the disk", done.output)
+    assert re.search(r"copy\.db: \d{3}\.\d KiB in \d+\.\d\d s, whole and on the disk", done.output)
     assert database.with_name("copy.db").stat().st_mode & 0o777 == 0o600
     assert {name for name in _files(database.parent) if name.startswith("copy")} == {"copy.db"}
 

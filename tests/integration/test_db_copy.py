@@ -63,12 +63,14 @@ async def _copy(path: Path, dsn: str, tell: copying.Tell = _said_nothing, stop: 
 
 
 def _tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Return table → its rows, of all tables but SQLite's own and the list of migrations."""
+    """Return table → its rows, of all tables but SQLite's own, the list of migrations and the index of words."""
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    names = [name for name in names if name not in ("sqlite_sequence", "migration") and not name.startswith("words")]
     found = {name: list(db.execute(f"SELECT * FROM {name}")) for name in names}
     db.close()
-    return {name: rows for name, rows in found.items() if name not in ("sqlite_sequence", "migration")}
+    found["followed"] = [row for row in found["followed"] if row[0] != "words"]
+    return found
 
 
 async def _rows(dsn: str, statement: str) -> list[tuple[Any, ...]]:

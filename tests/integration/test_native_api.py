@@ -16,7 +16,9 @@ import pytest_asyncio
 import schemathesis
 
 from kurir import demo
+from kurir.administration.accounts import NewAccount
 from kurir.auth import FailureLimiter
+from kurir.http.console.route import ConsoleRoute
 from kurir.http.models import SAMPLE
 from kurir.sandbox.config import DEMO_LINE, DEMO_MESSENGER, DEMO_PEOPLE, DEMO_TELEGRAM, DEMO_WHATSAPP
 from kurir.store.base import ContactRecord
@@ -677,7 +679,21 @@ ADMINISTRATION = {
     ("POST", "/v1/admin/accounts/{account_id}/connect"): "/v1/admin/accounts/demo-tg/connect",
     ("GET", "/v1/admin/accounts/{account_id}/templates"): "/v1/admin/accounts/demo-wa/templates",
     ("POST", "/v1/admin/accounts/{account_id}/templates/sync"): "/v1/admin/accounts/demo-wa/templates/sync",
+    ("POST", "/v1/admin/accounts"): "/v1/admin/accounts",
+    ("GET", "/v1/admin/accounts/{account_id}/settings"): "/v1/admin/accounts/demo-line/settings",
+    ("PATCH", "/v1/admin/accounts/{account_id}"): "/v1/admin/accounts/{made}",
+    ("POST", "/v1/admin/accounts/{account_id}/disable"): "/v1/admin/accounts/{made}/disable",
+    ("POST", "/v1/admin/accounts/{account_id}/enable"): "/v1/admin/accounts/{made}/enable",
+    ("GET", "/v1/admin/clients"): "/v1/admin/clients",
+    ("POST", "/v1/admin/clients"): "/v1/admin/clients",
+    ("GET", "/v1/admin/clients/{client_id}"): "/v1/admin/clients/demo",
+    ("PATCH", "/v1/admin/clients/{client_id}"): "/v1/admin/clients/{shop}",
+    ("POST", "/v1/admin/clients/{client_id}/rotate-password"): "/v1/admin/clients/{shop}/rotate-password",
+    ("POST", "/v1/admin/clients/{client_id}/disable"): "/v1/admin/clients/{shop}/disable",
+    ("POST", "/v1/admin/clients/{client_id}/enable"): "/v1/admin/clients/{shop}/enable",
     ("GET", "/v1/admin/nodes"): "/v1/admin/nodes",
+    ("GET", "/v1/admin/console/users"): "/v1/admin/console/users",
+    ("POST", "/v1/admin/console/links"): "/v1/admin/console/links",
     ("GET", "/v1/admin/callbacks"): "/v1/admin/callbacks",
     ("PUT", "/v1/admin/callbacks"): "/v1/admin/callbacks",
     ("GET", "/v1/admin/callbacks/{endpoint_id}"): "/v1/admin/callbacks/{endpoint}",
@@ -702,12 +718,22 @@ HOOK = {"client": demo.CLIENT, "url": "https://127.0.0.1/walk", "events": ["mess
 TOLD = {
     ("PUT", "/v1/admin/callbacks"): HOOK,
     ("POST", "/v1/admin/callbacks/{endpoint_id}/replay"): {"failed_only": True},
+    ("POST", "/v1/admin/accounts"): {
+        "client": "other",
+        "channel": "line",
+        "settings": {"channel_access_token": "of the walk", "channel_secret": "of the walk"},
+    },
+    ("PATCH", "/v1/admin/accounts/{account_id}"): {"concurrency": 2},
+    ("POST", "/v1/admin/clients"): {"id": "walk"},
+    ("PATCH", "/v1/admin/clients/{client_id}"): {"max_age": "1h"},
 }
 
 
 def routes_of(app: Any) -> Iterator[tuple[str, str]]:
-    """Give (method, path) of every route, those of included routers too."""
+    """Give (method, path) of every route, those of included routers too. The console's have a walk of their own."""
     for route in app.routes:
+        if isinstance(route, ConsoleRoute):
+            continue
         inner = getattr(route, "original_router", None)
         if inner is not None:
             yield from routes_of(inner)
@@ -765,8 +791,18 @@ async def test_a_clients_route_answers_nobody_else(gateway, walked, route):
             assert not any(tid in theirs for tid in walked.values())
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def made(gateway):
+    """A client and an account that are not the configuration file's."""
+    administration = gateway.gateway.app.state.administration
+    shop = (await administration.clients.create("shop")).record.id
+    settings = TOLD["POST", "/v1/admin/accounts"]["settings"]
+    account = await administration.accounts.create(NewAccount(shop, "line", settings=settings))
+    return {"made": account.id, "shop": shop}
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def hooked(gateway):
+async def hooked(gateway, made):
     """A callback endpoint of the demo client, an event that was posted there and failed, and a webhook in quarantine."""
     async with asked(gateway, "PUT", "/v1/admin/callbacks", login=ADMIN, json=HOOK) as response:
         answer = await response.json()
@@ -776,7 +812,7 @@ async def hooked(gateway):
     empty = json.dumps({"destination": USER, "events": []}).encode()
     unread = Unread(demo.ACCOUNTS["line"], empty, "it was not understood before", gateway.gateway.clock.now())
     number = await gateway.gateway.store.quarantine(unread)
-    return {"endpoint": answer["data"]["id"], "event": feed["data"][-1]["id"], "unread": number}
+    return {"endpoint": answer["data"]["id"], "event": feed["data"][-1]["id"], "unread": number, **made}
 
 
 @pytest.mark.parametrize("route", list(ADMINISTRATION), ids=" ".join)
@@ -945,6 +981,18 @@ async def test_real_answers_are_what_the_reference_says(gateway, document, walke
         ("post", "/v1/admin/accounts/{account_id}/pause", "/v1/admin/accounts/other-line/pause", {"login": ADMIN}),
         ("get", "/v1/admin/accounts", "/v1/admin/accounts", {"login": ADMIN}),
         ("post", "/v1/admin/accounts/{account_id}/resume", "/v1/admin/accounts/other-line/resume", {"login": ADMIN}),
+        (
+            "post",
+            "/v1/admin/accounts",
+            "/v1/admin/accounts",
+            {"login": ADMIN, "json": TOLD["POST", "/v1/admin/accounts"]},
+        ),
+        ("post", "/v1/admin/accounts", "/v1/admin/accounts", {"login": ADMIN, "json": {"client": "x", "channel": "y"}}),
+        ("patch", "/v1/admin/accounts/{account_id}", "/v1/admin/accounts/demo-wa", {"login": ADMIN, "json": {}}),
+        ("get", "/v1/admin/accounts/{account_id}/settings", "/v1/admin/accounts/demo-wa/settings", {"login": ADMIN}),
+        ("get", "/v1/admin/clients", "/v1/admin/clients", {"login": ADMIN}),
+        ("post", "/v1/admin/clients", "/v1/admin/clients", {"login": ADMIN, "json": {"id": "said"}}),
+        ("post", "/v1/admin/clients", "/v1/admin/clients", {"login": ADMIN, "json": {"id": "said"}}),
         ("get", "/v1/contacts", "/v1/contacts", {}),
         ("put", "/v1/contacts/{channel}/{address}", f"/v1/contacts/line/{USER}", {"json": {"phone": "628110000066"}}),
         ("put", "/v1/contacts/{channel}/{address}", "/v1/contacts/line/x", {"json": {}}),
@@ -996,7 +1044,7 @@ async def test_the_reference_page_and_every_file_of_it_come_from_here(gateway):
 
 
 async def test_no_style_sheet_and_no_script_of_ours_names_another_host(gateway):
-    for name in ("docs.js", "pages.css", "swagger-ui.css"):
+    for name in ("docs.js", "swagger-ui.css"):
         async with asked(gateway, "GET", f"/static/{name}", login={}) as response:
             text = await response.text()
         loaded = re.findall(r"""(?:@import|url\(|fetch\(|import )\s*["']?([^"')]+)""", text)

@@ -143,7 +143,8 @@ def test_the_migrations_are_numbered_without_a_gap():
 
 
 def _steps(second):
-    return (*migrations.load("sqlite"), Migration(2, "second", second))
+    known = migrations.load("sqlite")
+    return (*known, Migration(len(known) + 1, "second", second))
 
 
 async def test_a_migration_runs_once_and_keeps_what_is_there(tmp_path, monkeypatch):
@@ -162,13 +163,15 @@ async def test_a_migration_runs_once_and_keeps_what_is_there(tmp_path, monkeypat
 async def test_a_migration_that_fails_leaves_the_older_version(tmp_path, monkeypatch):
     store = await _opened(tmp_path / "kurir.db")
     await store.close()
+    steps = _steps("CREATE TABLE added (a); SELECT no_such_function()")
     with monkeypatch.context() as patch:
-        steps = _steps("CREATE TABLE added (a); SELECT no_such_function()")
         patch.setattr(opening.migrations, "load", lambda _: steps)
         with pytest.raises(StoreUnusable, match="no_such_function"):
             await SqliteStore(tmp_path / "kurir.db").open()
     store = await _opened(tmp_path / "kurir.db")
-    assert await store._prompt.run(lambda db: list(db.execute("SELECT max(version) FROM migration"))) == [(1,)]
+    assert await store._prompt.run(lambda db: list(db.execute("SELECT max(version) FROM migration"))) == [
+        (len(steps) - 1,)
+    ]
     assert (
         await store._prompt.run(lambda db: list(db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'added'"))) == []
     )

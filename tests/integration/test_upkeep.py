@@ -9,10 +9,14 @@ from kurir import demo
 from kurir.clock import FakeClock
 from kurir.domain.status import Status
 from kurir.store.base import MessageFilter, StoreUnavailable
+from kurir.store.looking import Search
+from kurir.store.operations import words
 from kurir.upkeep import Upkeep
 from support.records import CLIENT, DECLARED, T0, at, mark, new_message, receipt, result, sent
 from support.servers import running
 from support.stores import change, everything, store_of
+
+HOUR = timedelta(hours=1)
 
 
 async def test_what_retention_has_outlived_is_deleted_and_the_rest_stays(tmp_path: Path) -> None:
@@ -110,4 +114,51 @@ async def test_whatever_goes_wrong_upkeep_goes_on(tmp_path: Path, monkeypatch) -
     assert upkeep.alive()
     await upkeep.stop()
     assert not upkeep.alive()
+    await store.close()
+
+
+async def test_what_is_accepted_is_counted_and_found_by_its_words_soon_after(tmp_path: Path) -> None:
+    async with running(tmp_path) as up:
+        _, _, answer = await up.send("telegram", demo.example("text", "one"))
+        tid = answer["data"]["tid"]
+        await up.until(tid, 1)
+        store, now = up.gateway.store, up.gateway.clock.now()
+        async with asyncio.timeout(20):
+            while await store._study(words.behind):  # noqa: ASYNC110 -- nobody sets an event for it
+                await asyncio.sleep(0.05)
+            while len(await store.tallies(now - HOUR, now + HOUR, 3600)) < 2:  # noqa: ASYNC110 -- nor for this
+                await asyncio.sleep(0.05)
+        said = words.words_of((await store.snippets([1]))[1]).split()[0]
+        assert [row.tid for row in (await store.search(Search(words=said), 5)).rows] == [tid]
+
+
+async def test_a_search_by_words_that_is_not_wanted_empties_the_index(tmp_path: Path) -> None:
+    store = await store_of(tmp_path)
+    await store.open()
+    await store.declare(DECLARED, T0)
+    await store.accept(new_message())
+    clock = FakeClock(T0)
+    await Upkeep(store, clock, timedelta(days=90)).index_words()
+    assert len((await store.search(Search(words="hello"), 5)).rows) == 1
+    await Upkeep(store, clock, timedelta(days=90), search_text=False).index_words()
+    assert await store._study(words.is_empty)
+    assert not (await store.search(Search(words="hello"), 5)).text_searched
+    await store.close()
+
+
+async def test_words_wait_while_others_wait_for_a_write(tmp_path: Path, monkeypatch: Any) -> None:
+    store = await store_of(tmp_path)
+    await store.open()
+    await store.declare(DECLARED, T0)
+    for _ in range(3):
+        await store.accept(new_message())
+    monkeypatch.setattr("kurir.upkeep.WORDS_BITE", 1)
+    upkeep = Upkeep(store, FakeClock(T0), timedelta(days=90))
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "idle", lambda: False)
+        await upkeep.index_words()
+    count = "SELECT count(*) FROM words"
+    assert await store._study(lambda db: db.execute(count).fetchone()[0]) == 1, "one bite, each time"
+    await upkeep.index_words()
+    assert await store._study(words.behind) == []
     await store.close()

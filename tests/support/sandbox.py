@@ -175,14 +175,16 @@ async def running(
 
 
 def summary(block: dict[str, Any]) -> dict[str, Any]:
-    """Return a block without its empty members, which is what a person would compare."""
-    empty = (None, "", [], False, 0.0)
-    shown = {name: value for name, value in block.items() if value not in empty}
+    """Return a block without its empty members and without what its platform counts, which is what a person would compare."""
+    empty, counted = (None, "", [], False, 0.0), ("length", "limit")
+    shown = {name: value for name, value in block.items() if value not in empty and name not in counted}
     if shown["kind"] != "text" or shown.get("role") == "body":
         shown.pop("role", None)
     for name in ("choices",):
         if name in shown:
-            shown[name] = [{key: value for key, value in choice.items() if value} for choice in shown[name]]
+            shown[name] = [
+                {key: value for key, value in choice.items() if value and key not in counted} for choice in shown[name]
+            ]
     if "cards" in shown:
         shown["cards"] = [[summary(inner) for inner in card] for card in shown["cards"]]
     return shown

@@ -37,8 +37,8 @@ def _tables(dialect: str) -> dict[str, list[tuple[str, bool]]]:
     return found
 
 
-#: Who does what is only asked where there are several.
-_OF_POSTGRES_ONLY = {"node", "lease", "key_range"}
+#: Who does what is only asked where there are several. The index of words is a virtual table in SQLite.
+_OF_POSTGRES_ONLY = {"node", "lease", "key_range", "words"}
 #: Where a partitioned table's primary key begins with the same columns.
 _BY_PRIMARY_KEY = {"attempt_by_message", "callback_attempt_by_callback"}
 

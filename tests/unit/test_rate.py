@@ -801,3 +801,20 @@ def test_that_an_account_is_slow_is_told_until_it_is_not():
     limits.throttled(START, START - 1, ANI, Scope.ACCOUNT, 1)
     assert limits.slowed(START) == "the platform throttled the account; it sends at 50 % of its rate"
     assert limits.slowed(START + 60) == ""
+
+
+# --- for people ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_limit_says_when_it_is_free_and_how_many_recipients_the_platform_holds():
+    limits = Rates(
+        {"account": Rate(1, 10.0), "push": Rate(1, 4.0), "recipient": Rate(1, 1.0), "media": None}, widens=False
+    )
+    limits.take(START, "ani", ["push"])
+    assert limits.named_free_at(START, "account") == at(10)
+    assert limits.named_free_at(START, "push") == at(4)
+    assert [limits.named_free_at(START, one) for one in ("media", "recipient", "nonsense")] == [START] * 3
+    assert limits.busy_recipients(START) == 0
+    limits.throttled(START, START, "ani", Scope.RECIPIENT, 5.0)
+    assert limits.busy_recipients(START) == 1
+    assert limits.busy_recipients(START + 5.1) == 0

@@ -348,6 +348,20 @@ def test_where_another_account_of_ours_has_the_apps_webhook_ours_is_set_with_the
     assert f"the app's webhook is set to {url}" in report.done
 
 
+@pytest.mark.parametrize("replace", [False, True])
+def test_the_webhook_of_another_account_of_ours_is_taken_where_it_is_asked_for(replace):
+    other = "https://chat.example.com/webhooks/acme-other"
+    there = {"object": "page", "callback_url": other, "active": True, "fields": list(messenger_setup.WEBHOOK_FIELDS)}
+    rows = {"POST ": (200, {"success": True}), "/15/subscriptions": (200, {"data": [there]})} | {
+        key: said for key, said in FB_FINE.items() if key != "/15/subscriptions"
+    }
+    report, calls = held(messenger_setup.connect(FB_APP, Site(FB_URL, answers=True), replace=replace), table(rows))
+    asked = [parse_qs(urlsplit(call.url).query) for call in calls if call.method == "POST" and "/15/" in call.url]
+    assert [one["callback_url"] for one in asked] == ([[FB_URL]] if replace else [])
+    assert (f"the app's webhook is set to {FB_URL}" in report.done) == replace
+    assert not report.wrong
+
+
 def test_a_public_url_that_is_not_known_is_wrong_for_both():
     report, _ = held(messenger_setup.check(FB, Site("")), table(FB_FINE))
     assert codes(report) == ["public_url_missing"]

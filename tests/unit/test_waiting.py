@@ -68,7 +68,7 @@ def test_a_message_with_another_status_waits_for_nothing(status):
 
 def test_an_account_that_is_not_enabled_is_named_with_what_to_do():
     code, sentence, until = told(account=AccountState(ACCOUNT, Standing.DISABLED))
-    expected = f"the account is not enabled: «{ACCOUNT}»; put it back into the configuration, or its messages expire"
+    expected = f"the account is not enabled: «{ACCOUNT}»; enable it, or its messages expire"
     assert (code, sentence, until) == ("account_disabled", expected, None)
 
 

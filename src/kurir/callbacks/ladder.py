@@ -53,6 +53,15 @@ class Why(StrEnum):
     UNCLASSIFIED = "unclassified"
 
 
+class Standing(StrEnum):
+    """How an endpoint stands, for those who ask."""
+
+    WORKING = "working"
+    FAILING = "failing"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+
+
 class Verdict(StrEnum):
     """What an answer is about."""
 
@@ -60,6 +69,17 @@ class Verdict(StrEnum):
     ENDPOINT = "endpoint"
     GONE = "gone"
     EVENT = "event"
+
+
+def standing(ladder: Ladder, *, enabled: bool) -> tuple[Standing, str, datetime | None]:
+    """Return how an endpoint stands, why ("" for nothing), and since when."""
+    if not enabled:
+        return Standing.DISABLED, "", None
+    if ladder.paused_at is not None:
+        return Standing.PAUSED, ladder.paused_reason, ladder.paused_at
+    if ladder.failures:
+        return Standing.FAILING, ladder.last_error, ladder.failing_since
+    return Standing.WORKING, "", None
 
 
 def judge(status: int) -> Verdict:

@@ -30,9 +30,19 @@ VERBS: Final = {
     ),
     "message": Verb("kurir.cli.message", "app", "See what became of messages, cancel or retry one."),
     "contact": Verb("kurir.cli.contact", "app", "See who is who; link, unlink, erase and import people; make links."),
-    "account": Verb("kurir.cli.account", "app", "See how accounts stand; connect one, stop it, let it go on."),
+    "client": Verb(
+        "kurir.cli.client",
+        "app",
+        "See which clients there are; add and change one, give it a new password, switch it off.",
+    ),
+    "account": Verb(
+        "kurir.cli.account", "app", "See how accounts stand; add and connect one, change it, stop it, let it go on."
+    ),
     "template": Verb("kurir.cli.template", "app", "Read WhatsApp's message templates, and look at them."),
     "node": Verb("kurir.cli.node", "app", "See which nodes there are, and what each of them owns."),
+    "console": Verb(
+        "kurir.cli.console", "app", "Make a link that lets somebody into the console, once; see who may look."
+    ),
     "listen": Verb(
         "kurir.cli.listen", "listen", "Forward the client's events to a hook on this machine, signed, until Ctrl-C."
     ),

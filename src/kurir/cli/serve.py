@@ -28,7 +28,12 @@ def serve(
     role: Annotated[str | None, typer.Option(help="What this process does: all, api or worker.")] = None,
     processes: Annotated[int | None, typer.Option(help="Processes that share the port and the work.")] = None,
     retention: Annotated[str | None, typer.Option(help="How long finished messages are kept, such as 90d.")] = None,
+    search_text: Annotated[
+        str | None, typer.Option(help="Whether the console finds messages by their words: true or false.")
+    ] = None,
     inbound_media_space: Annotated[str | None, typer.Option(help="Disk for files that are kept, such as 20GB.")] = None,
+    label: Annotated[str | None, typer.Option(help="A word that the console shows, such as staging.")] = None,
+    mask: Annotated[bool | None, typer.Option(help="Hide phones and texts in the console until revealed.")] = None,
     log_level: Annotated[logs.Level, typer.Option(help="How much is logged.")] = logs.Level.INFO,
 ) -> None:
     """Run the gateway."""
@@ -42,7 +47,10 @@ def serve(
         "role": role,
         "processes": processes,
         "retention": retention,
+        "search_text": search_text,
         "inbound_media_space": inbound_media_space,
+        "label": label,
+        "mask": mask,
     }
     try:
         configuration = load(config, os.environ, flags, channels=channels.installed())
@@ -59,9 +67,20 @@ def serve(
         gateway = Gateway(configuration, Options(share_port=child is not None))
         await gateway.start()
         typer.echo(f"kurir listens on {gateway.server.url}", err=True)
+        await _greet(gateway)
         if child is not None:
             child.follow(stopping)
         await stopping.wait()
         await gateway.stop()
 
     serving.run(work, patient=child is not None)
+
+
+async def _greet(gateway: Gateway) -> None:
+    """Print the one-time link of the first owner, where the console has no user yet. Not logged: it lets somebody in."""
+    if gateway.configuration.settings.role == "worker":
+        return
+    token = await gateway.console.access.first_link()
+    if token is not None:
+        base = gateway.configuration.settings.public_url or gateway.server.url
+        typer.echo(f"open the console (once, within a day): {base}/console/enter?token={token}", err=True)

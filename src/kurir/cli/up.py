@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import shutil
+import socket
 import sys
 import webbrowser
 from pathlib import Path
@@ -31,7 +32,7 @@ def up(
     data: Annotated[Path, typer.Option(help="The folder of the database, the key and the demo's password.")] = Path(
         "kurir-data"
     ),
-    open_browser: Annotated[bool, typer.Option("--open", help="Open the phones in the browser.")] = False,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the console in the browser.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON with URLs and credentials.")] = False,
     log_level: Annotated[logs.Level, typer.Option(help="How much is logged.")] = logs.Level.ERROR,
 ) -> None:
@@ -42,21 +43,26 @@ def up(
 
     async def work(stopping: asyncio.Event) -> None:
         data.mkdir(parents=True, exist_ok=True)
-        word = demo.password(data, os.environ.get("KURIR_DEMO_PASSWORD"))
-        token = demo.admin_token(data)
         # Each of the two servers names the other, and either port may be free to choose: the sandbox starts first, and
         # learns where receipts go when the gateway has its port.
         sandbox = SandboxServer(demo_config(), host, sandbox_port)
         await sandbox.start()
+        word = demo.password(data, os.environ.get("KURIR_DEMO_PASSWORD"))
+        token = demo.admin_token(data)
+        place = _reserved(host) if port == 0 else None
+        known_port = place.getsockname()[1] if place else port
         # What platforms call is what the sandbox calls: this machine, whatever address the servers listen on.
-        where = demo.Addresses(f"http://127.0.0.1:{port or 1}", sandbox.url)
-        listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        where = demo.Addresses(f"http://127.0.0.1:{known_port}", sandbox.url)
+        listen = f"[{host}]:{known_port}" if ":" in host else f"{host}:{known_port}"
         here = ("127.0.0.0/8", "::1/128")
         document = demo.document(
             sandbox.sandbox.config, where, listen, data.resolve(), word, admin=token, networks=here
         )
         configuration = parse(document, {}, channels=channels.installed())
-        options = Options({demo.MEDIA_HOST: f"{sandbox.url}/sandbox/media"}, demo.contacts(sandbox.sandbox.config))
+        reserved = {demo.MEDIA_HOST: f"{sandbox.url}/sandbox/media"}
+        options = Options(
+            reserved, demo.contacts(sandbox.sandbox.config), share_port=place is not None, sandbox=sandbox.sandbox
+        )
         gateway = Gateway(configuration, options)
         try:
             await gateway.start()
@@ -67,16 +73,31 @@ def up(
             sandbox.sandbox.connect(name, url)
         await _read_templates(gateway)
         facts = _facts(gateway.server.url, sandbox.url, word, token)
+        facts["console"] = await _console(gateway)
         sandbox.sandbox.hint = _curl(facts, "whatsapp", demo.example("text"))
         demo_facts.write(data, facts)
         print(json.dumps(facts), flush=True) if as_json else _print_screen(facts)
         if open_browser:
-            webbrowser.open(facts["phones"])
+            webbrowser.open(facts["console"])
         await stopping.wait()
+        sandbox.sandbox.stop_waiting()  # the streams of phones inside the console end with their page
         await gateway.stop()
         await sandbox.stop()
 
     serving.run(work)
+
+
+def _reserved(host: str) -> socket.socket:
+    """Return a socket that holds a free port which the gateway may take beside it: its address is told before it listens."""
+    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind((host, 0))
+    return held
+
+
+async def _console(gateway: Gateway) -> str:
+    """Return a link that lets the owner of the demo's console in, once."""
+    return f"{gateway.server.url}/console/enter?token={await gateway.console.access.owner_link()}"
 
 
 async def _read_templates(gateway: Gateway) -> None:
@@ -122,6 +143,8 @@ def _print_screen(facts: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print("\n[bold]kurir is up.[/] Nothing leaves this machine. Ctrl-C stops it.\n")
     console.print(f"  API       {facts['url']}      reference {facts['docs']}")
+    console.print(f"  Console   [bold]{facts['console']}[/]")
+    console.print("            lets one browser in, once; «kurir console link» makes another")
     console.print(f"  Phones    [bold]{facts['phones']}[/]")
     console.print(f"  Client    demo · user name demo · password {facts['password']}\n")
     console.print("Send something, and look at the phones (any channel: whatsapp, telegram, line, messenger):\n")

@@ -6,6 +6,7 @@ never loses.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,12 +15,12 @@ from random import Random
 from kurir.clock import Clock
 from kurir.delivery.retry import Backoff
 from kurir.delivery.sender import Sender
-from kurir.delivery.state import AccountState, Standing, Why
+from kurir.delivery.state import AccountState, Limit, Standing, Why
 from kurir.delivery.worker import AccountWorker
 from kurir.directory import Directory, Entry
 from kurir.egress import Egress
 from kurir.store import GatewayStore
-from kurir.store.base import ErrorRecord
+from kurir.store.base import ErrorRecord, StoreError
 from kurir.store.postgres.leases import StoredStanding
 
 
@@ -67,6 +68,7 @@ class Dispatcher:
         self._rng = rng or Random()  # noqa: S311 - jitter, not secrets
         self._sender = Sender(store, egress, clock, self._rng, self._region_of, backoff, fed)
         self._workers: dict[str, AccountWorker] = {}
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def start(self) -> None:
         """Start a worker for each enabled account: all of them are this node's."""
@@ -96,10 +98,35 @@ class Dispatcher:
 
     async def disown(self, account_id: str, seconds: float) -> None:
         """Begin no call of the account any more; those that run may end for at most *seconds*."""
-        worker = self._workers.get(account_id)
-        if worker is not None:
-            await worker.stop(seconds)
-            self._workers.pop(account_id, None)
+        async with self._turns[account_id]:
+            worker = self._workers.get(account_id)
+            if worker is not None:
+                await worker.stop(seconds)
+                self._workers.pop(account_id, None)
+
+    async def restart(self, account_id: str, seconds: float, *, mended: bool) -> None:
+        """Work for the account as it is configured now; calls that run may end for at most *seconds*.
+
+        *mended*: what it is or where it calls has changed, so that nothing is known of how the platform takes it. An account
+        that is another node's stays that. Raises StoreError.
+        """
+        async with self._turns[account_id]:
+            worker = self._workers.get(account_id)
+            if worker is None:
+                return
+            await worker.stop(seconds)  # who cancels this leaves the worker to :meth:`stop`
+            trouble: StoreError | None = None
+            if mended:
+                # A call with the settings before may have been refused meanwhile.
+                self._directory.set_parked(account_id, "", "")
+                try:
+                    await self._store.unpark(account_id)
+                except StoreError as error:
+                    trouble = error
+            del self._workers[account_id]
+            self.own(account_id)
+            if trouble is not None:
+                raise trouble
 
     def owns(self, account_id: str) -> bool:
         """Return whether this node works for the account."""
@@ -199,6 +226,14 @@ class Dispatcher:
         entry = self._directory.accounts().get(account_id)
         return AccountState(account_id, Standing.DISABLED) if entry is None else stored_state(entry, self._clock.now())
 
+    def limits(self, account_id: str) -> tuple[Limit, ...]:
+        """Return the account's limits, by name. Of one that is another node's only what is configured."""
+        worker = self._workers.get(account_id)
+        if worker is not None:
+            return worker.limits()
+        entry = self._directory.accounts().get(account_id)
+        return tuple(Limit(*one) for one in sorted(entry.account.rates.items())) if entry is not None else ()
+
     def why(self, account_id: str, lane: str) -> Why | None:
         """Return what keeps messages of the account's stored lane *lane* from being sent; None: nothing but the queue."""
         worker = self._workers.get(account_id)
@@ -216,7 +251,7 @@ class Dispatcher:
         return sum(worker.held() for worker in self._workers.values())
 
     def _region_of(self, client_id: str) -> str:
-        return self._directory.clients()[client_id].default_region
+        return self._directory.client(client_id).default_region
 
 
 def stored_state(entry: Entry, now: datetime) -> AccountState:

@@ -283,6 +283,17 @@ class Rates:
         """Return why the account is slower than its limit, in a sentence; "" when it is not."""
         return self._pace.why(now)
 
+    def named_free_at(self, now: float, name: str) -> float:
+        """Return when the limit *name*, of the account or of a kind of call, lets a call go; *now* for any other name."""
+        if name == "account":
+            return self.account_free_at(now)
+        limit = self._calls.get(name)
+        return now if limit is None else limit.free_at(now)
+
+    def busy_recipients(self, now: float) -> int:
+        """Return how many recipients the platform asked to wait with."""
+        return sum(one.limit.held_until > now for one in self._recipients.held.values())
+
     def explain(self, now: float, address: str, names: Sequence[str] = ()) -> tuple[str, float] | None:
         """Return why a call to *address* has to wait, in a sentence, and until when; None when it may go."""
         found = self._recipients.find(address)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from kurir.domain.account import Rate
 from kurir.store.base import ErrorRecord
 
 
@@ -45,6 +46,22 @@ class AccountState:
     lanes: int = 0
     resting: int = 0
     in_memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One of an account's limits at this moment, by the *name* that the configuration has for it.
+
+    ``rate`` is the configured one, None where it is switched off; ``share`` is how much of it is used at present, 1.0 unless
+    the platform's answers slowed it. ``free_at`` is when the next call may go, None when at once, or where it differs by
+    recipient; then ``busy`` recipients have to wait.
+    """
+
+    name: str
+    rate: Rate | None
+    share: float = 1.0
+    free_at: datetime | None = None
+    busy: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from kurir.delivery.life import Life, shows_life
 from kurir.delivery.rate import Rates
 from kurir.delivery.reading import LOOK_SECONDS, QueueReader
 from kurir.delivery.sender import Sender
-from kurir.delivery.state import AccountState, Standing, Why
+from kurir.delivery.state import AccountState, Limit, Standing, Why
 from kurir.delivery.window import Window
 from kurir.directory import Directory, Entry
 from kurir.store.base import ErrorRecord, Phase, QueuedMessage, Store, StoreError
@@ -542,6 +542,17 @@ class AccountWorker:
             resting=self.lanes.resting(),
             in_memory=self.lanes.size,
         )
+
+    def limits(self) -> tuple[Limit, ...]:
+        """Return the account's limits, by name."""
+        now, entry = self._clock.monotonic(), self._entry()
+        found: list[Limit] = []
+        for name, rate in sorted(entry.account.rates.items()) if entry is not None else ():
+            moment = self.rates.named_free_at(now, name)
+            share = self.rates.factor(now) if name == "account" else 1.0
+            busy = self.rates.busy_recipients(now) if name == "recipient" else 0
+            found.append(Limit(name, rate, share, self._wall(moment) if moment - now >= AT_ONCE else None, busy))
+        return tuple(found)
 
     def why(self, lane: str) -> Why | None:
         """Return what keeps messages of the stored lane *lane* from being sent beside those before them; None: nothing."""

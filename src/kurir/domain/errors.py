@@ -64,6 +64,27 @@ ERRORS: Final = _registry(
         403,
     ),
     ErrorEntry(
+        "not_allowed",
+        "Your role does not allow this",
+        "A user of the console does what the role allows: a viewer looks, a client's user sees that client alone.",
+        "Ask an owner of the console to do it, or for another role (Users).",
+        403,
+    ),
+    ErrorEntry(
+        "foreign_page",
+        "This request does not come from the console",
+        "A change in the console is taken from the console's own pages only, as the browser tells (Sec-Fetch-Site, Origin).",
+        "Open the page anew and press the button there. Programs use the API.",
+        403,
+    ),
+    ErrorEntry(
+        "last_owner",
+        "Nobody would be left who may do everything",
+        "The user is the last owner of the console that may look.",
+        "Make another user an owner first.",
+        409,
+    ),
+    ErrorEntry(
         "too_large",
         "The request body is too large",
         "A request may have at most 256 KiB.",
@@ -167,7 +188,16 @@ ERRORS: Final = _registry(
         "account_not_enabled",
         "The account is not enabled",
         "The account, or its client, is no longer in the configuration, or is switched off: it sends nothing anyhow.",
-        "Put the account back into the configuration and restart, then pause or resume it.",
+        "Enable it, or put it back into the configuration file and restart, then pause or resume it.",
+        409,
+    ),
+    ErrorEntry(
+        "configured_in_file",
+        "The configuration file has it",
+        "This client or account stands in the configuration file, which takes precedence at every start: so it is changed "
+        "there alone.",
+        "Change the file and restart, or take it out of the file, restart, and enable it by the API. An account of the file "
+        "can be paused and resumed without.",
         409,
     ),
     ErrorEntry(
@@ -228,6 +258,13 @@ ERRORS: Final = _registry(
     ErrorEntry("too_few", "Too few items", "At least one is needed.", "Add one.", 422),
     ErrorEntry(
         "unsupported_value", "A field has an unknown value", "The detail names the values there are.", "Use one.", 422
+    ),
+    ErrorEntry(
+        "already_taken",
+        "Another one has this value",
+        "An id and a user name belong to one only.",
+        "Choose another one, or change the one that has it.",
+        422,
     ),
     ErrorEntry("invalid_format", "A field has the wrong form", "The detail shows the form.", "Follow it.", 422),
     ErrorEntry(

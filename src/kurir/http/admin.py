@@ -56,7 +56,7 @@ async def list_accounts(request: Request) -> Shown:
 )
 async def get_account(request: Request, account_id: str) -> Shown:
     """Return an account."""
-    return await _shown(request, await _found(request, account_id))
+    return await shown_account(request, await _found(request, account_id))
 
 
 @router.post(
@@ -72,7 +72,7 @@ async def pause_account(request: Request, account_id: str) -> Shown:
     """
     await _enabled(request, account_id)
     await _parts_of(request)[1].pause(account_id)
-    return await _shown(request, await _found(request, account_id))
+    return await shown_account(request, await _found(request, account_id))
 
 
 @router.post(
@@ -88,7 +88,7 @@ async def resume_account(request: Request, account_id: str) -> Shown:
     """
     await _enabled(request, account_id)
     await _parts_of(request)[1].resume(account_id)
-    return await _shown(request, await _found(request, account_id))
+    return await shown_account(request, await _found(request, account_id))
 
 
 def _parts_of(request: Request) -> tuple[GatewayStore, Operator, datetime]:
@@ -106,11 +106,12 @@ async def _found(request: Request, account_id: str) -> AccountRecord:
 async def _enabled(request: Request, account_id: str) -> None:
     await _found(request, account_id)
     if _parts_of(request)[1].state(account_id).standing is Standing.DISABLED:
-        detail = f"the account «{account_id}» is not enabled, so that nothing of it is sent; see the configuration"
+        detail = f"the account «{account_id}» is not enabled, so that nothing of it is sent; enable it first"
         raise RequestFailed("account_not_enabled", detail)
 
 
-async def _shown(request: Request, record: AccountRecord) -> Shown:
+async def shown_account(request: Request, record: AccountRecord) -> Shown:
+    """Return an answer with the account of *record* as it stands."""
     store, operator, now = _parts_of(request)
     depth = next((one for one in await store.depths() if one.account_id == record.id), None)
     quota = await request.app.state.store.quota(record.id)
@@ -137,6 +138,7 @@ def _account(record: AccountRecord, operator: Operator, depth: QueueDepth | None
         "client": record.client_id,
         "channel": record.channel,
         "default": record.is_default,
+        "declared": record.declared,
         "standing": state.standing.value,
         "reason": shown.error(waiting.why_stopped(record.id, state)),
         "since": shown.time(since),

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kurir import __version__
+from kurir.administration import Administration
 from kurir.callbacks.dialects import Link
 from kurir.callbacks.endpoints import Endpoints
 from kurir.callbacks.feed import Feed
@@ -23,12 +24,16 @@ from kurir.domain import channel as channels
 from kurir.domain.problem import Problem, pointer
 from kurir.http import (
     admin,
+    admin_accounts,
     answers,
     callbacks,
+    clients,
     connect,
+    console_links,
     contacts,
     edge,
     events,
+    logged,
     media,
     native,
     nodes,
@@ -38,12 +43,17 @@ from kurir.http import (
     webhooks,
 )
 from kurir.http.answers import RequestFailed
+from kurir.http.console import nowhere
+from kurir.http.console.pages import ROUTERS
+from kurir.http.console.phones import PLACE, GuardedSandbox
+from kurir.http.console.state import Console
 from kurir.http.edge import Edge
 from kurir.http.operator import Operator
 from kurir.intake.accept import Acceptor
 from kurir.intake.deep_links import DeepLinks
 from kurir.intake.media import InboundFiles
 from kurir.intake.receive import Receiver
+from kurir.sandbox.app import create_control
 from kurir.store.base import Store, StoreUnavailable
 from kurir.store.postgres.leases import NodeRecord
 
@@ -77,7 +87,7 @@ class Parts:
     """What the routes call.
 
     ``operator`` gives delivery and ``endpoints`` the callbacks, which are there as long as requests come; ``link`` gives the
-    URL of an event's file, and ``files`` opens it. ``nodes`` are all that work on the database.
+    URL of an event's file, and ``files`` opens it. ``nodes`` are all that work on the database. ``console`` is the browser's.
     """
 
     edge: Edge
@@ -90,6 +100,7 @@ class Parts:
     endpoints: Callable[[], Endpoints]
     feed: Feed
     connecting: Callable[[], connect.Connecting]
+    administration: Administration
     link: Link
     deep_links: DeepLinks
     files: Callable[[], InboundFiles]
@@ -97,6 +108,7 @@ class Parts:
     readiness: Callable[[], Awaitable[list[str]]]
     platform_codes: Mapping[str, list[str]]
     nodes: Callable[[], Awaitable[Sequence[NodeRecord]]]
+    console: Console
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -117,7 +129,10 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(contacts.router)
     app.include_router(events.router)
     app.include_router(admin.router)
+    app.include_router(admin_accounts.router)
+    app.include_router(clients.router)
     app.include_router(nodes.router)
+    app.include_router(console_links.router)
     app.include_router(connect.router)
     app.include_router(connect.client_router)
     app.include_router(callbacks.router)
@@ -125,6 +140,11 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(webhooks.router)
     app.include_router(media.router)
     app.include_router(operations.router)
+    for router in ROUTERS:
+        app.include_router(router)
+    if parts.console.sandbox is not None:
+        app.mount(PLACE, GuardedSandbox(create_control(parts.console.sandbox)))
+    app.include_router(nowhere.router)
     app.add_middleware(_NoNul)
     app.add_middleware(edge.RequestIds)
     app.add_exception_handler(RequestFailed, _on_failure)
@@ -137,6 +157,7 @@ def create_app(parts: Parts) -> FastAPI:
 
 
 def _failed(request: Request, failed: RequestFailed) -> Response:
+    logged.refused(request.scope, failed)
     status, body, headers, kind = edge.failure(request.scope, failed, request.app.state.edge.base)
     response = Response(body, status_code=status, media_type=kind.decode())
     for name, value in headers:

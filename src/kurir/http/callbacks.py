@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import AwareDatetime, BaseModel, Field
 
+from kurir.callbacks import ladder as rungs
 from kurir.callbacks.endpoints import Endpoints, InvalidEndpoint, Made, UnreadableEndpoint, Wanted
 from kurir.callbacks.keys import OVERLAP
 from kurir.domain.problem import Problem
@@ -382,13 +383,7 @@ async def _made(request: Request, made: Made) -> Shown:
 def _endpoint(endpoints: Endpoints, endpoint: Endpoint) -> Shown:
     """Return *endpoint* as it is shown. What is sealed of it is not looked at."""
     record, ladder = endpoint.record, endpoints.standing(endpoint)
-    standing, reason, since = "working", "", None
-    if not record.enabled:
-        standing = "disabled"
-    elif ladder.paused_at is not None:
-        standing, reason, since = "paused", ladder.paused_reason, ladder.paused_at
-    elif ladder.failures:
-        standing, reason, since = "failing", ladder.last_error, ladder.failing_since
+    standing, reason, since = rungs.standing(ladder, enabled=record.enabled)
     return {
         "id": endpoint.id,
         "client": record.client_id,
@@ -396,7 +391,7 @@ def _endpoint(endpoints: Endpoints, endpoint: Endpoint) -> Shown:
         "dialect": record.dialect,
         "events": list(record.events),
         "enabled": record.enabled,
-        "standing": standing,
+        "standing": standing.value,
         "reason": reason or None,
         "failures": ladder.failures,
         "since": shown.time(since),

@@ -16,16 +16,15 @@ from kurir.directory import Directory, Entry
 from kurir.domain import channel as channels
 from kurir.domain import recipient as recipients
 from kurir.domain.problem import Problem
-from kurir.domain.recipient import Form, Recipient
+from kurir.domain.recipient import Recipient
 from kurir.http import models, shown
 from kurir.http.answers import RequestFailed
 from kurir.http.edge import NativeRoute, no_channel
 from kurir.http.shown import Shown
-from kurir.intake import identity
+from kurir.intake import identity, people
 from kurir.intake.deep_links import DeepLink, DeepLinks, Nameless, NeedsNone, Wanted
 from kurir.store import GatewayStore
 from kurir.store.base import ContactRecord
-from kurir.store.inbound import Forgotten
 
 #: How long a link is good unless it is asked otherwise, and at most, in seconds.
 LINK_SECONDS: Final = 7 * 86_400
@@ -159,21 +158,14 @@ async def put_contact(request: Request, channel: ChannelPath, address: AddressPa
     problems: list[Problem] = []
     entry = _entry(directory, client_id, name, contact.account or "", problems)
     where = _address(name, address, problems)
-    region = directory.clients()[client_id].default_region
-    phone = _phone(contact.phone, region)
+    region = directory.client(client_id).default_region
+    phone = people.phone_of(contact.phone, region)
     if phone is None:
         problems.append(_no_phone("/phone"))
     if problems or entry is None or phone is None or where is None:
         raise RequestFailed("invalid_parameters", problems=problems)
-    now, account = request.app.state.clock.now(), entry.account
-    known = await identity.known_at(store, account, where)
-    at = where if known is None else known.address
-    # Two spellings of one number are one phone: it moves here in the spelling under which the account knows it.
-    holder = await identity.linked_to(store, account.id, phone)
-    if holder is not None and holder.address != at:
-        phone = holder.phone
-    record = ContactRecord(client_id, account.id, name, at, phone, contact.name, linked_at=now)
-    return {"data": _contact(await store.put_contact(record, now))}
+    now = request.app.state.clock.now()
+    return {"data": _contact(await people.link(store, entry.account, where, phone, now, name=contact.name))}
 
 
 @router.get("/{channel}/{address}", response_model=ContactAnswer, summary="One contact")
@@ -209,30 +201,20 @@ async def erase_contact(request: Request, channel: ChannelPath, address: Address
     kept is answered with zeros.
     """
     entry, where = _place(request, channel, address, account)
-    store, _, client_id = _parts_of(request)
-    known = await identity.known_at(store, entry.account, where)
-    spellings = recipients.variants(where) if entry.account.channel == channels.WHATSAPP else (where,)
-    everywhere = tuple(dict.fromkeys((where if known is None else known.address, *spellings)))
-    total = await store.forget(client_id, entry.account.id, everywhere, request.app.state.clock.now())
+    store, _, _ = _parts_of(request)
+    stood, total = await people.erase(store, entry.account, where, request.app.state.clock.now())
     if total.begun:
-        raise _being_sent(total)
+        raise RequestFailed("person_in_use", people.being_sent(total), headers=_AGAIN)
     data: Shown = {
         "channel": entry.account.channel,
         "account": entry.account.id,
-        "address": where if known is None else known.address,
+        "address": stood,
         "contact": total.contact,
         "messages": total.messages,
         "cancelled": total.cancelled,
         "events": total.events,
     }
     return {"data": data}
-
-
-def _being_sent(total: Forgotten) -> RequestFailed:
-    """Return the 409 for a person to whom something is under way: nobody knows yet what of it has left."""
-    many = "a message to them has" if total.begun == 1 else f"{total.begun} messages to them have"
-    detail = f"{many} begun to be sent, and must end first, at its expires_at at the latest: ask again then"
-    return RequestFailed("person_in_use", detail, headers=_AGAIN)
 
 
 # --- links ------------------------------------------------------------------------------------------------------------
@@ -251,7 +233,7 @@ async def make_link(request: Request, link: LinkRequest) -> Shown:
     entry = _entry(directory, client_id, name, link.account or "", problems)
     phone: str | None = ""
     if link.phone:
-        phone = _phone(link.phone, directory.clients()[client_id].default_region)
+        phone = people.phone_of(link.phone, directory.client(client_id).default_region)
         if phone is None:
             problems.append(_no_phone("/phone"))
     elif not link.payload:
@@ -299,7 +281,7 @@ async def list_contacts(
     cursor = _from_cursor(after)
     spellings: tuple[str | None, ...] = (None,)
     if phone:
-        digits = _phone(phone, directory.clients()[client_id].default_region)
+        digits = people.phone_of(phone, directory.client(client_id).default_region)
         if digits is None:
             raise RequestFailed("invalid_parameters", problems=[_no_phone("/phone")])
         spellings = recipients.variants(digits)
@@ -375,12 +357,6 @@ def _address(channel: str, address: str, problems: list[Problem]) -> str | None:
         return read.value
     problems.append(Problem("", "invalid_recipient", f"the address in the path: {read.detail}"))
     return None
-
-
-def _phone(text: str, region: str) -> str | None:
-    """Return a phone's digits by the rules of a recipient, None when it is none."""
-    read = recipients.read(channels.WHATSAPP, text, region)
-    return read.value if isinstance(read, Recipient) and read.form is Form.PHONE else None
 
 
 def _no_phone(pointer: str) -> Problem:

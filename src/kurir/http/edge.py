@@ -5,6 +5,7 @@ middleware and in the route class, and a test walks over every route to see that
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kurir.auth import Administrator, Authenticated, Authenticator, Busy, Limited
 from kurir.clock import uuid7
 from kurir.domain.errors import ERRORS
-from kurir.http import answers
+from kurir.http import answers, audited, logged
 from kurir.http.answers import RequestFailed
 from kurir.intake import json_body
 from kurir.store.base import StoreUnavailable
@@ -63,12 +64,14 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         identifier = "req_" + uuid7().replace("-", "")
-        scope.setdefault("state", {})["request_id"] = identifier
+        state = scope.setdefault("state", {})
+        state["request_id"], state["began"] = identifier, time.perf_counter()
         header = (b"request-id", identifier.encode())
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), header]
+                logged.done(scope, message["status"])
             await send(message)
 
         await self._app(scope, receive, send_with_id)
@@ -79,10 +82,12 @@ async def authenticate(edge: Edge, scope: Scope) -> str:
     headers = scope["headers"]
     cached = edge.authenticator.cached(headers)
     if cached is not None:
+        scope.setdefault("state", {})["client_id"] = cached
         return cached
     client = scope.get("client")
     answer = await edge.authenticator.authenticate(headers, client[0] if client else "")
     if isinstance(answer, Authenticated):
+        scope.setdefault("state", {})["client_id"] = answer.client_id
         return answer.client_id
     if isinstance(answer, Limited):
         raise _too_many_failures(answer)
@@ -150,7 +155,9 @@ async def read_body(scope: Scope, receive: Receive, maximum: int = MAXIMUM_BODY)
     except TimeoutError:
         detail = f"the body did not arrive within {BODY_SECONDS:g} s"
         raise RequestFailed("invalid_json", detail, headers={"Connection": "close"}) from None
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    scope.setdefault("state", {})["body"] = whole  # for the log of requests, should it be refused
+    return whole
 
 
 def check_content_type(scope: Scope) -> None:
@@ -189,7 +196,8 @@ def failure(scope: Scope, failed: RequestFailed, base: str) -> tuple[int, bytes,
 
 
 async def answer_failure(scope: Scope, send: Send, failed: RequestFailed, base: str) -> None:
-    """Send an error."""
+    """Send an error, and keep it in the log of requests."""
+    logged.refused(scope, failed)
     status, body, headers, kind = failure(scope, failed, base)
     await answer(send, status, body, headers, kind)
 
@@ -217,16 +225,21 @@ class NativeRoute(APIRoute):
         reads_body = self.body_field is not None
         optional = self.body_field is not None and not self.body_field.field_info.is_required()
 
+        noted = audited.of_client(self.methods, self.path)
+
         async def handler(request: Request) -> Response:
             edge: Edge = request.app.state.edge
             request.state.client_id = await authenticate(edge, request.scope)
-            return await inner(await _checked(request, optional=optional) if reads_body else request)
+            response = await inner(await _checked(request, optional=optional) if reads_body else request)
+            if noted is not None:
+                await audited.note(request, response, noted, request.state.client_id)
+            return response
 
         return handler
 
 
 class AdminRoute(APIRoute):
-    """A route of the administrator: the token, and then the body, is checked before FastAPI looks at anything."""
+    """A route of the administrator: token and body are checked before FastAPI looks at anything; what it changed is noted."""
 
     def get_route_handler(self) -> RouteHandler:
         """Return FastAPI's handler behind the check."""
@@ -234,9 +247,14 @@ class AdminRoute(APIRoute):
         reads_body = self.body_field is not None
         optional = self.body_field is not None and not self.body_field.field_info.is_required()
 
+        noted = audited.of_administrator(self.methods, self.path)
+
         async def handler(request: Request) -> Response:
             admit_administrator(request.app.state.edge, request.scope)
-            return await inner(await _checked(request, optional=optional) if reads_body else request)
+            response = await inner(await _checked(request, optional=optional) if reads_body else request)
+            if noted is not None:
+                await audited.note(request, response, noted)
+            return response
 
         return handler
 

@@ -392,6 +392,7 @@ class AccountBody(BaseModel):
     client: str
     channel: str
     default: bool = Field(description="Whether the configuration names it the client's default on its channel.")
+    declared: bool = Field(description="Whether the configuration file brought it; then it is changed there alone.")
     standing: Literal["working", "throttled", "out", "parked", "paused", "disabled"]
     reason: Reason | None = Field(description="Why it does not simply work; null when it does.")
     since: str | None = Field(description="Since when it is paused or parked.")

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-from dataclasses import replace
 from typing import Annotated, Any, Final, NoReturn
 
 from fastapi import APIRouter, Path, Query, Request
@@ -14,11 +13,12 @@ from kurir.directory import Directory
 from kurir.domain import channel as channels
 from kurir.domain.problem import Problem
 from kurir.domain.status import Status
-from kurir.http import models, shown, waiting
+from kurir.http import models, shown, turns, waiting
 from kurir.http.answers import RequestFailed
 from kurir.http.edge import NativeRoute, no_channel
 from kurir.http.operator import Operator
 from kurir.http.shown import Shown
+from kurir.http.why import why_it_waits
 from kurir.store.base import (
     AttemptRecord,
     MessageFilter,
@@ -48,6 +48,8 @@ router = APIRouter(prefix="/v1", route_class=NativeRoute, responses=_FAILURES)
 _TOO_LATE: Final[dict[int | str, dict[str, Any]]] = {
     409: {"model": models.ProblemAnswer, "description": "Too late, or nothing to do: code and detail say why"}
 }
+
+_NO_MESSAGE: Final = "this client has no message with this tid"
 
 TidPath = Annotated[str, Path(max_length=64, description="The gateway's id of the message")]
 
@@ -81,10 +83,9 @@ async def cancel_message(request: Request, tid: TidPath) -> Shown:
     """
     store, _, client_id = _parts_of(request)
     turn = await store.cancel(client_id, tid, request.app.state.clock.now())
-    found = await _whole(request, tid)
     if turn is not Turn.DONE:
-        _refuse(turn, found)
-    return {"data": found}
+        await _refuse(request, turn, tid)
+    return {"data": await _whole(request, tid)}
 
 
 @router.post(
@@ -102,26 +103,21 @@ async def retry_message(request: Request, tid: TidPath) -> Shown:
     """
     store, _, client_id = _parts_of(request)
     turn = await store.retry(client_id, tid, request.app.state.clock.now())
-    found = await _whole(request, tid)
     if turn is not Turn.DONE:
-        _refuse(turn, found)
+        await _refuse(request, turn, tid)
+    found = await _whole(request, tid)
     _operator_of(request).wake(found["account"])
     return {"data": found}
 
 
-def _refuse(turn: Turn, message: Shown) -> NoReturn:
-    """Raise the 409 that says why nothing was done with *message*."""
-    status = f"{message['status']} ({Status(message['status']).name.lower()})"
-    if turn is Turn.NOT_FAILED:
-        raise RequestFailed("not_failed", f"its status is {status}; only a message with a status below 0 is retried")
-    if turn is Turn.BEGUN:
-        detail = "a part of it was handed to the platform, which has it or may have it, and that cannot be taken back"
-        raise RequestFailed("already_partly_sent", detail)
-    if message["status"] < 0:
-        detail = f"it ended with the status {status}: {(message['error'] or {}).get('detail', '')}".rstrip(": ")
-    else:
-        detail = f"the platform has it; its status is {status}"
-    raise RequestFailed("already_ended", detail)
+async def _refuse(request: Request, turn: Turn, tid: str) -> NoReturn:
+    """Raise the 409 that says why nothing was done with a message. Raises a 404 where there is none."""
+    store, _, client_id = _parts_of(request)
+    record = await store.message(client_id, tid)
+    if record is None:
+        raise RequestFailed("not_found", _NO_MESSAGE)
+    why = turns.refusal(turn, record)
+    raise RequestFailed(why.code, why.detail)
 
 
 @router.get("/messages", response_model=models.MessagesAnswer, tags=["Messages"], summary="Messages, newest first")
@@ -178,22 +174,9 @@ async def _whole(request: Request, tid: str) -> Shown:
     store, directory, client_id = _parts_of(request)
     record = await store.message(client_id, tid)
     if record is None:
-        raise RequestFailed("not_found", "this client has no message with this tid")
-    return {**_summary(record, directory, await _why(request, record)), **_details(record)}
-
-
-async def _why(request: Request, record: MessageRecord) -> Why | None:
-    """Return why *record* waits, with what goes before it in its lane; None when it does not wait."""
-    if not waiting.waits(record):
-        return None
-    store, _, client_id = _parts_of(request)
-    operator, now = _operator_of(request), request.app.state.clock.now()
-    around = waiting.Around(now, operator.state(record.account_id), operator.why(record.account_id, record.lane))
-    if waiting.has_lane_to_ask(record):
-        ahead = await store.ahead(record.account_id, record.lane, record.seq, record.priority, now)
-        first = await store.message(client_id, ahead.first) if ahead.first else None
-        around = replace(around, ahead=ahead, first=None if first is None else waiting.why(first, around))
-    return waiting.why(record, around)
+        raise RequestFailed("not_found", _NO_MESSAGE)
+    why = await why_it_waits(request.app.state, client_id, record)
+    return {**_summary(record, directory, why), **_details(record)}
 
 
 def _operator_of(request: Request) -> Operator:
@@ -212,7 +195,7 @@ def _summary(record: MessageRecord, directory: Directory, why: Why | None) -> Sh
         "type": record.type,
         "priority": record.priority.value,
         "status": int(record.status),
-        "final": _is_final(record, entry.channel if entry else None),
+        "final": is_final(record, entry.channel if entry else None),
         "reason": shown.error(why.reason) if why else None,
         "waiting_until": shown.time(why.until) if why else None,
         "error": shown.error(record.error),
@@ -223,7 +206,7 @@ def _summary(record: MessageRecord, directory: Directory, why: Why | None) -> Sh
     }
 
 
-def _is_final(record: MessageRecord, channel: Channel | None) -> bool:
+def is_final(record: MessageRecord, channel: Channel | None) -> bool:
     """Return whether nothing more can be learned: Telegram and LINE never tell more than sent."""
     if record.status in (Status.READ, Status.UNSENT, Status.UNDELIVERED, Status.FAILED):
         return True

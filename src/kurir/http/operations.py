@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from kurir.domain.errors import ERRORS, ErrorEntry
 from kurir.http.answers import RequestFailed
+from kurir.http.console import errors as error_pages
 from kurir.http.edge import Edge
 
 router = APIRouter(tags=["Operations"])
@@ -18,14 +19,10 @@ _DOCS_CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
-_PAGE_CSP: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-)
 _STATIC: Final = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
     "docs.js": "text/javascript",
-    "pages.css": "text/css",
     "favicon-32x32.png": "image/png",
 }
 
@@ -50,8 +47,8 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/", include_in_schema=False)
 async def root(request: Request) -> Response:
-    """Lead somebody with a browser to the reference."""
-    return RedirectResponse(f"{_base(request)}/docs", status_code=307)
+    """Lead somebody with a browser to the console."""
+    return RedirectResponse(f"{_base(request)}/console", status_code=307)
 
 
 @router.get("/docs", include_in_schema=False)
@@ -84,13 +81,7 @@ async def static(name: str) -> Response:
 async def list_errors(request: Request) -> Response:
     """Return the error registry, as JSON or as a page."""
     if _wants_html(request):
-        rows = "".join(
-            f'<tr><td><a href="{_base(request)}/errors/{entry.code}"><code>{entry.code}</code></a></td>'
-            f"<td>{entry.status or ''}</td><td>{escape(entry.title)}</td></tr>"
-            for entry in ERRORS.values()
-        )
-        table = f"<table><thead><tr><th>Code</th><th>HTTP</th><th>What happened</th></tr></thead><tbody>{rows}</tbody></table>"
-        return _page(request, "Errors", f"<h1>Errors</h1>{table}")
+        return error_pages.public_list(request)
     return JSONResponse({"data": [_entry(request, entry) for entry in ERRORS.values()], "next": None})
 
 
@@ -103,17 +94,7 @@ async def show_error(request: Request, code: str) -> Response:
     shown = _entry(request, entry)
     if not _wants_html(request):
         return JSONResponse({"data": shown})
-    platform = "".join(f"<li><code>{escape(one)}</code></li>" for one in shown["platform_codes"])
-    facts = f"<p class=fact>HTTP {entry.status}</p>" if entry.status else ""
-    facts += "<p class=fact>can be repeated</p>" if entry.retryable else ""
-    codes = f"<h2>Platform codes</h2><ul>{platform}</ul>" if platform else ""
-    return _page(
-        request,
-        entry.title,
-        f"<p><a href='{_base(request)}/errors'>All errors</a></p>"
-        f"<h1>{escape(entry.title)}</h1><p><code>{entry.code}</code></p>"
-        f"{facts}<h2>Why</h2><p>{escape(entry.cause)}</p><h2>What to do</h2><p>{escape(entry.fix)}</p>{codes}",
-    )
+    return error_pages.public_error(request, code)
 
 
 def _base(request: Request) -> str:
@@ -135,15 +116,3 @@ def _entry(request: Request, entry: ErrorEntry) -> dict[str, Any]:
 
 def _wants_html(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
-
-
-def _page(request: Request, title: str, body: str) -> HTMLResponse:
-    base = _base(request)
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} · kurir</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="icon" href="{base}/static/favicon-32x32.png">'
-        f'<link rel="stylesheet" href="{base}/static/pages.css"></head>'
-        f"<body><main>{body}</main></body></html>"
-    )
-    return HTMLResponse(page, headers=_secure(_PAGE_CSP))

@@ -5,7 +5,7 @@ It is a protocol of this layer, so that the routes name the few things that they
 
 from typing import Protocol
 
-from kurir.delivery.state import AccountState, Why
+from kurir.delivery.state import AccountState, Limit, Why
 
 
 class Operator(Protocol):
@@ -13,6 +13,14 @@ class Operator(Protocol):
 
     def state(self, account_id: str) -> AccountState:
         """Return how the account stands at this moment; one that is not enabled is ``disabled``."""
+        ...
+
+    def owns(self, account_id: str) -> bool:
+        """Return whether this process works for the account, so that it knows all of its state."""
+        ...
+
+    def limits(self, account_id: str) -> tuple[Limit, ...]:
+        """Return the account's limits by name; none of one that is not enabled."""
         ...
 
     def why(self, account_id: str, lane: str) -> Why | None:

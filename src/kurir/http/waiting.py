@@ -77,7 +77,7 @@ def _for_receipt(record: MessageRecord) -> Why:
 def why_stopped(account_id: str, account: AccountState) -> ErrorRecord | None:
     """Return why an account does not simply work, None when it does."""
     if account.standing is Standing.DISABLED:
-        fix = "put it back into the configuration, or its messages expire"
+        fix = "enable it, or its messages expire"
         return ErrorRecord("account_disabled", f"the account is not enabled: «{account_id}»; {fix}")
     return account.reason
 

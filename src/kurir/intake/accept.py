@@ -155,7 +155,7 @@ class Acceptor:
         template since.
         """
         channel = self._channels[channel_name]
-        region = self._directory.clients()[client_id].default_region
+        region = self._directory.client(client_id).default_region
         message, problems = wire.examine(body, channel_name, region)
         if not isinstance(body, dict):
             return Refused(tuple(problems))
@@ -197,7 +197,7 @@ class Acceptor:
     def _new(self, client_id: str, checked: _Checked, losses: tuple[Loss, ...]) -> NewMessage:
         message, now = checked.message, self._clock.now()
         due = max(message.send_at, now) if message.send_at is not None else now
-        age = message.expires_in_seconds or self._directory.clients()[client_id].max_age_seconds
+        age = message.expires_in_seconds or self._directory.client(client_id).max_age_seconds
         encoded = wire.encode(message)
         return NewMessage(
             tid=uuid7(),

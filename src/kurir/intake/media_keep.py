@@ -11,7 +11,7 @@ days; LINE deletes after a time that it does not tell, and Messenger's links end
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -108,7 +108,8 @@ class MediaKeeper:
         self._clock = clock
         self._rng = rng or Random()  # noqa: S311 - jitter, not secrets
         self._accounts: dict[str, _Account] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._started = False
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._disk_told = False
 
@@ -117,11 +118,7 @@ class MediaKeeper:
 
         Raises StoreError. A disk that does not work is logged: then everything is streamed, and it is tried again.
         """
-        keeping = {
-            name: entry
-            for name, entry in self._directory.accounts().items()
-            if entry.account.inbound_media is MediaPolicy.KEEP
-        }
+        keeping = self._keeping()
         try:
             await asyncio.to_thread(self._shelf.open)
         except ShelfTrouble as trouble:
@@ -133,17 +130,48 @@ class MediaKeeper:
             self._accounts[name] = _Account(mark, mark)
         if keeping or known:
             await self._mark(self._clock.monotonic(), {name: one.mark for name, one in self._accounts.items()})
-        self._tasks = [asyncio.create_task(self._follow(name), name=f"keep files of {name}") for name in keeping]
+        for name in keeping:
+            self._begin(name)
+        self._started = True
+
+    async def follow(self) -> None:
+        """Bring itself in line with the accounts as they are now: some may keep files that did not. Raises StoreError.
+
+        Of an account that begins to keep them, what comes in from then on is kept; of one that ends, nothing more.
+        """
+        if not self._started:
+            return
+        keeping = self._keeping()
+        for name in self._tasks.keys() - keeping.keys():
+            await self._end([name])
+        for name in keeping.keys() - self._tasks.keys():
+            newest = await self._store.last_position(keeping[name].account.client_id)
+            self._accounts[name] = _Account(newest, newest)
+            self._begin(name)
+
+    def _keeping(self) -> dict[str, Entry]:
+        accounts = self._directory.accounts().items()
+        return {name: one for name, one in accounts if one.account.inbound_media is MediaPolicy.KEEP}
+
+    def _begin(self, name: str) -> None:
+        self._tasks[name] = asyncio.create_task(self._follow(name), name=f"keep files of {name}")
+
+    async def _end(self, names: Collection[str]) -> None:
+        """End at once for some accounts, and forget where they stand; what their files came to is on the disk."""
+        fetches = [one.task for name in names for one in self._accounts[name].wanted if one.task is not None]
+        tasks = [self._tasks.pop(name) for name in names]
+        for task in (*tasks, *fetches):
+            task.cancel()
+        await asyncio.gather(*tasks, *fetches, return_exceptions=True)
+        await self._mark(self._clock.monotonic(), self._settled())
+        for name in names:
+            del self._accounts[name]
 
     async def stop(self) -> None:
         """End at once: what was not fetched whole is fetched at the next start."""
-        fetches = [one.task for account in self._accounts.values() for one in account.wanted if one.task is not None]
-        for task in (*self._tasks, *fetches):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *fetches, return_exceptions=True)
+        self._started = False
         if self._tasks:
-            await self._mark(self._clock.monotonic(), self._settled())
-        self._tasks = []
+            await self._end(list(self._tasks))
 
     def wake(self, client_id: str) -> None:
         """Hint that the client's feed has grown."""
@@ -154,7 +182,7 @@ class MediaKeeper:
 
     def alive(self) -> bool:
         """Return whether every account's loop runs."""
-        return not any(task.done() for task in self._tasks)
+        return not any(task.done() for task in self._tasks.values())
 
     async def sweep(self) -> int:
         """Delete the files whose events are gone, by retention or because their person was erased; return how many.
@@ -246,7 +274,8 @@ class MediaKeeper:
             self._tell_disk(trouble)
             return
         for name, mark in marks.items():
-            self._accounts[name].mark = mark
+            if name in self._accounts:  # else it was switched off meanwhile
+                self._accounts[name].mark = mark
 
     # --- a file -----------------------------------------------------------------------------------------------------------
 

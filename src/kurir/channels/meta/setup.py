@@ -90,7 +90,10 @@ def set_app_webhook(
     there = text(found, "callback_url")
     if there and not _ours(site, there) and not replace:
         return (), _of_subscription(subject, site, found)
-    if not _of_subscription(subject, site, found) or not site.webhook_url or site.answers is not True:
+    # The address of another account of ours is as good, unless both are the very same number or page: with *replace* it is
+    # taken from that one too.
+    stays = not _of_subscription(subject, site, found) and (not replace or there == site.webhook_url)
+    if stays or not site.webhook_url or site.answers is not True:
         return (), ()
     parameters = {
         "object": subject.kind,

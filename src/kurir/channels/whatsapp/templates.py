@@ -375,7 +375,7 @@ def _button(button: Button, keys: Keys) -> JsonObject:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class Slots:
     """What a synced template wants to be filled in. ``header`` is its format in small letters, "" for none to fill."""
 
     header: str
@@ -400,7 +400,7 @@ def mismatches(template: Template, status: str, components: str, at: str) -> lis
             "approved ones can be sent; wait for the review, or use another (the gateway knows the state of the last sync)"
         )
         return [Problem(f"{at}/name", "template_refused", detail)]
-    wanted = _wanted(components)
+    wanted = slots_of(components)
     if wanted is None:
         return []
     given, at = read(template, at)[0], f"{at}/parameters"
@@ -414,7 +414,8 @@ def mismatches(template: Template, status: str, components: str, at: str) -> lis
 _Fault = tuple[str, str]
 
 
-def _wanted(components: str) -> _Wanted | None:
+def slots_of(components: str) -> Slots | None:
+    """Return what a template of these components (JSON) wants to be filled in; None where they are no components."""
     try:
         listed = json.loads(components)
     except (ValueError, RecursionError):
@@ -425,7 +426,7 @@ def _wanted(components: str) -> _Wanted | None:
     header = by_type.get("HEADER", {})
     shape = (string(header, "format") or "TEXT").lower() if header else ""
     header_variables = _variables(string(header, "text")) if shape == "text" else ()
-    return _Wanted(
+    return Slots(
         header="" if shape == "text" and not header_variables else shape,
         header_variables=header_variables,
         variables=_variables(string(by_type.get("BODY", {}), "text")),
@@ -440,7 +441,7 @@ def _variables(text: str) -> tuple[str, ...]:
     return tuple(sorted(names, key=int)) if names and all(map(str.isdecimal, names)) else names
 
 
-def _header_faults(wanted: _Wanted, given: Parameters, at: str) -> Iterable[_Fault]:
+def _header_faults(wanted: Slots, given: Parameters, at: str) -> Iterable[_Fault]:
     place, header = f"{at}/header", given.header
     if header is None:
         if wanted.header:
@@ -454,7 +455,7 @@ def _header_faults(wanted: _Wanted, given: Parameters, at: str) -> Iterable[_Fau
         yield from _named_faults(wanted.header_variables, (header.value,), place)
 
 
-def _header_wish(wanted: _Wanted) -> str:
+def _header_wish(wanted: Slots) -> str:
     if wanted.header == "text":
         return f"the value of {_listed(wanted.header_variables)}"
     if wanted.header in _FILES:
@@ -464,7 +465,7 @@ def _header_wish(wanted: _Wanted) -> str:
     return f"a {wanted.header}, for which there are no parameters: it cannot be sent"
 
 
-def _body_faults(wanted: _Wanted, given: Parameters, at: str) -> Iterable[_Fault]:
+def _body_faults(wanted: Slots, given: Parameters, at: str) -> Iterable[_Fault]:
     place = f"{at}/body"
     if not given.body and wanted.variables:
         yield place, f"is missing: the template's body wants {_wish(wanted.variables)}"
@@ -493,7 +494,7 @@ def _named_faults(variables: tuple[str, ...], values: tuple[Value, ...], place: 
                 yield value.at, f"is no variable of the template, which wants {_wish(variables)}"
 
 
-def _button_faults(wanted: _Wanted, given: Parameters, at: str) -> Iterable[_Fault]:
+def _button_faults(wanted: Slots, given: Parameters, at: str) -> Iterable[_Fault]:
     by_index = {button.index: button for button in given.buttons}
     for button in given.buttons:
         if button.index >= len(wanted.buttons):
@@ -502,7 +503,7 @@ def _button_faults(wanted: _Wanted, given: Parameters, at: str) -> Iterable[_Fau
             yield button.at, f"is for button {button.index}, and the template has {has}"
     for index, listed in enumerate(wanted.buttons):
         kind, known = string(listed, "type").upper() or "?", by_index.get(index)
-        member, needed = _button_wish(kind, listed)
+        member, needed = button_wish(kind, listed)
         if known is None:
             if needed:
                 yield f"{at}/buttons", f'lacks {{"index": {index}, "{member}": "…"}}: button {index} ({kind}) wants it'
@@ -512,7 +513,7 @@ def _button_faults(wanted: _Wanted, given: Parameters, at: str) -> Iterable[_Fau
             yield known.at, f"has {_GIVEN_AS[known.kind]}, and button {index} of the template ({kind}) wants {member}"
 
 
-def _button_wish(kind: str, listed: JsonObject) -> tuple[str, bool]:
+def button_wish(kind: str, listed: JsonObject) -> tuple[str, bool]:
     """Return the member that a button of the template takes ("" for none), and whether it has to be given."""
     if kind == "QUICK_REPLY":
         return "key", False  # without one, its press brings the button's own words

@@ -1,0 +1,101 @@
+"""The home page: how every account stands, what happened, what goes wrong, what is left to set up."""
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from kurir.console import overview
+from kurir.console.rights import Right
+from kurir.http.console.route import ConsoleRoute, base_of, needs, page, visitor_of
+from kurir.http.operator import Operator
+from kurir.store import GatewayStore
+from kurir.store.base import AccountRecord
+from kurir.store.postgres.leases import ACCOUNT
+
+router = APIRouter(prefix="/console", route_class=ConsoleRoute, include_in_schema=False)
+
+
+@router.get("")
+@needs(Right.SEE)
+async def home(request: Request) -> Response:
+    """Show the home page."""
+    state, visitor = request.app.state, visitor_of(request)
+    store: GatewayStore = state.store
+    now, whose = state.clock.now(), visitor.client_ids
+    name = request.query_params.get("range", "24h")
+    length, step, small_step = overview.RANGES.get(name, overview.RANGES["24h"])
+    summed = await store.tallies(now - length, now, step, whose, by_account=False)
+    by_account = await store.tallies(now - length, now, small_step, whose)
+    accounts = await own_accounts(request)
+    shown = overview.worst_first(accounts, state.operator().state)[: overview.CARDS]
+    lines = overview.sparks(by_account, now - length, now, small_step)
+    cards = await cards_of(request, shown, sparks=lambda one: lines.get(one, ""))
+    steps = overview.first_steps(
+        has_password=bool(request.state.user.password_hash),
+        accounts=len(accounts),
+        sent=any(card.last is not None and card.last.sent_at is not None for card in cards),
+        heard=any(card.last is not None and card.last.heard_at is not None for card in cards),
+        endpoints=await _has_endpoints(request),
+    )
+    return page(
+        request,
+        "home.html",
+        cards=cards,
+        more_accounts=len(accounts) - len(shown),
+        chart=overview.chart(summed, now - length, now, step),
+        range=name if name in overview.RANGES else "24h",
+        ranges=overview.RANGE_NAMES,
+        errors=overview.top_errors(await store.top_errors(now - length, whose, 5)),
+        steps=steps,
+    )
+
+
+async def _has_endpoints(request: Request) -> bool:
+    state, whose = request.app.state, visitor_of(request).client_ids
+    for client_id in state.directory.clients():
+        if (whose is None or client_id in whose) and await state.store.endpoints(client_id):
+            return True
+    return False
+
+
+@router.get("/")
+@needs(Right.SEE)
+async def home_with_slash(request: Request) -> Response:
+    """Lead to the home page."""
+    return RedirectResponse(f"{base_of(request)}/console", status_code=308)
+
+
+async def own_accounts(request: Request) -> list[AccountRecord]:
+    """Return the accounts that the visitor may see."""
+    whose = visitor_of(request).client_ids
+    return [one for one in await request.app.state.store.accounts() if whose is None or one.client_id in whose]
+
+
+async def cards_of(
+    request: Request, records: list[AccountRecord], *, sparks: Callable[[str], str] | None = None
+) -> list[overview.AccountCard]:
+    """Return how these accounts stand."""
+    state = request.app.state
+    store: GatewayStore = state.store
+    operator: Operator = state.operator()
+    depths = {one.account_id: one for one in await store.depths()}
+    lasts = {one.account_id: one for one in await store.last_of_accounts(visitor_of(request).client_ids)}
+    nodes = await state.nodes()
+    owners = {
+        lease.removeprefix(ACCOUNT): node.host for node in nodes for lease in node.names if lease.startswith(ACCOUNT)
+    }
+    heard = state.connecting().heard
+    return [
+        overview.AccountCard(
+            record=one,
+            state=operator.state(one.id),
+            depth=depths.get(one.id),
+            last=lasts.get(one.id),
+            quota=await store.quota(one.id),
+            webhook_at=heard.last(one.id),
+            spark=sparks(one.id) if sparks else "",
+            node=owners.get(one.id, "") if len(nodes) > 1 else "",
+        )
+        for one in records
+    ]

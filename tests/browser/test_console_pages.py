@@ -48,6 +48,9 @@ VIEWS = {
     "-narrow": (390, 844, "dark"),
 }
 
+#: Views that axe looks at: both themes, the widest and the narrowest.
+CHECKED = ("", "-narrow")
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Furnished]:
@@ -86,7 +89,10 @@ def test_every_page_in_every_view(made: Furnished, browser: Browser, view: str) 
         if folder and view in ("", "-dark", "-narrow"):
             page.wait_for_timeout(400)  # lets pictures and the chart be drawn, for the picture only
             page.screenshot(path=Path(folder) / f"console-{name}{view}.png")
-        found += [f"{name}: {one}" for one in serious(page)]  # last: axe itself writes styles, which the policy refuses
+        if view in CHECKED:
+            found += [
+                f"{name}: {one}" for one in serious(page)
+            ]  # last: axe itself writes styles, which the policy refuses
         wrong.clear()
     context.close()
     assert found == []

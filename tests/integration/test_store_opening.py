@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import apsw
 import pytest
@@ -158,6 +159,25 @@ async def test_a_migration_runs_once_and_keeps_what_is_there(tmp_path, monkeypat
         assert await store.meta("second") == "ran"
         assert (await store.message(CLIENT, message.tid)).status == 1
         await store.close()
+
+
+async def test_a_database_of_the_first_schema_is_brought_up_to_date_with_its_rows(tmp_path):
+    path = tmp_path / "kurir.db"
+    steps = migrations.load("sqlite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening.migrations, "load", lambda _: steps[:1])
+        db = opening.connect_writer(path, "FULL", None)
+        opening.migrate(db, path, datetime(2026, 1, 1, tzinfo=UTC))
+    db.execute("INSERT INTO client VALUES ('acme', 'acme', 'x', 'ID', 86400, 1, 1, 1000000)")
+    columns = "id, client_id, channel, api_base, sealed, options, is_default, position, enabled, declared, changed_at"
+    db.execute(f"INSERT INTO account ({columns}) VALUES ('a', 'acme', 'line', '', x'00', '{{}}', 1, 0, 1, 1, 1000000)")
+    db.close()
+    store = await _opened(path)
+    (client,), (account,) = await store.clients(), await store.accounts()
+    assert (client.previous_hash, client.previous_until, client.allow_from, client.last_used_at) == ("", None, (), None)
+    assert account.sealed_at == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+    assert await store.users() == []
+    await store.close()
 
 
 async def test_a_migration_that_fails_leaves_the_older_version(tmp_path, monkeypatch):

@@ -9,11 +9,12 @@ import sys
 import urllib.request
 import venv
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
 from kurir.http.models import SAMPLE
-from support.process import up
+from support.process import Up, up
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -32,27 +33,52 @@ def test_the_installed_wheel_sends_the_sample_and_serves_every_asset(tmp_path: P
     with up(tmp_path / "data", command=(str(home / "bin" / "kurir"),)) as running:
         for channel, last in {"whatsapp": 3, "telegram": 1, "line": 1, "messenger": 3}.items():
             running.until(running.send(channel, SAMPLE), last)
+        opener = signed_in(running)
         seen: set[str] = set()
-        for base, page in ((running.facts["url"], "/docs"), (running.facts["sandbox"], "/phones")):
-            fetch_all(base, page, seen)
-    assert len(seen) > 12, seen
+        fetch_all(opener, running.facts["sandbox"] + "/phones", seen)
+        for page in ("/docs", "/console", "/console/phones", "/console/messages/new"):
+            fetch_all(opener, running.facts["url"] + page, seen)
+        for language, home_word in (
+            ("ja", "ホーム"),
+            ("id", "Beranda"),
+        ):  # catalogues are files that a wheel may forget
+            asked = urllib.request.Request(running.facts["url"] + "/console", headers={"Accept-Language": language})
+            with opener.open(asked, timeout=10) as answer:
+                assert home_word in answer.read().decode()
+    names = {one.rpartition("/")[2] for one in seen}
+    assert {"console.css", "htmx.min.js", "uPlot.iife.min.js", "icons.svg", "phones.js", "bubble.js"} <= names, names
 
 
-def fetch_all(base: str, path: str, seen: set[str]) -> None:
-    """Fetch *path* and everything that it refers to on the same server."""
-    if path in seen:
+def signed_in(running: Up) -> urllib.request.OpenerDirector:
+    """Return a browser, as far as it takes one, that came by the console's link."""
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    address = urlsplit(running.facts["console"])
+    enter = urllib.request.Request(f"{running.facts['url']}{address.path}", data=address.query.encode())
+    enter.add_header("Origin", running.facts["url"])
+    with opener.open(enter, timeout=10) as answer:
+        assert answer.url.endswith("/console"), answer.url
+    return opener
+
+
+def fetch_all(opener: urllib.request.OpenerDirector, url: str, seen: set[str]) -> None:
+    """Fetch *url* and everything that it needs on the same server: scripts, styles, pictures, what scripts import."""
+    if url in seen:
         return
-    seen.add(path)
-    with urllib.request.urlopen(base + path, timeout=10) as answer:
+    seen.add(url)
+    with opener.open(url, timeout=10) as answer:
         assert answer.status == 200
         kind = answer.headers.get_content_type()
         text = answer.read().decode("utf-8", "replace")
+    path = urlsplit(url).path
     expected = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "png": "image/png"}
     wanted = expected.get(path.rpartition(".")[2])
     assert wanted is None or kind == wanted, (path, kind)
+    needed: list[str] = []
     if kind == "text/html":
-        for found in re.findall(r"(?:src|href)=[\"'](/[^\"'#]+)", text):
-            fetch_all(base, found, seen)
+        needed = re.findall(r"<(?:script|img|use)[^>]*(?:src|href)=[\"']([^\"'#]+)", text)
+        needed += re.findall(r"<link[^>]*href=[\"']([^\"'#]+)", text)
     elif kind == "text/javascript" and "swagger" not in path:
-        for found in re.findall(r"(?:from|import)\s+[\"']\./([^\"']+)", text):
-            fetch_all(base, path.rpartition("/")[0] + "/" + found, seen)
+        needed = re.findall(r"(?:from|import)\s+[\"'](\./[^\"']+)", text)
+    for one in needed:
+        if not one.startswith(("data:", "http")):
+            fetch_all(opener, urljoin(url, one), seen)

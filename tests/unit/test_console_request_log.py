@@ -1,5 +1,6 @@
 """The log of requests: what is kept of a body, how much of whom, and how a page marks what was wrong."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -65,6 +66,30 @@ async def test_entries_are_written_in_order_and_once():
     await log.flush()
     await log.flush()
     assert [one.request_id for one in store.found] == ["0", "1", "2"]
+
+
+async def test_who_flushes_while_entries_are_being_written_waits_for_them():
+    class Slow(Kept):
+        def __init__(self) -> None:
+            super().__init__()
+            self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+
+        async def add_requests(self, requests) -> None:
+            self.begun.set()
+            await self.go_on.wait()
+            await super().add_requests(requests)
+
+    store = Slow()
+    log = RequestLog(store, FakeClock())  # type: ignore[arg-type]
+    log.note(asked(request_id="1"))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(log.flush())
+        await store.begun.wait()
+        second = tasks.create_task(log.flush())
+        await asyncio.sleep(0)
+        assert not second.done()
+        store.go_on.set()
+    assert [one.request_id for one in store.found] == ["1"]
 
 
 @pytest.mark.parametrize(("client", "bound"), [("acme", OF_CLIENT), ("", OF_STRANGERS)])
@@ -158,7 +183,10 @@ def test_any_json_is_shown_whatever_the_problems_point_at(body):
         ("type «parcel» is unknown", "type «•••» is unknown"),
         ("/v1/contacts/whatsapp/6281234567890/phone", "/v1/contacts/whatsapp/62•••890/phone"),
         ("+6281234567890", "+62•••890"),
+        ("/v1/contacts/line/U4af4980629aabbccddeeff0011223344", "/v1/contacts/line/U4•••344"),
+        ("+62 812-3456-7890 is no phone", "+62•••890 is no phone"),
         ("at most 4096 characters", "at most 4096 characters"),
+        ("not before 2030-01-01", "not before 2030-01-01"),
     ],
 )
 def test_a_sentence_is_masked(text, hidden):

@@ -34,6 +34,8 @@ def _tables(dialect: str) -> dict[str, list[tuple[str, bool]]]:
         for name, body in re.findall(r"CREATE TABLE (\w+) \((.*?)\n\)", sql, re.DOTALL):
             columns = [line.strip() for line in body.split("\n") if re.match(r" {4}[a-z]", line)]
             found[name] = [(line.split()[0], "NOT NULL" in line or "PRIMARY KEY" in line) for line in columns]
+        for name, column, rest in re.findall(r"ALTER TABLE (\w+) ADD COLUMN (\w+) ([^;]*);", sql):
+            found[name].append((column, "NOT NULL" in rest))
     return found
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -14,6 +15,10 @@ from kurir.cli import running, serving
 from kurir.configuration.file import load
 from kurir.configuration.problems import ConfigError
 from kurir.gateway import Gateway, Options
+
+#: When a process last printed the console's first link, and how long others need not.
+_GREETED: Final = "console_greeted"
+_TOGETHER: Final = timedelta(seconds=10)
 
 
 def serve(
@@ -78,9 +83,17 @@ def serve(
 
 async def _greet(gateway: Gateway) -> None:
     """Print the one-time link of the first owner, where the console has no user yet. Not logged: it lets somebody in."""
-    if gateway.configuration.settings.role == "worker":
+    if gateway.configuration.settings.role == "worker" or not await _is_first(gateway):
         return
     token = await gateway.console.access.first_link()
     if token is not None:
         base = gateway.configuration.settings.public_url or gateway.server.url
         typer.echo(f"open the console (once, within a day): {base}/console/enter?token={token}", err=True)
+
+
+async def _is_first(gateway: Gateway) -> bool:
+    """Return whether no other process on this database has just greeted: of many that start together one does."""
+    was, now = await gateway.store.meta(_GREETED), gateway.clock.now()
+    if was is not None and now - datetime.fromisoformat(was) < _TOGETHER:
+        return False
+    return await gateway.store.set_meta(_GREETED, now.isoformat(), was) == now.isoformat()

@@ -12,11 +12,13 @@ import pytest_asyncio
 from fastapi.routing import APIRoute
 
 from kurir.console import totp
+from kurir.console.access import TOUCHED
 from kurir.console.rights import Right, Role
 from kurir.http.console import nowhere
 from kurir.http.console.pages import ROUTERS
 from kurir.http.console.route import ConsoleRoute, inside
-from kurir.store.access import AuditFilter, UserChange
+from kurir.store.access import SESSION_IDLE, AuditFilter, UserChange
+from kurir.store.base import StoreUnavailable
 from support import console
 from support.bodies import body
 from support.console import post, signed_in, text
@@ -452,6 +454,20 @@ async def test_somebody_who_is_disabled_while_looking_is_out_with_the_next_click
         async with session.get("/console", headers={"HX-Request": "true"}, allow_redirects=False) as response:
             assert response.status == 401
             assert response.headers["HX-Redirect"].startswith("/console/sign-in")
+
+
+async def test_where_nothing_can_be_written_one_still_looks(gateway, monkeypatch):
+    async def full(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("the disk is full")
+
+    async with signed_in(gateway) as session:
+        console, now = gateway.gateway.console, gateway.gateway.clock.now
+        monkeypatch.setattr(console.access.store, "touch_session", full)
+        monkeypatch.setattr(gateway.gateway.clock, "now", lambda: now() + TOUCHED)
+        assert "<h1" in await text(session, "/console/settings")
+        monkeypatch.setattr(gateway.gateway.clock, "now", lambda: now() + SESSION_IDLE)
+        async with session.get("/console/settings", allow_redirects=False) as response:
+            assert response.status == 303
 
 
 async def test_a_fault_of_a_page_is_a_page(gateway, monkeypatch):

@@ -182,7 +182,11 @@ async def test_an_endpoint_is_made_changed_rotated_and_deleted_and_its_secret_is
         assert call.verified(secret)["status"]["status"] == 1
         assert call.headers["x-api-key"] == "crm", "headers that nobody gave anew stay"
 
-        rotated = await (await post(browser, f"/console/callbacks/{one}/rotate", {"overlap": "3600"}, 200)).text()
+        was = re.search(r'name="was" value="(\w+)"', await text(browser, f"/console/callbacks/{one}"))[1]
+        wanted = {"overlap": "3600", "was": was}
+        rotated = await (await post(browser, f"/console/callbacks/{one}/rotate", wanted, 200)).text()
+        # Sent twice, it would end the secret that the receiver still has.
+        await post(browser, f"/console/callbacks/{one}/rotate", wanted, 422)
         newer = re.search(r"whsec_[\w+/=]+", rotated)[0]
         await sent(gateway)
         call = (await hook.until(3))[2]

@@ -12,6 +12,7 @@ import pytest
 from kurir.domain.status import Status
 from kurir.sandbox.pages import BUBBLE_SCRIPT
 from kurir.store.access import AuditFilter
+from kurir.store.database import Database, Whose
 from support.bodies import ANI, body
 from support.console import post, signed_in, text
 from support.servers import Running, running
@@ -170,6 +171,25 @@ async def test_nothing_of_the_person_shows_until_it_is_revealed(tmp_path: Path):
         assert "a secret" in page
         assert STRANGER in page
         assert "a secret" not in await text(viewer, f"{LIST}/{tid}")
+
+
+async def test_a_reason_that_names_the_person_is_masked_too(tmp_path: Path):
+    async with running(tmp_path, edit=masked) as made, signed_in(made) as owner, signed_in(made, "viewer") as viewer:
+        tid = await sent(made, "whatsapp", recipient=STRANGER)
+        await made.until(tid, int(Status.UNDELIVERED))
+        detail = f"{STRANGER} is a chat, and a phone linked to tg:{STRANGER}"  # as recipient_ambiguous says it
+
+        def write(db: Database) -> None:
+            db.execute("UPDATE message SET error_detail = ? WHERE tid = ?", (detail, tid))
+            db.execute("UPDATE event SET error_detail = ? WHERE error_code IS NOT NULL", (detail,))
+            db.execute("UPDATE attempt SET reason = ?", (detail,))
+
+        await made.gateway.store._write(Whose("demo"), write)
+        page = html.unescape(await text(viewer, f"{LIST}/{tid}"))
+        assert "is a chat, and a phone linked to" in page
+        assert STRANGER not in page
+        await post(owner, "/console/reveal", {"kind": "message", "id": tid})
+        assert detail in html.unescape(await text(owner, f"{LIST}/{tid}"))
 
 
 # --- its buttons ----------------------------------------------------------------------------------------------------

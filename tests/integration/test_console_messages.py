@@ -259,6 +259,23 @@ async def test_a_file_has_all_that_the_search_finds(tmp_path: Path, kind: str, m
         assert entry.subject == "channel:telegram"
 
 
+async def test_a_full_file_that_ends_with_a_retried_message_leads_on_to_all_that_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(export_routes.exporting, "MOST", 2)
+    async with running(tmp_path) as made, signed_in(made) as session:
+        old = await failed(made, "the oldest")
+        between = await later(made, "between")
+        await post(session, f"{LIST}/{old}/retry")
+        await later(made, "the newest")
+        found = await (await post(session, f"{LIST}/export", {"format": "jsonl"}, status=200)).text()
+        *written, last = [json.loads(line) for line in found.splitlines()]
+        assert [one["text"] for one in written] == ["the newest", "the oldest"]
+        fields = {"format": "jsonl", "until": last["not_everything"].partition("until:")[2]}
+        rest = await (await post(session, f"{LIST}/export", fields, status=200)).text()
+        assert between in {json.loads(line).get("tid") for line in rest.splitlines()}
+
+
 async def test_a_file_ends_where_it_is_full_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(export_routes, "_ROWS", 2)
     monkeypatch.setattr(export_routes.exporting, "MOST", 3)

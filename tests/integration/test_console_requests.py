@@ -121,6 +121,19 @@ async def test_a_change_by_the_native_api_is_kept_and_the_administrators_without
     assert (one.status, one.client_id, one.body) == (404, "", "")
 
 
+async def test_who_is_erased_is_not_named_by_the_request_that_erased_them(gateway):
+    phone = "6281255550123"
+    url = f"{gateway.url}/v1/contacts/whatsapp/{phone}"
+    async with gateway.session.put(url, json={"phone": f"+{phone}"}) as response:
+        assert response.status == 200, await response.text()
+    assert any(phone in one.path for one in await logged(gateway))
+    async with gateway.session.delete(url) as response:
+        assert response.status == 200, await response.text()
+    assert not [one.path for one in await logged(gateway) if phone in one.path + one.body]
+    (noted,) = await gateway.gateway.store.audit(AuditFilter(action="contact_erased"), 1)
+    assert phone not in noted.subject + noted.after
+
+
 # --- the pages ----------------------------------------------------------------------------------------------------------
 
 
@@ -142,6 +155,17 @@ async def test_a_request_that_waits_to_be_written_is_found(gateway):
         for name in ("req_0", "1", "%22%3Cb%3E", "x" * 500):
             page = await text(session, f"/console/requests/{name}", 404)
             assert "<b>" not in page
+
+
+async def test_a_request_with_half_of_a_pair_has_a_page_too(gateway):
+    url = f"{gateway.url}/whatsapp/send/demo"
+    kind = {"Content-Type": "application/json"}
+    async with gateway.session.post(url, data=b'{"id": "\\ud83d"}', headers=kind) as response:
+        assert response.status == 400, await response.text()
+        request_id = response.headers["Request-Id"]
+    async with signed_in(gateway) as session:
+        await post(session, "/console/reveal", {"kind": "request", "id": request_id})
+        assert "invalid_json" in await text(session, f"/console/requests/{request_id}")
 
 
 async def test_errors_are_grouped_and_lead_to_their_requests(gateway):

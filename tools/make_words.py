@@ -1,7 +1,8 @@
 """Brings the console's catalogues in line with its texts: ``python tools/make_words.py``.
 
 Reads every text that templates and code mark (``_("…")``, ``ngettext``, ``mark``) and updates
-``src/kurir/console/locale/*.po``: new texts come in untranslated, those that are gone go. With ``--check`` it changes nothing and says what is out of line.
+``src/kurir/console/locale/*.po``: new texts come in untranslated, those that are gone go. With ``--check`` it changes nothing
+and says what is out of line.
 """
 
 import io

@@ -149,3 +149,14 @@ async def test_a_body_is_hidden_until_it_is_revealed_and_no_client_sees_any(tmp_
             assert "secret words" not in await text(browser, where)
             for act in ("replay", "drop"):
                 await post(browser, f"{where}/{act}", status=403)
+
+
+async def test_the_home_page_leads_to_what_is_in_quarantine_and_offers_only_steps_that_the_visitor_may_take(tmp_path):
+    async with running(tmp_path) as gateway:
+        await kept(gateway)
+        for role, told, steps in (("owner", True, True), ("viewer", True, False), ("client", False, False)):
+            client = {"client_id": "other"} if role == "client" else {}
+            async with signed_in(gateway, role, **client) as browser:
+                home = await text(browser, "/console")
+                assert ("/console/webhooks" in home) == told, role
+                assert ("/console/accounts/new" in home) == steps, role

@@ -49,6 +49,25 @@ def test_a_card_says_how_an_endpoint_stands(ladder, enabled, standing, needs):
     assert (card.standing, card.needs_somebody) == (standing, needs)
 
 
+@pytest.mark.parametrize(
+    ("statuses", "ladder", "refusing"),
+    [
+        ([], Ladder(), False),
+        ([405] * 4, Ladder(), False),
+        ([405] * 5, Ladder(), True),
+        ([200, 405, 405, 405, 405, 405], Ladder(), True),
+        ([405, 405, 405, 405, 405, 200], Ladder(), False),
+        ([405, 405, 200, 405, 405], Ladder(), False),
+        ([503] * 5, FAILING, False),
+    ],
+)
+def test_a_working_endpoint_that_takes_nothing_is_no_good_news(statuses, ladder, refusing):
+    tried = [LatelyTried(NOW + timedelta(seconds=place), code, "", 3) for place, code in enumerate(statuses)]
+    card = callbacks.card(endpoint(), ladder, 0, tried[::-1])
+    assert (card.refusing is not None) == refusing
+    assert card.refusing is None or card.refusing.status == statuses[-1]
+
+
 def test_what_needs_somebody_comes_first():
     each = [
         callbacks.card(endpoint("https://d.example", enabled=False), Ladder(), 0, ()),

@@ -7,6 +7,7 @@ name costs the same work as a wrong password.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from kurir.store.access import (
     UserOutcome,
     UserRecord,
 )
+from kurir.store.base import StoreUnavailable
 
 T = TypeVar("T")
 
@@ -245,7 +247,9 @@ class Access:
         if not _lasts(session, now):
             return None
         if now - session.seen_at >= TOUCHED:
-            await self.store.touch_session(digest, now)
+            # Where the disk is full, who looks must still see why; the session then ends a little early.
+            with contextlib.suppress(StoreUnavailable):
+                await self.store.touch_session(digest, now)
         scope = user.client_id if user.role == Role.CLIENT else ""
         return Visitor(user.id, user.name, Role(user.role), scope, session.id, address), user
 

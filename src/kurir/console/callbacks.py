@@ -1,5 +1,6 @@
 """What the pages of callbacks show: how an endpoint stands and has done, what was delivered, what was tried. Pure."""
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,11 +11,14 @@ from typing import Any, Final
 from kurir.callbacks import ladder as rungs
 from kurir.callbacks.ladder import Standing, Why
 from kurir.console.words import mark
+from kurir.store.base import EndpointRecord
 from kurir.store.feed import CallbackAttempt, Endpoint, Ladder
 from kurir.store.looking import LatelyTried
 
 #: Tries of which the bars and the rate are made.
 LATELY: Final = 60
+#: So many tries in a row without a taken one are no accident of single events.
+IN_A_ROW: Final = 5
 #: Why a try was no success, in words for people; the code stands beside them.
 REASONS: Final = {
     Why.COULD_NOT_CONNECT: mark("No connection: the address, the certificate or a firewall is in the way."),
@@ -60,6 +64,12 @@ class Health:
         """Taken tries, in whole percent; only 100 where all were."""
         return self.taken * 100 // len(self.bars) if self.bars else 0
 
+    @property
+    def refused(self) -> Bar | None:
+        """The last try, where none of the last ones was taken: the endpoint answers, and takes nothing. Else None."""
+        last = self.bars[-IN_A_ROW:]
+        return last[-1] if len(last) == IN_A_ROW and not any(bar.taken for bar in last) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -77,6 +87,11 @@ class Card:
     def needs_somebody(self) -> bool:
         """Whether events wait that do not flow by themselves, or only later."""
         return self.standing in (Standing.PAUSED, Standing.FAILING)
+
+    @property
+    def refusing(self) -> Bar | None:
+        """The last try of an endpoint that is called as ever and takes nothing: it refuses each event for itself."""
+        return self.health.refused if self.standing is Standing.WORKING else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +173,8 @@ def wrong_fields(pointers: Sequence[tuple[str, str]]) -> dict[str, str]:
         name = pointer.lstrip("/").partition("/")[0]
         found[name] = found[name] or sentence
     return found
+
+
+def tag(record: EndpointRecord) -> str:
+    """Return what changes with each secret: a form that was sent twice rotates once, and the secret in use is not lost."""
+    return hashlib.sha256(record.sealed).hexdigest()[:16]

@@ -16,6 +16,8 @@ EVERY_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 15.0
 #: Streams that may be open at once, of everybody.
 MOST: Final = 200
+#: And of one user: nobody keeps the others' pages from being live.
+MOST_OF_ONE: Final = 40
 
 
 class TooManyStreams(Exception):
@@ -27,33 +29,34 @@ class Pulse:
 
     def __init__(self, look: Callable[[], Awaitable[tuple[int, ...]]]) -> None:
         self._look = look
-        self._waiting: set[asyncio.Event] = set()
+        self._waiting: dict[asyncio.Event, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
     @contextlib.contextmanager
-    def _listening(self) -> Iterator[asyncio.Event]:
-        if self.is_full():
+    def _listening(self, whose: str) -> Iterator[asyncio.Event]:
+        if self.is_full(whose):
             raise TooManyStreams
         changed = asyncio.Event()
-        self._waiting.add(changed)
+        self._waiting[changed] = whose
         if self._task is None:
             self._task = asyncio.create_task(self._follow(), name="console pulse")
         try:
             yield changed
         finally:
-            self._waiting.discard(changed)
+            self._waiting.pop(changed, None)
             if not self._waiting and self._task is not None:
                 self._task.cancel()
                 self._task = None
 
-    def is_full(self) -> bool:
-        """Return whether nobody more may listen."""
-        return self._closed or len(self._waiting) >= MOST
+    def is_full(self, whose: str) -> bool:
+        """Return whether the user *whose* may not listen once more, or nobody may."""
+        of_one = sum(one == whose for one in self._waiting.values())
+        return self._closed or len(self._waiting) >= MOST or of_one >= MOST_OF_ONE
 
-    async def beats(self) -> AsyncIterator[bool]:
-        """Yield True after each change, False as a sign of life. Raises TooManyStreams."""
-        with self._listening() as changed:
+    async def beats(self, whose: str) -> AsyncIterator[bool]:
+        """Yield True to the user *whose* after each change, False as a sign of life. Raises TooManyStreams."""
+        with self._listening(whose) as changed:
             while not self._closed:
                 try:
                     await asyncio.wait_for(changed.wait(), HEARTBEAT_SECONDS)

@@ -6,7 +6,8 @@ from typing import Final
 #: What stands for a hidden text.
 HIDDEN: Final = "•••"
 
-_NUMBER: Final = re.compile(r"\+?\d{6,}")
+#: A long number, also as people write a phone, and LINE's id of a person, a group or a room.
+_NUMBER: Final = re.compile(r"[UCR][0-9a-f]{32}|\+\d[\d ().-]{5,}\d|\+?\d{6,}")
 _QUOTED: Final = re.compile(r"«[^»]*»")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from kurir.console.rights import Right
 from kurir.console.words import mark
 from kurir.delivery.state import AccountState, Standing
 from kurir.domain.errors import ERRORS, ErrorEntry
@@ -44,6 +45,11 @@ class AccountCard:
     spark: str
     node: str = ""
 
+    @property
+    def entry(self) -> ErrorEntry | None:
+        """What is known of the reason why it does not simply work: its cause, and what to do. None where there is none."""
+        return ERRORS.get(self.state.reason.code) if self.state.reason is not None else None
+
     def waits_for(self, now: datetime) -> timedelta | None:
         """Return for how long the oldest message has waited that is due; None: none does."""
         oldest = self.depth.oldest_at if self.depth else None
@@ -60,12 +66,13 @@ class TopError:
 
 @dataclass(frozen=True, slots=True)
 class FirstStep:
-    """A step of a newcomer: what it is, where it is done, whether it is."""
+    """A step of a newcomer: what it is, where it is done, whether it is, and the right that its page asks for."""
 
     title: str
     words: str
     where: str
     done: bool
+    right: Right
 
 
 def worst_first(records: Sequence[AccountRecord], state_of: Callable[[str], AccountState]) -> list[AccountRecord]:
@@ -113,23 +120,29 @@ def top_errors(found: Sequence[ErrorTally]) -> list[TopError]:
 
 
 def first_steps(*, has_password: bool, accounts: int, sent: bool, heard: bool, endpoints: bool) -> list[FirstStep]:
-    """Return the first steps in their order."""
+    """Return the first steps in their order. A visitor is shown those that she has the right to take."""
     return [
-        FirstStep(mark("Set a password"), mark("The link that let you in is used up."), "/me", has_password),
+        FirstStep(mark("Set a password"), mark("The link that let you in is used up."), "/me", has_password, Right.SEE),
         FirstStep(
-            mark("Connect a channel"), mark("A bot, a number, a page: in one paste."), "/accounts/new", accounts > 0
+            mark("Connect a channel"),
+            mark("A bot, a number, a page: in one paste."),
+            "/accounts/new",
+            accounts > 0,
+            Right.OPERATE,
         ),
-        FirstStep(mark("Send a message"), mark("By the API, or by hand from here."), "/messages/new", sent),
+        FirstStep(mark("Send a message"), mark("By the API, or by hand from here."), "/messages/new", sent, Right.ACT),
         FirstStep(
             mark("Get an answer"),
             mark("Write to the account from a phone: it shows under Contacts."),
             "/contacts",
             heard,
+            Right.ACT,
         ),
         FirstStep(
             mark("Be called back"),
             mark("Add the address that is told of receipts and answers."),
             "/callbacks",
             endpoints,
+            Right.OPERATE,
         ),
     ]

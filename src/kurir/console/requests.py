@@ -77,6 +77,7 @@ class RequestLog:
         self._clients = _Allowance(*OF_CLIENT)
         self._strangers = _Allowance(*OF_STRANGERS)
         self._task: asyncio.Task[None] | None = None
+        self._flushing = asyncio.Lock()
 
     def start(self) -> None:
         """Begin to write."""
@@ -100,7 +101,14 @@ class RequestLog:
             self._waiting.append(request)
 
     async def flush(self) -> None:
-        """Write what waits. Raises StoreError; then it is lost, as entries of a log may be."""
+        """Write what waits; on return what another call began to write is written too.
+
+        Raises StoreError; then it is lost, as entries of a log may be.
+        """
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         found, lost = list(self._waiting), self._lost
         self._waiting.clear()
         self._lost = 0

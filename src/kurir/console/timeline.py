@@ -82,7 +82,7 @@ def _attempts(message: MessageRecord, *, masked: bool) -> list[Entry]:
             "outcome": one.outcome,
             "counted": one.counted,
             "code": one.code,
-            "reason": one.reason,
+            "reason": masking.loose(one.reason) if masked else one.reason,
             "http_status": one.status,
         }
         if not masked and one.request:
@@ -109,16 +109,17 @@ def _status(step: Step, message: MessageRecord, *, masked: bool) -> Entry:
         "occurred_at": event.at,
         "received_at": step.kept_at,
         "provider_message_id": masking.phone(step.provider_message_id) if masked else step.provider_message_id,
-        "error": _error(event.error),
+        "error": _error(event.error, masked=masked),
     }
     occurred = event.at if abs(step.kept_at - event.at) >= _SAME else None
     return Entry("status", step.kept_at, raw, occurred=occurred, step=step, by=_by(step, message))
 
 
-def _error(error: ErrorRecord | None) -> dict[str, str] | None:
+def _error(error: ErrorRecord | None, *, masked: bool) -> dict[str, str] | None:
     if error is None:
         return None
-    return {"code": error.code, "detail": error.detail, "provider_code": error.provider_code}
+    detail = masking.loose(error.detail) if masked else error.detail
+    return {"code": error.code, "detail": detail, "provider_code": error.provider_code}
 
 
 def _by(step: Step, message: MessageRecord) -> str:

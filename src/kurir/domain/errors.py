@@ -384,7 +384,8 @@ ERRORS: Final = _registry(
         "account_credentials",
         "The platform refuses the account's credentials",
         "The token is missing, expired, revoked or not of this sender.",
-        "Put a valid token into the configuration and restart; the messages wait.",
+        "Put a valid token into the account: in the console, by PATCH /v1/admin/accounts/{id}, or in "
+        "the configuration and restart where it stands there. The messages wait.",
     ),
     ErrorEntry(
         "account_permission",

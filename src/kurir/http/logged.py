@@ -27,8 +27,14 @@ def refused(scope: Scope, failed: RequestFailed) -> None:
 
 def done(scope: Scope, status: int) -> None:
     """Note that a request of the native API changed something."""
-    if scope["method"] not in _SAFE and scope["path"].startswith("/v1/") and status < 400:
+    if scope["method"] not in _SAFE and scope["path"].startswith("/v1/") and status < 400 and not _erases(scope):
         _note(scope, status, None)
+
+
+def _erases(scope: Scope) -> bool:
+    """Return whether a person is erased: then the log, which was cleared of them, must not name them. The audit has it."""
+    parts = str(scope["path"]).strip("/").split("/")
+    return scope["method"] == "DELETE" and parts[:2] == ["v1", "contacts"] and len(parts) == 4
 
 
 def _note(scope: Scope, status: int, failed: RequestFailed | None) -> None:

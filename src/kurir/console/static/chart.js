@@ -34,8 +34,10 @@ class Chart extends HTMLElement {
     const colour = (name) => this.colour(style.getPropertyValue(name));
     const line = (key, stroke) => ({ label: this.dataset[key], stroke, width: 2, points: { show: false } });
     const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: `12px ${style.fontFamily}` };
-    const day = new Intl.DateTimeFormat(document.documentElement.lang, { month: "short", day: "numeric" });
-    const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "numeric", minute: "2-digit" });
+    const lang = document.documentElement.lang;
+    const spoken = navigator.languages?.find((one) => one.split("-")[0] === lang.split("-")[0]) ?? lang;
+    const day = new Intl.DateTimeFormat(spoken, { month: "short", day: "numeric" });
+    const clock = new Intl.DateTimeFormat(spoken, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     const values = (_plot, splits) => {
       let last = "";
       return splits.map((at) => {

@@ -6,9 +6,11 @@ const base = document.querySelector('meta[name="kurir-base"]')?.content ?? "";
 
 // --- times -------------------------------------------------------------------------------------------------------------
 
-const dateTime = new Intl.DateTimeFormat(html.lang, { dateStyle: "medium", timeStyle: "medium" });
-const timeOnly = new Intl.DateTimeFormat(html.lang, { timeStyle: "medium" });
-const relative = new Intl.RelativeTimeFormat(html.lang, { numeric: "auto", style: "short" });
+// The reader's own variety of the page's language, and 24 hours as in everything that the API and the logs say.
+const spoken = navigator.languages?.find((one) => one.split("-")[0] === html.lang.split("-")[0]) ?? html.lang;
+const dateTime = new Intl.DateTimeFormat(spoken, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+const timeOnly = new Intl.DateTimeFormat(spoken, { timeStyle: "medium", hourCycle: "h23" });
+const relative = new Intl.RelativeTimeFormat(spoken, { numeric: "auto", style: "short" });
 
 function ago(at) {
   const seconds = (at - Date.now()) / 1000;
@@ -18,15 +20,17 @@ function ago(at) {
   return relative.format(Math.trunc(seconds), "second");
 }
 
+function showTime(element) {
+  if (element.closest(".phones")) return; // a phone shows its own clock
+  const at = new Date(element.dateTime);
+  if (Number.isNaN(at.valueOf())) return;
+  const words = element.hasAttribute("data-relative") ? ago(at)
+    : at.toDateString() === new Date().toDateString() ? timeOnly.format(at) : dateTime.format(at);
+  if (element.textContent !== words) element.textContent = words;
+}
+
 function showTimes(root = document) {
-  const today = new Date().toDateString();
-  for (const element of root.querySelectorAll("time[datetime]")) {
-    const at = new Date(element.dateTime);
-    if (Number.isNaN(at.valueOf())) continue;
-    const words = element.hasAttribute("data-relative") ? ago(at)
-      : at.toDateString() === today ? timeOnly.format(at) : dateTime.format(at);
-    if (element.textContent !== words) element.textContent = words;
-  }
+  for (const element of root.querySelectorAll("time[datetime]")) showTime(element);
 }
 
 // --- saying ------------------------------------------------------------------------------------------------------------
@@ -41,6 +45,8 @@ function say(words) {
   toasts.append(toast);
   setTimeout(() => toast.remove(), 3500);
 }
+
+const MENUS = "details.menu[open], details.api[open], details.row-menu[open]";
 
 // --- clicks ------------------------------------------------------------------------------------------------------------
 
@@ -75,7 +81,7 @@ document.addEventListener("click", (event) => {
     if (open) nav.querySelector("a")?.focus();
     return;
   }
-  for (const menu of document.querySelectorAll("details.menu[open], details.api[open]")) {
+  for (const menu of document.querySelectorAll(MENUS)) {
     if (!menu.contains(target)) menu.open = false;
   }
   const nav = document.querySelector(".nav[data-open]");
@@ -114,7 +120,7 @@ document.addEventListener("submit", (event) => {
 const GO = { h: "", m: "/messages", a: "/accounts", c: "/callbacks", e: "/errors", p: "/phones" };
 let went = 0;
 
-function rows() { return [...document.querySelectorAll("tr[data-row]")]; }
+function rows() { return [...document.querySelectorAll("tr[data-row]")].filter((row) => row.offsetParent); }
 
 function move(step) {
   const all = rows();
@@ -130,10 +136,13 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const field = event.target instanceof Element && event.target.closest("input:not([type=checkbox]), select, textarea, dialog, .phones");
   if (event.key === "Escape") {
-    for (const menu of document.querySelectorAll("details.menu[open], details.api[open]")) menu.open = false;
+    for (const menu of document.querySelectorAll(MENUS)) {
+      if (menu.contains(document.activeElement)) menu.querySelector("summary")?.focus();
+      menu.open = false;
+    }
     const nav = document.querySelector(".nav[data-open]");
-    if (nav) closeNav(nav);
-    if (field?.id === "jump") field.blur();
+    if (nav) { closeNav(nav); document.querySelector(".nav-open")?.focus(); }
+    if (field?.matches("#jump, #q")) field.blur();
     return;
   }
   if (field) return;
@@ -151,7 +160,8 @@ document.addEventListener("keydown", (event) => {
     case "g": went = Date.now(); break;
     case "p": if (document.querySelector("[data-live]")) setPaused(!paused); break;
     case "x": current?.querySelector("input[data-select]")?.click(); break;
-    case "r": (current?.querySelector("[data-retry]") ?? document.querySelector("main [data-retry]"))?.click(); break;
+    // In a list it is the row that was walked to, or none: never the first that happens to have failed.
+    case "r": (rows().length ? current : document)?.querySelector("main [data-retry]")?.click(); break;
   }
 });
 
@@ -208,6 +218,15 @@ function close() {
 // What the reader opened, picked or walked to is hers: the server does not know of it, and an update leaves it.
 const HERS = { open: "details", checked: "input[data-select]", "data-current": "tr", "aria-pressed": "[data-live-pause]" };
 if (window.Idiomorph) {
+  const arrives = (node) => {
+    // A time that comes with an update is in the reader's zone before it is seen.
+    if (node instanceof HTMLTimeElement) showTime(node);
+    else if (node instanceof Element) showTimes(node);
+  };
+  window.Idiomorph.defaults.callbacks.beforeNodeAdded = arrives;
+  window.Idiomorph.defaults.callbacks.beforeNodeMorphed = (_old, node) => {
+    if (node instanceof HTMLTimeElement) showTime(node);
+  };
   window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) => !(name in HERS && element.matches(HERS[name]));
 }
 
@@ -215,11 +234,11 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) close();
   else { open(); refresh(); }
 });
-document.addEventListener("htmx:afterSettle", (event) => { showTimes(event.target.parentNode ?? document); });
+document.addEventListener("htmx:afterSettle", () => showTimes());
 document.addEventListener("htmx:responseError", () => say(toasts?.dataset.failed));
 document.addEventListener("htmx:sendError", () => say(toasts?.dataset.failed));
 
 showTimes();
-setInterval(showTimes, 5000);
+setInterval(() => showTimes(), 5000);
 if (live && !document.querySelector("[data-live]")) live.hidden = true;
 open();

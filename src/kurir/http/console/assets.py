@@ -10,7 +10,7 @@ from kurir.console.live import TooManyStreams
 from kurir.console.pages import static_file
 from kurir.console.rights import Right
 from kurir.http.answers import RequestFailed
-from kurir.http.console.route import ConsoleRoute, console_of, needs, open_to_all
+from kurir.http.console.route import ConsoleRoute, console_of, needs, open_to_all, visitor_of
 
 router = APIRouter(prefix="/console", route_class=ConsoleRoute, include_in_schema=False)
 
@@ -33,14 +33,14 @@ async def static(tag: str, name: str) -> Response:
 @needs(Right.SEE)
 async def live(request: Request) -> Response:
     """Tell the page when something changed, as server-sent events. What changed is for the page to ask."""
-    pulse = console_of(request).pulse
-    if pulse.is_full():
+    pulse, whose = console_of(request).pulse, visitor_of(request).user_id
+    if pulse.is_full(whose):
         raise RequestFailed("overloaded", "too many pages are open", headers={"Retry-After": "30"})
 
     async def stream() -> AsyncIterator[str]:
         yield "retry: 3000\n\n"
         try:
-            async for changed in pulse.beats():
+            async for changed in pulse.beats(whose):
                 yield "event: pulse\ndata:\n\n" if changed else ": alive\n\n"
         except TooManyStreams:
             return

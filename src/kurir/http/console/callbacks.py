@@ -79,6 +79,7 @@ async def one_endpoint(request: Request, endpoint_id: str, state: str = "", befo
         before=cursor,
         conversation=masking.phone if masked else _as_it_is,
         examples=view.EXAMPLES,
+        was=view.tag(endpoint.record),
         reason_of=view.reason_of,
     )
 

@@ -108,10 +108,14 @@ async def change(request: Request, endpoint_id: str) -> Response:
 async def rotate(request: Request, endpoint_id: str) -> Response:
     """Give the endpoint a new secret, and show it once; the old one signs as well for a while."""
     endpoint = await own_endpoint(request, endpoint_id)
-    given = (await form(request)).text("overlap", "86400")
+    sent = await form(request)
+    given = sent.text("overlap", "86400")
     overlap = int(given) if given.isascii() and given.isdigit() and len(given) < 9 else -1
     if overlap not in OVERLAPS:
         raise RequestFailed("invalid_parameters", "there is no such overlap; open the page anew")
+    if sent.text("was") != view.tag(endpoint.record):
+        detail = "the secret was changed meanwhile, so that nothing was done; open the endpoint's page anew"
+        raise RequestFailed("invalid_parameters", detail)
     try:
         made = await parts_of(request)[0].rotate(endpoint_id, timedelta(seconds=overlap))
     except UnreadableEndpoint:

@@ -1,7 +1,8 @@
 """What a search finds, as a file. It is written while it is read, page by page, and noted in the audit before it begins."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
@@ -14,6 +15,7 @@ from kurir.http.answers import RequestFailed
 from kurir.http.console import finding
 from kurir.http.console.route import ConsoleRoute, console_of, form, needs, visitor_of
 from kurir.store import GatewayStore
+from kurir.store.base import MessageRecord
 from kurir.store.looking import Page, Search
 
 router = APIRouter(prefix="/console/messages/export", route_class=ConsoleRoute, include_in_schema=False)
@@ -57,10 +59,15 @@ async def _lines(store: GatewayStore, wanted: Search, page: Page, kind: str, *, 
         rows = page.rows[: exporting.MOST - written]
         yield "".join(exporting.line(kind, exporting.row(one, texts.get(one.seq, b""), masked=masked)) for one in rows)
         written += len(rows)
-        last = rows[-1].accepted_at if rows else page.looked_back_to or last
+        last = _down_to(rows, last) if rows else page.looked_back_to or last
         if page.complete and len(rows) == len(page.rows):
             return
         if written >= exporting.MOST or page.next_seq is None:
             break
         page = await store.search(replace(wanted, before_seq=page.next_seq), _ROWS)
     yield exporting.more(kind, last.isoformat() if last is not None else "")
+
+
+def _down_to(rows: Sequence[MessageRecord], before: datetime | None) -> datetime:
+    """Return down to when *rows* lead. One that was queued again was accepted long before those that come after it here."""
+    return next((one.accepted_at for one in reversed(rows) if one.run == 1), before or rows[-1].accepted_at)

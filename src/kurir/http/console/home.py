@@ -1,10 +1,13 @@
 """The home page: how every account stands, what happened, what goes wrong, what is left to set up."""
 
 from collections.abc import Callable
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from kurir.console import accounts as account_view
+from kurir.console import callbacks as callback_view
 from kurir.console import overview
 from kurir.console.rights import Right
 from kurir.http.console.route import ConsoleRoute, base_of, needs, page, visitor_of
@@ -12,6 +15,9 @@ from kurir.http.operator import Operator
 from kurir.store import GatewayStore
 from kurir.store.base import AccountRecord
 from kurir.store.postgres.leases import ACCOUNT
+
+#: Webhooks in quarantine that are counted; of more stands «100+».
+COUNTED: Final = 100
 
 router = APIRouter(prefix="/console", route_class=ConsoleRoute, include_in_schema=False)
 
@@ -46,9 +52,27 @@ async def home(request: Request) -> Response:
         chart=overview.chart(summed, now - length, now, step),
         range=name if name in overview.RANGES else "24h",
         ranges=overview.RANGE_NAMES,
+        **await _in_trouble(request),
         errors=overview.top_errors(await store.top_errors(now - length, whose, 5)),
-        steps=steps,
+        steps=[one for one in steps if visitor.may(one.right)],
     )
+
+
+async def _in_trouble(request: Request) -> dict[str, Any]:
+    """Return what needs somebody beside the accounts: webhooks that nobody could read, and callback endpoints."""
+    state, visitor = request.app.state, visitor_of(request)
+    store: GatewayStore = state.store
+    sees_all = visitor.may(Right.SEE_ALL)
+    unread = await store.quarantined(limit=COUNTED + 1) if sees_all else []
+    lost = await store.not_kept() if sees_all else []
+    whose = visitor.client_ids
+    records = [one for one in await store.all_endpoints() if whose is None or one.record.client_id in whose]
+    standing = state.endpoints().standing
+    return {
+        "quarantined": account_view.counted(unread, COUNTED) if unread else "",
+        "lost": sum(one.webhooks for one in lost),
+        "failing": sum(callback_view.card(one, standing(one), 0, ()).needs_somebody for one in records),
+    }
 
 
 async def _has_endpoints(request: Request) -> bool:

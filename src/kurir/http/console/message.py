@@ -50,10 +50,12 @@ async def show_message(request: Request, tid: str) -> Response:
     public = console_of(request).public_url or str(request.base_url).rstrip("/")
     send_url = f"{public}/{message.channel}/send/{message.client_id}"
     final = is_final(message, entry.channel if entry is not None else None)
+    known = bool(message.address) and await state.store.contact(message.account_id, message.address) is not None
     return page(
         request,
         "message.html",
         message=message,
+        contact=console_of(request).references.of("contact", message.account_id, message.address) if known else "",
         story=story,
         hidden=not open_,
         why=await why_it_waits(state, message.client_id, message),

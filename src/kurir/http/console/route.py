@@ -214,7 +214,9 @@ def page(request: Request, template: str, *, status: int = 200, **model: Any) ->
         "now": state.clock.now(),
         "public_url": public_url_of(request),
     }
-    return HTMLResponse(pages.render(template, shared | model, base=base_of(request)), status_code=status)
+    drawn = pages.render(template, shared | model, base=base_of(request))
+    # JSON that somebody sent may hold half of a surrogate pair, which no page can: it is shown as "?".
+    return HTMLResponse(drawn.encode("utf-8", "replace"), status_code=status)
 
 
 def _may_not(_right: Right) -> bool:

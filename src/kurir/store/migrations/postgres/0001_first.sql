@@ -16,11 +16,7 @@ CREATE TABLE client (
     max_age_seconds BIGINT NOT NULL,
     enabled         BIGINT NOT NULL,
     declared        BIGINT NOT NULL,
-    changed_at      BIGINT NOT NULL,
-    previous_hash   TEXT COLLATE "C" NOT NULL DEFAULT '', -- of the password before, which lets in until then
-    previous_until  BIGINT,
-    allow_from      TEXT COLLATE "C" NOT NULL DEFAULT '[]', -- a JSON list of networks; empty: from anywhere
-    last_used_at    BIGINT
+    changed_at      BIGINT NOT NULL
 );
 
 CREATE TABLE account (
@@ -35,7 +31,6 @@ CREATE TABLE account (
     enabled       BIGINT NOT NULL,
     declared      BIGINT NOT NULL,
     changed_at    BIGINT NOT NULL,
-    sealed_at     BIGINT NOT NULL DEFAULT 0, -- when what is sealed came to be what it is
     parked_code   TEXT COLLATE "C" NOT NULL DEFAULT '',
     parked_reason TEXT COLLATE "C" NOT NULL DEFAULT '',
     parked_at     BIGINT,

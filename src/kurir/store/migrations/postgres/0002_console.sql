@@ -1,5 +1,15 @@
 -- The console: who may look, what was done, which requests were refused. Times are microseconds since 1970 in UTC.
 
+-- previous_hash: of the password before, which lets in until then. allow_from: a JSON list of networks; empty: from anywhere.
+ALTER TABLE client ADD COLUMN previous_hash TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE client ADD COLUMN previous_until BIGINT;
+ALTER TABLE client ADD COLUMN allow_from TEXT COLLATE "C" NOT NULL DEFAULT '[]';
+ALTER TABLE client ADD COLUMN last_used_at BIGINT;
+
+-- When what is sealed came to be what it is.
+ALTER TABLE account ADD COLUMN sealed_at BIGINT NOT NULL DEFAULT 0;
+UPDATE account SET sealed_at = changed_at;
+
 -- name is what the user signs in with, in lower case; client_id "" is a user of the whole installation. password_hash "":
 -- none was chosen yet, so that only a link lets in. totp_step is the last time step whose code was used (RFC 6238).
 CREATE TABLE console_user (

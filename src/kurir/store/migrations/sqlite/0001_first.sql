@@ -18,11 +18,7 @@ CREATE TABLE client (
     max_age_seconds INTEGER NOT NULL,
     enabled         INTEGER NOT NULL,
     declared        INTEGER NOT NULL,
-    changed_at      INTEGER NOT NULL,
-    previous_hash   TEXT NOT NULL DEFAULT '', -- of the password before, which lets in until then
-    previous_until  INTEGER,
-    allow_from      TEXT NOT NULL DEFAULT '[]', -- a JSON list of networks; empty: from anywhere
-    last_used_at    INTEGER
+    changed_at      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE account (
@@ -37,7 +33,6 @@ CREATE TABLE account (
     enabled       INTEGER NOT NULL,
     declared      INTEGER NOT NULL,
     changed_at    INTEGER NOT NULL,
-    sealed_at     INTEGER NOT NULL DEFAULT 0, -- when what is sealed came to be what it is
     parked_code   TEXT NOT NULL DEFAULT '',
     parked_reason TEXT NOT NULL DEFAULT '',
     parked_at     INTEGER,

@@ -143,8 +143,9 @@ def running() -> Iterator[Running]:
         yield started
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (768, 1024), (390, 844)])
+@pytest.mark.parametrize(
+    ("width", "height", "scheme"), [(1440, 900, "light"), (1440, 900, "dark"), (768, 1024, "dark"), (390, 844, "light")]
+)
 def test_a_talk_looks_right_at_every_width(
     browser: Browser, running: Running, width: int, height: int, scheme: str
 ) -> None:

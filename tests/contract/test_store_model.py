@@ -708,7 +708,7 @@ def test_scorecard_13_the_store_is_where_the_model_is_after_every_step(name, tmp
     asyncio.run(_declared(STORES[name], tmp_path / "template"))
     machine = type(name, (Machine,), {"make": staticmethod(STORES[name]), "template": tmp_path / "template"})
     machine.done = done = Counter()
-    runs = (500 if LONG else 100) if name == "sqlite" else (100 if LONG else 30)
+    runs = (500 if LONG else 60) if name == "sqlite" else (100 if LONG else 15)
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -18,7 +18,7 @@ from kurir.bench.report import percentile
 from kurir.bench.scenario import delays
 
 NIGHTLY = os.environ.get("KURIR_TIER") == "N"
-HEAP = 100_000 if NIGHTLY else 3_000
+HEAP = 100_000 if NIGHTLY else 2_000
 #: Messages a second of each of A's three accounts.
 RATE = 100 if NIGHTLY else 40
 SAMPLES = 120 if NIGHTLY else 15

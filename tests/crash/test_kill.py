@@ -29,7 +29,7 @@ def shown(result: scenario.Result) -> None:
 @pytest.mark.timeout(3600 if NIGHTLY else 240)
 async def test_nothing_acknowledged_is_lost_by_kills(tmp_path):
     plan = scenario.Plan(
-        kills=200 if NIGHTLY else 10,
+        kills=200 if NIGHTLY else 6,
         rate=500.0 if NIGHTLY else 80.0,
         seconds=500.0 if NIGHTLY else 10.0,
         seed=SEED,

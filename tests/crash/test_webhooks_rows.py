@@ -191,7 +191,7 @@ async def settled(inbox: Inbox) -> None:
 
 # --- row 18: junk -------------------------------------------------------------------------------------------------------
 
-BODIES = 10_000 if NIGHTLY else 2_500
+BODIES = 10_000 if NIGHTLY else 1_500
 CHANNELS = ("telegram", "line", "whatsapp", "messenger")
 #: What a case tells of an account is no fault of the gateway.
 NEWS = ("account_news", "account_parked")

@@ -41,7 +41,7 @@ def users(*, as_json: options.AsJson = False, admin: options.AsAdmin) -> None:
 
 def _show_link(found: dict[str, Any]) -> None:
     console = showing.console()
-    console.print(Text(plain(found["url"])))
+    typer.echo(plain(found["url"]))  # not folded at the width of a terminal: it is to be copied
     whom = plain(found["user"]) if found["user"] else "the first owner, who is made by it"
     console.print(Text(f"It lets one browser in, once, until {running.when(found['expires_at'])}: {whom}."))
 

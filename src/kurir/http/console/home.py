@@ -14,6 +14,7 @@ from kurir.http.console.route import ConsoleRoute, base_of, needs, page, visitor
 from kurir.http.operator import Operator
 from kurir.store import GatewayStore
 from kurir.store.base import AccountRecord
+from kurir.store.feed import Endpoint
 from kurir.store.postgres.leases import ACCOUNT
 
 #: Webhooks in quarantine that are counted; of more stands «100+».
@@ -37,12 +38,13 @@ async def home(request: Request) -> Response:
     shown = overview.worst_first(accounts, state.operator().state)[: overview.CARDS]
     lines = overview.sparks(by_account, now - length, now, small_step)
     cards = await cards_of(request, shown, sparks=lambda one: lines.get(one, ""))
+    endpoints = await _endpoints(request)
     steps = overview.first_steps(
         has_password=bool(request.state.user.password_hash),
         accounts=len(accounts),
         sent=any(card.last is not None and card.last.sent_at is not None for card in cards),
         heard=any(card.last is not None and card.last.heard_at is not None for card in cards),
-        endpoints=await _has_endpoints(request),
+        endpoints=bool(endpoints),
     )
     return page(
         request,
@@ -52,35 +54,32 @@ async def home(request: Request) -> Response:
         chart=overview.chart(summed, now - length, now, step),
         range=name if name in overview.RANGES else "24h",
         ranges=overview.RANGE_NAMES,
-        **await _in_trouble(request),
+        **await _in_trouble(request, endpoints),
         errors=overview.top_errors(await store.top_errors(now - length, whose, 5)),
         steps=[one for one in steps if visitor.may(one.right)],
     )
 
 
-async def _in_trouble(request: Request) -> dict[str, Any]:
+async def _endpoints(request: Request) -> list[Endpoint]:
+    whose = visitor_of(request).client_ids
+    return [
+        one for one in await request.app.state.store.all_endpoints() if whose is None or one.record.client_id in whose
+    ]
+
+
+async def _in_trouble(request: Request, endpoints: list[Endpoint]) -> dict[str, Any]:
     """Return what needs somebody beside the accounts: webhooks that nobody could read, and callback endpoints."""
     state, visitor = request.app.state, visitor_of(request)
     store: GatewayStore = state.store
     sees_all = visitor.may(Right.SEE_ALL)
     unread = await store.quarantined(limit=COUNTED + 1) if sees_all else []
     lost = await store.not_kept() if sees_all else []
-    whose = visitor.client_ids
-    records = [one for one in await store.all_endpoints() if whose is None or one.record.client_id in whose]
     standing = state.endpoints().standing
     return {
         "quarantined": account_view.counted(unread, COUNTED) if unread else "",
         "lost": sum(one.webhooks for one in lost),
-        "failing": sum(callback_view.card(one, standing(one), 0, ()).needs_somebody for one in records),
+        "failing": sum(callback_view.card(one, standing(one), 0, ()).needs_somebody for one in endpoints),
     }
-
-
-async def _has_endpoints(request: Request) -> bool:
-    state, whose = request.app.state, visitor_of(request).client_ids
-    for client_id in state.directory.clients():
-        if (whose is None or client_id in whose) and await state.store.endpoints(client_id):
-            return True
-    return False
 
 
 @router.get("/")

@@ -268,7 +268,7 @@ def _accounts(facts: Facts) -> Finding:
         return Finding("accounts", Level.WARN, "there is none", "connect one: kurir account add")
     if paused:
         return Finding("accounts", Level.WARN, _listed(paused), "kurir account resume NAME lets one go on")
-    return Finding("accounts", Level.OK, f"{len(facts.accounts)}, none stopped; how old their tokens are is not known")
+    return Finding("accounts", Level.OK, f"{len(facts.accounts)}, none stopped; when their tokens end is not known")
 
 
 def _endpoints(facts: Facts) -> Finding:
@@ -277,7 +277,11 @@ def _endpoints(facts: Facts) -> Finding:
         return Finding(
             "callbacks", Level.BAD, _listed(failing), "kurir callback test ID shows what the endpoint answers"
         )
-    return Finding("callbacks", Level.OK, f"{len(facts.endpoints)} endpoints, none failing")
+    return Finding(
+        "callbacks",
+        Level.OK,
+        f"{len(facts.endpoints)} {'endpoint' if len(facts.endpoints) == 1 else 'endpoints'}, none failing",
+    )
 
 
 def _waiting(facts: Facts) -> Finding:

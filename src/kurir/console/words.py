@@ -4,6 +4,7 @@ The language is a context variable, so that a template, a view and a form all sp
 (errors, reasons) stay English, as the API's answers do: an operator looks for the very words that a client saw.
 """
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -104,8 +105,6 @@ def _catalogue(tag: str) -> NullTranslations:
     """Return a language's catalogue. Read from its text when it is first used: so a wheel needs no build step."""
     if tag == SOURCE:
         return NullTranslations()
-    import io  # noqa: PLC0415 - for the first use of a language only
-
     name = LANGUAGES[tag][0]
     source = files("kurir.console").joinpath("locale", f"{name}.po").read_bytes()
     compiled = io.BytesIO()

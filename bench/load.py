@@ -56,7 +56,7 @@ def gateway(telegram_base: str, *, core: int = 0, concurrency: int = 64) -> Iter
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if process.poll() is not None:
             sys.exit(f"the gateway ended with {process.returncode}")

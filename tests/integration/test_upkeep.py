@@ -128,7 +128,8 @@ async def test_what_is_accepted_is_counted_and_found_by_its_words_soon_after(tmp
                 await asyncio.sleep(0.05)
             while len(await store.tallies(now - HOUR, now + HOUR, 3600)) < 2:  # noqa: ASYNC110 -- nor for this
                 await asyncio.sleep(0.05)
-        said = words.words_of((await store.snippets([1]))[1]).split()[0]
+        row = (await store.search(Search(), 5)).rows[0]
+        said = words.words_of((await store.snippets([row.seq]))[row.seq]).split()[0]
         assert [row.tid for row in (await store.search(Search(words=said), 5)).rows] == [tid]
 
 

@@ -22,6 +22,10 @@ REQUEST_SECONDS: Final = 20.0
 #: The largest head of a request that arrives in several pieces, in bytes; one piece has at most 256 KiB.
 MAXIMUM_HEAD: Final = 64 * 1024
 
+#: uvicorn does what is due once a second at every tenth tick.
+TICK_SECONDS: Final = 0.1
+TICKS: Final = 864_000
+
 
 async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
     failed = RequestFailed("overloaded", "too many connections are open", headers={"Retry-After": "1"})
@@ -155,6 +159,28 @@ class Protocol(HttpToolsProtocol):
             self._deadline = None
 
 
+class _Server(uvicorn.Server):
+    """uvicorn, but it leaves when it is told to, and not at its next tick."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Begin to shut down."""
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        """Tick until it is told to leave."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks = (ticks + 1) % TICKS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._leaving.wait()
+
+
 class HttpServer:
     """Serves *app* on *host* and *port* (0: any free one) inside the running loop.
 
@@ -167,7 +193,7 @@ class HttpServer:
         self._host = host
         self._port = port
         self._socket: socket.socket | None = None
-        self._server: uvicorn.Server | None = None
+        self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -206,7 +232,7 @@ class HttpServer:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         # _serve and not serve: the signals belong to the process that embeds this server.
         self._task = asyncio.create_task(self._server._serve([self._socket]))  # noqa: SLF001 - there is no public way
         while not self._server.started:
@@ -218,7 +244,7 @@ class HttpServer:
     async def stop(self) -> None:
         """Take no more requests, let those in flight finish, and close the socket."""
         if self._server is not None and self._task is not None:
-            self._server.should_exit = True
+            self._server.leave()
             await self._task
         if self._socket is not None:
             with contextlib.suppress(OSError):

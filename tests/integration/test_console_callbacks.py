@@ -120,7 +120,7 @@ async def test_a_failing_endpoint_has_a_banner_with_the_reason_and_pause_and_res
 
 
 async def test_an_endpoint_that_answers_and_takes_nothing_is_told_of_at_home(tmp_path):
-    async with connected(tmp_path, Mode.REFUSE) as (gateway, hook, one), signed_in(gateway) as browser:
+    async with connected(tmp_path, Mode.REFUSE) as (gateway, _hook, one), signed_in(gateway) as browser:
         assert "takes no callbacks at present" not in await text(browser, "/console")
         for number in range(5):
             await gateway.send("telegram", body(recipient=f"tg:{1001 + number}", id=f"m-{number}"))

@@ -9,7 +9,7 @@ commits.
 
 import asyncio
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import apsw
 
@@ -34,6 +34,9 @@ from kurir.store.sqlite.readers import SECONDS, Reader
 from kurir.store.sqlite.writer import Writer
 
 T = TypeVar("T")
+
+#: Short reads that share a transaction, at most.
+TOGETHER: Final = 32
 
 
 def _facts(db: apsw.Connection) -> EngineFacts:
@@ -62,7 +65,7 @@ class SqliteStore(SqlStore):
         self._vfs = vfs
         self._lock = Lock(self._path)
         self._writer = Writer(self._connect_writer)
-        self._prompt = Reader(self._connect_reader, "kurir-reader")
+        self._prompt = Reader(self._connect_reader, "kurir-reader", together=TOGETHER)
         self._patient = Reader(self._connect_reader, "kurir-reader-patient")
 
     def _connect_writer(self) -> apsw.Connection:

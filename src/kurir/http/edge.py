@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kurir.auth import Administrator, Authenticated, Authenticator, Busy, Limited
-from kurir.clock import uuid7
+from kurir.clock import uuid7_hex
 from kurir.domain.errors import ERRORS
 from kurir.http import answers, audited, logged
 from kurir.http.answers import RequestFailed
@@ -63,7 +63,7 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identifier = "req_" + uuid7().replace("-", "")
+        identifier = "req_" + uuid7_hex()
         state = scope.setdefault("state", {})
         state["request_id"], state["began"] = identifier, time.perf_counter()
         header = (b"request-id", identifier.encode())

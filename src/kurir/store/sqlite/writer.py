@@ -109,6 +109,8 @@ class Writer:
         self._connect = connect
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._asked: deque[float] = deque()  # when each operation that is not finished was asked for
+        self._promised: dict[float, deque[tuple[float, asyncio.Future[Any]]]] = {}
+        self._timers: dict[float, asyncio.TimerHandle] = {}
         self._accepting = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -143,6 +145,10 @@ class Writer:
         With *seconds* it raises StoreUnavailable when it takes longer. The operation stays asked for: it may still be
         committed, so only one that may be repeated is given a deadline.
         """
+        return await self.ask(operation, seconds=seconds)
+
+    def ask(self, operation: Operation[T], *, seconds: float | None = None) -> asyncio.Future[T]:
+        """Ask for what :meth:`run` does, and return what will tell. Raises StoreUnavailable where it cannot be asked for."""
         loop = self._loop
         if not self._accepting or loop is None:
             raise StoreUnavailable("the store is closed")
@@ -150,11 +156,28 @@ class Writer:
             raise StoreUnavailable(f"{len(self._asked)} operations wait for the disk already")
         future: asyncio.Future[T] = loop.create_future()
         self._ask(_Job(operation, future))
-        try:
-            async with asyncio.timeout(seconds):
-                return await future
-        except TimeoutError as error:
-            raise StoreUnavailable(f"the write took too long (more than {seconds:g} s)") from error
+        if seconds is not None:
+            self._promise(future, seconds)
+        return future
+
+    def _promise(self, future: asyncio.Future[Any], seconds: float) -> None:
+        """Let *future* fail after so many seconds. One timer is for all: nearly every one is done long before."""
+        promised = self._promised.setdefault(seconds, deque())
+        while promised and promised[0][1].done():
+            promised.popleft()
+        promised.append((time.monotonic() + seconds, future))
+        if seconds not in self._timers and self._loop is not None:
+            self._timers[seconds] = self._loop.call_later(seconds, self._break_promises, seconds)
+
+    def _break_promises(self, seconds: float) -> None:
+        promised, now = self._promised[seconds], time.monotonic()
+        while promised and (promised[0][0] <= now or promised[0][1].done()):
+            _, future = promised.popleft()
+            if not future.done():
+                future.set_exception(StoreUnavailable(f"the write took too long (more than {seconds:g} s)"))
+        self._timers.pop(seconds)
+        if promised and self._loop is not None:
+            self._timers[seconds] = self._loop.call_later(promised[0][0] - now, self._break_promises, seconds)
 
     def health(self, probe: Operation[Any]) -> str | None:
         """Return why nothing can be committed, None as far as nothing is known against it. Asks the database nothing.
@@ -192,6 +215,10 @@ class Writer:
         if thread is not None:
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._promised.clear()
 
     def _wake(self, jobs: Sequence[_Job]) -> None:
         for job in jobs:

@@ -104,9 +104,19 @@ def examine(body: object, channel: str, default_region: str = "") -> tuple[Messa
     There may be a message although there are problems: when none of them is of its content, so that a channel can say at
     once what it cannot send of it. Fields with a problem hold harmless values then.
     """
+    message, problems, _ = examined(body, channel, default_region)
+    return message, problems
+
+
+def examined(
+    body: object, channel: str, default_region: str = ""
+) -> tuple[Message | None, list[Problem], Recipient | None]:
+    """Return what :func:`examine` does, and who the recipient is: None where that is one of the problems."""
     if not isinstance(body, dict):
-        return None, [Problem("", "wrong_type", "the body must be a JSON object")]
-    return _Decoder(channel, default_region).message(body)
+        return None, [Problem("", "wrong_type", "the body must be a JSON object")], None
+    decoder = _Decoder(channel, default_region)
+    message, problems = decoder.message(body)
+    return message, problems, decoder.read
 
 
 def placed(body: object, at: str) -> str:
@@ -130,6 +140,7 @@ class _Decoder:
         self.problems: list[Problem] = []
         self.skipped = 0
         self.losses: list[Loss] = []
+        self.read: Recipient | None = None
 
     def message(self, body: Json) -> tuple[Message | None, list[Problem]]:
         identifier = self.words(body, "id", "/id")
@@ -322,7 +333,9 @@ class _Decoder:
         if not text.strip():
             return
         read = recipients.read(self.channel, text, self.default_region)
-        if not isinstance(read, Recipient):
+        if isinstance(read, Recipient):
+            self.read = read
+        else:
             self.problems.append(read)
 
     def kind(self, body: Json) -> MessageType | None:

@@ -15,10 +15,10 @@ import apsw
 
 from kurir.clock import SystemClock
 from kurir.store.access import EngineFacts
-from kurir.store.base import StoreUnusable
+from kurir.store.base import Accepted, Conflict, NewMessage, StoreUnusable
 from kurir.store.database import Operation, Whose
-from kurir.store.operations import config
-from kurir.store.sql import SqlStore
+from kurir.store.operations import accept, config
+from kurir.store.sql import PATIENCE_SECONDS, SqlStore
 from kurir.store.sqlite import moved, words
 from kurir.store.sqlite.opening import (
     SYNCHRONOUS,
@@ -114,6 +114,10 @@ class SqliteStore(SqlStore):
 
     async def _study(self, operation: Operation[T], *, seconds: float | None = None) -> T:
         return await self._patient.run(operation, seconds=seconds or SECONDS)
+
+    def accepting(self, message: NewMessage) -> "asyncio.Future[Accepted | Conflict]":
+        """Begin to accept *message*, without a task. Raises StoreUnavailable where it cannot be asked for."""
+        return self._writer.ask(lambda db: accept.accept(db, message), seconds=PATIENCE_SECONDS)
 
     word_index = words
 

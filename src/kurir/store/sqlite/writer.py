@@ -151,6 +151,10 @@ class Writer:
         With *seconds* it raises StoreUnavailable when it takes longer. The operation stays asked for: it may still be
         committed, so only one that may be repeated is given a deadline.
         """
+        return await self.ask(operation, seconds=seconds)
+
+    def ask(self, operation: Operation[T], *, seconds: float | None = None) -> asyncio.Future[T]:
+        """Ask for what :meth:`run` does, and return what will tell. Raises StoreUnavailable where it cannot be asked for."""
         loop = self._loop
         if not self._accepting or loop is None:
             raise StoreUnavailable("the store is closed")
@@ -161,7 +165,7 @@ class Writer:
         self._ask(job)
         if seconds is not None and job.due() < self._watch_at:
             self._watch_until(job.due())
-        return await future
+        return future
 
     def _watch_until(self, moment: float) -> None:
         """See to it that whoever waits is told at *moment*: one timer for all, since hardly anybody ever waits so long."""
@@ -221,6 +225,10 @@ class Writer:
         if thread is not None:
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._promised.clear()
 
     def _wake(self, jobs: Sequence[_Job]) -> None:
         for job in jobs:

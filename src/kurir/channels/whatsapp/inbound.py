@@ -80,9 +80,7 @@ class People:
 
 
 def _of_one_sender(messages: Sequence[JsonObject]) -> bool:
-    return (
-        len(messages) == 1 or len({(string(one, "from"), string(one, "from_user_id")) for one in messages}) == 1
-    )
+    return len(messages) == 1 or len({(string(one, "from"), string(one, "from_user_id")) for one in messages}) == 1
 
 
 def person(own_phone: str, *ids: str, contact: JsonObject | None = None) -> Person | None:

@@ -1,9 +1,9 @@
-"""The way of a send around the framework's stack, for the one path that carries nearly every request.
+"""The way of a send and of a webhook around the framework's stack, for the two paths that carry nearly every request.
 
 A send that goes through Starlette's and FastAPI's middleware and two routers pays for them and uses none of it: its route
-answers every request and every failure by itself. So the server asks
-this first; whatever is not plainly ``POST /{channel}/send/{clientID}`` goes the usual way, where the same route stands, and
-OpenAPI, 404 and 405 come from.
+answers every request and every failure by itself, and so does a webhook's. So the server asks
+this first; whatever is not plainly ``POST /{channel}/send/{clientID}`` or ``POST /webhooks/{account id}`` goes the usual
+way, where the same routes stand, and OpenAPI, 404 and 405 come from.
 """
 
 import re
@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kurir.http import send as sending
+from kurir.http import webhooks
 from kurir.http.edge import RequestIds
 from kurir.http.whole import Take, WholeRequest
 
@@ -34,11 +35,12 @@ def _send_place(url: bytes) -> tuple[str, str, str] | None:
 
 
 class HotPath:
-    """An ASGI application that takes sends itself and hands everything else to *app*."""
+    """An ASGI application that takes sends and webhooks itself and hands everything else to *app*."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
         self._send: ASGIApp = RequestIds(sending.send_message.raw)  # type: ignore[attr-defined] # set by raw()
+        self._webhook: ASGIApp = RequestIds(webhooks.receive_webhook.raw)  # type: ignore[attr-defined] # set by raw()
 
     def whole(self, url: bytes) -> Take | None:
         """Return what takes a whole request to *url*: of a send."""
@@ -54,13 +56,18 @@ class HotPath:
         return sending.take_whole(request, scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take a send, or pass the request on."""
+        """Take a send or a webhook, or pass the request on."""
         if scope["type"] == "http" and scope["method"] == "POST":
             steps = scope["path"].split("/")
             if len(steps) == 4 and steps[2] == "send" and steps[1] and steps[3]:
                 scope["app"] = self._app
                 scope["path_params"] = {"channel": steps[1], "client_id": steps[3]}
                 await self._send(scope, receive, send)
+                return
+            if len(steps) == 3 and steps[1] == "webhooks" and steps[2] and not steps[0]:
+                scope["app"] = self._app
+                scope["path_params"] = {"account_id": steps[2]}
+                await self._webhook(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

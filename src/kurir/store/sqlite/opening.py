@@ -156,16 +156,6 @@ def connect_reader(path: Path, vfs: str | None) -> apsw.Connection:
     return db
 
 
-def _plan_once(db: apsw.Connection) -> None:
-    """Let each statement be planned once, and not anew for each value of its parameters.
-
-    Without this SQLite prepares a statement again, at every run, whose parameters meet the condition of a partial index: it
-    might be planned otherwise for another value. Ours are not, and it costs ten times what running them does
-    (https://sqlite.org/c3ref/c_dbconfig_defensive.html#sqlitedbconfigenableqpsg).
-    """
-    db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-
-
 def migrate(db: apsw.Connection, path: Path, at: datetime) -> None:
     """Bring the schema to the newest version, one transaction a step. Raises StoreUnusable for a schema not ours."""
     steps = migrations.load("sqlite")

@@ -219,16 +219,12 @@ class Writer:
         """Commit what was asked for, close the connection and end the thread."""
         self._accepting = False
         thread, self._thread = self._thread, None
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch, self._watch_at = None, math.inf
         if thread is not None:
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-        self._promised.clear()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch, self._watch_at = None, math.inf
 
     def _wake(self, jobs: Sequence[_Job]) -> None:
         for job in jobs:

@@ -62,7 +62,13 @@ def ago(seconds: float) -> str:
 
 def storable(text: str) -> str:
     """Return *text* without what neither UTF-8 nor a database takes: lone surrogates become U+FFFD, NUL is dropped."""
-    return text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    text = text.replace("\0", "")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 def prefix(text: str, maximum: int, unit: Unit = utf16) -> str:

@@ -18,6 +18,8 @@ BSUID: Final = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
 PHONE: Final = re.compile(r"[1-9][0-9]{6,14}")
 #: How much of a name that we do not know is repeated in a reason or a text: a bound of ours.
 _LONGEST_NAME: Final = 60
+#: Made once: ``json.dumps`` with arguments makes an encoder each time.
+_CANONICAL: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True)
 
 
 def objects(value: object) -> list[JsonObject]:
@@ -39,7 +41,9 @@ def member(owner: object, key: str) -> JsonObject:
 def string(owner: object, key: str) -> str:
     """Return the string under *key*, fit to be stored, where *owner* is an object and has one; else ""."""
     value = owner.get(key) if isinstance(owner, dict) else None
-    return storable(value) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() and "\0" not in value else storable(value)
 
 
 def name(owner: object, key: str) -> str:
@@ -50,13 +54,13 @@ def name(owner: object, key: str) -> str:
 def phone(owner: object, key: str) -> str:
     """Return the phone's digits under *key*; "" where it holds anything else."""
     digits = string(owner, key).removeprefix("+")
-    return digits if PHONE.fullmatch(digits) else ""
+    return digits if digits and PHONE.fullmatch(digits) else ""
 
 
 def scoped_id(owner: object, key: str) -> str:
     """Return the business-scoped user id under *key*; "" where it holds anything else."""
     value = string(owner, key)
-    return value if BSUID.fullmatch(value) else ""
+    return value if value and BSUID.fullmatch(value) else ""
 
 
 def number(value: object) -> int:
@@ -75,7 +79,7 @@ def moment(value: object) -> datetime | None:
 
 def fragment(value: object) -> bytes:
     """Return *value* as canonical JSON: the same bytes for every repeat. Raises RecursionError."""
-    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def digest(raw: bytes) -> str:

@@ -8,7 +8,7 @@ username is named by the id alone, which is where an answer goes then. Messages 
 to one person at a time.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -64,9 +64,8 @@ class People:
             for known in (string(contact, "wa_id"), string(contact, "user_id"))
             if known
         }
-        senders = {(string(one, "from"), string(one, "from_user_id")) for one in objects(value.get("messages"))}
         # A lone contact is the sender's also where the phone is spelt otherwise: Meta's "wa_id and phone may not match".
-        self._only = contacts[0] if len(contacts) == 1 and len(senders) == 1 else {}
+        self._only = contacts[0] if len(contacts) == 1 and _of_one_sender(objects(value.get("messages"))) else {}
 
     def named(self, own_phone: str, own_id: str, parent_id: str = "") -> Person | None:
         """Return the person with these ids, with what the contacts tell of them; None when no id is left."""
@@ -78,6 +77,10 @@ class People:
         own_phone = own_phone or spelt
         ids = (own_phone, own_id or told, spelt, parent_id or scoped_id(contact, "parent_user_id"))
         return person(*ids, contact=contact)
+
+
+def _of_one_sender(messages: Sequence[JsonObject]) -> bool:
+    return len(messages) == 1 or len({(string(one, "from"), string(one, "from_user_id")) for one in messages}) == 1
 
 
 def person(own_phone: str, *ids: str, contact: JsonObject | None = None) -> Person | None:
@@ -99,9 +102,9 @@ def person(own_phone: str, *ids: str, contact: JsonObject | None = None) -> Pers
 # --- Messages ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Told:
-    """One message whose sender and id are known."""
+    """One message whose sender and id are known. Not frozen, since one is made for each message, and freezing costs."""
 
     json: JsonObject
     type: str
@@ -112,7 +115,6 @@ class _Told:
     raw: bytes
 
     def message(self, kind: Kind, text: str = "", **content: Any) -> InboundMessage:
-        referral = member(self.json, "referral")
         return InboundMessage(
             event_id=self.id,
             owner=self.owner,
@@ -122,8 +124,7 @@ class _Told:
             platform_id=self.id,
             text=text,
             reply_to=string(self.json.get("context"), "id"),
-            # The ad or the post that led here: by its id, else by its address, else by the click's id.
-            referral=string(referral, "source_id") or string(referral, "source_url") or string(referral, "ctwa_clid"),
+            referral=_referral(self.json.get("referral")),
             raw=self.raw,
             **content,
         )
@@ -136,6 +137,13 @@ class _Told:
     def about(self) -> dict[str, Any]:
         """Return what an event about another message has in common with this one."""
         return {"event_id": self.id, "owner": self.owner, "at": self.at, "sender": self.sender, "raw": self.raw}
+
+
+def _referral(value: object) -> str:
+    """Return what names the ad or the post that led here: its id, else its address, else the click's id."""
+    if value is None:
+        return ""
+    return string(value, "source_id") or string(value, "source_url") or string(value, "ctwa_clid")
 
 
 def message(value: JsonObject, owner: str, people: People) -> Iterable[Inbound]:

@@ -44,7 +44,7 @@ ON CONFLICT (seq, number) DO UPDATE SET run = excluded.run, phase = excluded.pha
     settled = excluded.settled, error_code = excluded.error_code,
     error_detail = excluded.error_detail, error_provider = excluded.error_provider
 """
-_PLATFORM_ID: Final = """
+PLATFORM_ID: Final = """
 INSERT INTO platform_id (account_id, platform_id, tid, part, message_id, address, quote_token)
 VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (account_id, platform_id) DO UPDATE SET tid = excluded.tid, part = excluded.part, message_id = excluded.message_id,
@@ -250,7 +250,7 @@ def know_as(db: Database, message: Message, part: Part, platform_id: str, quote_
     if platform_id not in part.platform_ids:
         part.platform_ids.append(platform_id)
     place = (message.tid, part.number, message.message_id, part.address)
-    db.execute(_PLATFORM_ID, (part.account_id, platform_id, *place, quote_token))
+    db.execute(PLATFORM_ID, (part.account_id, platform_id, *place, quote_token))
 
 
 # --- rules ----------------------------------------------------------------------------------------------------------

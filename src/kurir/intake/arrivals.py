@@ -49,13 +49,7 @@ class Arrivals:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A message as it is told: ``key`` is the client's own of what was pressed, ``calls`` are to be made at once."""
-
-    message: InboundMessage
-    key: str = ""
-    calls: tuple[Call, ...] = ()
+_Read = tuple[InboundMessage, str, tuple[Call, ...]]
 
 
 class Resolver:
@@ -96,8 +90,10 @@ class Resolver:
     # --- messages ---------------------------------------------------------------------------------------------------------
 
     async def _message(self, owner: Entry, given: InboundMessage) -> Arrivals:
-        read = _Read(given) if given.press is None else await self._pressed(owner, given, given.press)
-        message = read.message
+        read: _Read = (given, "", ())
+        if given.press is not None:
+            read = await self._pressed(owner, given, given.press)
+        message, key, calls = read
         reply_id = await self._ours(owner, message.reply_to) if message.reply_to else ""
         account, person = owner.account, message.sender
         heard = _heard(owner, person, message.at, heard=not message.live)
@@ -110,7 +106,7 @@ class Resolver:
                     client_id=account.client_id,
                     event_id=data.event_id_of(message, number),
                     at=message.at,
-                    event=_told(owner, message, number, read.key, reply_id),
+                    event=_told(owner, message, number, key, reply_id),
                     heard=heard if first else None,
                     platform_id=message.platform_id if first else "",
                     address=person.address,
@@ -121,19 +117,20 @@ class Resolver:
             )
         if message.referral:
             found += await self._linked(owner, message, person, message.referral)
-        if read.calls:
-            found.calls[message.event_id] = owner, read.calls
+        if calls:
+            found.calls[message.event_id] = owner, calls
         return found
 
-    async def _pressed(self, owner: Entry, message: InboundMessage, press: Press) -> "_Read":
+    async def _pressed(self, owner: Entry, message: InboundMessage, press: Press) -> _Read:
+        """Return the message as it is told, the client's own key of what was pressed, and the calls to make at once."""
         if not press.data.startswith(keys.PREFIX):
-            return _Read(message, press.data, calls=press.known)
+            return message, press.data, press.known
         key = await self._store.key_of(owner.account.client_id, press.data)
         if key is not None:
-            return _Read(message, key, calls=press.known)
+            return message, key, press.known
         # A token that nobody knows, of a database before this one: it is told, since somebody pressed something.
         text = f"a button that is not known any more: {press.title}" if press.title else "an unknown button"
-        return _Read(replace(message, kind=Kind.UNSUPPORTED, press=None, text=text), calls=press.unknown)
+        return replace(message, kind=Kind.UNSUPPORTED, press=None, text=text), "", press.unknown
 
     async def _ours(self, owner: Entry, platform_id: str) -> str:
         """Return the client's own id of the message that the platform calls *platform_id*, "" where it is not ours."""
@@ -198,12 +195,11 @@ class Resolver:
 
 def _told(owner: Entry, message: InboundMessage, number: int, key: str, reply_id: str) -> NewEvent:
     """Return the event that tells of *message* and its *number*-th file."""
-    told = data.received(message, **_place(owner), key=key, reply_id=reply_id, number=number)
     return NewEvent(
         kind=data.kind_of(message),
         conversation=message.sender.address,
         at=message.at,
-        data=data.dump(told),
+        data=data.received_json(message, **_place(owner), key=key, reply_id=reply_id, number=number),
         media=data.handles(message.media[number : number + 1]),
     )
 

@@ -89,9 +89,17 @@ if hasattr(os, "register_at_fork"):
 
 def uuid7(milliseconds: int | None = None) -> str:
     """Return a UUIDv7 (RFC 9562, section 5.7) as text: 48 bits of Unix milliseconds, then 74 random bits."""
+    text = uuid7_hex(milliseconds)
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+#: What of a UUIDv7 is random, and the version and the variant between.
+_RANDOM_BITS: Final = 0xFFF << 64 | (1 << 62) - 1
+_FIXED_BITS: Final = 0x7 << 76 | 1 << 63
+
+
+def uuid7_hex(milliseconds: int | None = None) -> str:
+    """Return a UUIDv7 as its 32 hexadecimal digits alone."""
     stamp = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
     random = int.from_bytes(_RANDOMNESS.take(10), "big")
-    high = (stamp & 0xFFFFFFFFFFFF) << 16 | 0x7000 | random >> 68 & 0xFFF
-    low = 1 << 63 | random & (1 << 62) - 1
-    text = f"{high:016x}{low:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return f"{(stamp & 0xFFFFFFFFFFFF) << 80 | _FIXED_BITS | random & _RANDOM_BITS:032x}"

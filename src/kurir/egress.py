@@ -6,8 +6,9 @@ after the name was resolved, so there is no gap between check and use; each redi
 posted to a client's URL through the same guard, and follow no redirect at all.
 
 What matters about a failed call is whether the first byte was handed to the socket: before, nothing was sent; after,
-nobody knows. aiohttp's own retries are off for POST, and idle connections close after 10 s, so that a call on a stale
-keep-alive connection is rare.
+nobody knows. Nothing is repeated here (aiohttp's own retries are off for POST), and idle connections close after 10 s, so that
+a call on a stale keep-alive connection is rare. Calls that carry JSON, nearly all, go by :mod:`kurir.posting`; aiohttp
+makes the others.
 """
 
 import asyncio
@@ -30,6 +31,8 @@ from yarl import URL
 
 from kurir import networks, unreached
 from kurir.channels.base import Answer, Call, MediaFacts, NoAnswer, Stage
+from kurir.posting import AnswerTooLong, Poster, target
+from kurir.posting import request as post_to
 from kurir.resolving import ThreadsOfItsOwn
 
 CONNECT_SECONDS: Final = 10.0
@@ -68,6 +71,7 @@ MAXIMUM_CALLBACK_ANSWER: Final = 64 * 1024
 CALLBACK_IDLE_SECONDS: Final = 1.5
 
 MASK: Final = "•••"
+_TOO_LONG: Final = NoAnswer(Stage.AFTER_SEND, f"the answer has more than {MAXIMUM_ANSWER // 1024 // 1024} MiB")
 
 #: Statuses of a file's host by which it says that a later try may go better.
 _LATER: Final = frozenset({408, 425, 429})
@@ -213,6 +217,7 @@ class Egress:
         self._names = ThreadsOfItsOwn("media"), ThreadsOfItsOwn("callbacks")
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_note_writing)
+        self._poster = Poster(connect_seconds=CONNECT_SECONDS, idle_seconds=IDLE_SECONDS, read_seconds=READ_SECONDS)
         self._platforms = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS, ttl_dns_cache=30),
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=READ_SECONDS),
@@ -249,6 +254,7 @@ class Egress:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._poster.close()
         await self._platforms.close()
         await self._media.close()
         await self._callbacks.close()
@@ -319,10 +325,26 @@ class Egress:
         answer: Answer | NoAnswer | NoFile
         if parcel is not None and parcel.missing is not None:
             answer = parcel.missing
+        elif parcel is None and call.method == "POST":
+            answer = await self._post(call, secrets)
         else:
             form, seconds = (None, CALL_SECONDS) if parcel is None else (parcel.form, UPLOAD_SECONDS)
             answer = await self._exchange(call, form, secrets, seconds)
         return Exchange(answer, round((time.monotonic() - started) * 1000), masked_request(call, secrets))
+
+    async def _post(self, call: Call, secrets: Sequence[str]) -> Answer | NoAnswer:
+        """Make a call that carries JSON, which is what nearly every call is."""
+        stage = Stage.BEFORE_SEND
+        try:
+            to = target(call.url)
+            request = post_to(to, call.headers, call.body())
+            connection = await self._poster.connected(to.origin)
+            stage = Stage.AFTER_SEND
+            return await connection.post(request, seconds=CALL_SECONDS, most=MAXIMUM_ANSWER)
+        except AnswerTooLong:
+            return _TOO_LONG
+        except Exception as error:  # noqa: BLE001 - whatever the far side made of it, it is an outcome
+            return _no_answer(stage, error, secrets)
 
     async def _exchange(
         self, call: Call, form: aiohttp.FormData | None, secrets: Sequence[str], seconds: float
@@ -342,14 +364,10 @@ class Egress:
             ):
                 content = await _read(response.content, MAXIMUM_ANSWER + 1)
                 if len(content) > MAXIMUM_ANSWER:
-                    return NoAnswer(Stage.AFTER_SEND, f"the answer has more than {MAXIMUM_ANSWER // 1024 // 1024} MiB")
+                    return _TOO_LONG
                 return Answer(response.status, _headers(response), content)
         except Exception as error:  # noqa: BLE001 - whatever the far side made of it, it is an outcome
-            stage = Stage.AFTER_SEND if progress.writing else Stage.BEFORE_SEND
-            said = _storable(str(error))
-            return NoAnswer(
-                stage, mask(f"{type(error).__name__}: {said}" if said else type(error).__name__, secrets)[:500]
-            )
+            return _no_answer(Stage.AFTER_SEND if progress.writing else Stage.BEFORE_SEND, error, secrets)
 
     async def _form(self, call: Call) -> aiohttp.FormData:
         form = aiohttp.FormData(quote_fields=False)  # a phone shows the file's name as it is sent
@@ -559,6 +577,11 @@ def _forms(secret: str) -> tuple[str, ...]:
     """Return how JSON, a query and a path write *secret*, and how it stands by itself."""
     on_path = URL.build(path="/" + secret).raw_path[1:]
     return json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret, ""), on_path, secret
+
+
+def _no_answer(stage: Stage, error: Exception, secrets: Iterable[str]) -> NoAnswer:
+    said = _storable(str(error))
+    return NoAnswer(stage, mask(f"{type(error).__name__}: {said}" if said else type(error).__name__, secrets)[:500])
 
 
 async def _note_writing(session: aiohttp.ClientSession, context: object, parameters: object) -> None:  # noqa: ARG001 - aiohttp's signature

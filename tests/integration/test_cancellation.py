@@ -122,7 +122,9 @@ class Scene:
         return 0, b""
 
     async def send(self, given: dict[str, Any]) -> tuple[int, Any]:
+        """Send; head and body come one by one, since a request that comes whole has no task that could be cancelled."""
         headers = {"Auth-username": demo.CLIENT, "Auth-password": PASSWORD, "Content-Type": "application/json"}
+        headers["Expect"] = "100-continue"
         return await self.post(f"/telegram/send/{demo.CLIENT}", json.dumps(given).encode(), headers)
 
     def forget_logins(self) -> None:

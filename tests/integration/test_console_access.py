@@ -1,5 +1,6 @@
 """Who gets into the console, over real HTTP: every route asks for a right and our own origin, and nothing leads elsewhere."""
 
+import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -11,10 +12,10 @@ import pytest
 import pytest_asyncio
 from fastapi.routing import APIRoute
 
-from kurir.console import totp
+from kurir.console import live, totp
 from kurir.console.access import TOUCHED
 from kurir.console.rights import Right, Role
-from kurir.http.console import nowhere
+from kurir.http.console import assets, nowhere
 from kurir.http.console.pages import ROUTERS
 from kurir.http.console.route import ConsoleRoute, inside
 from kurir.store.access import SESSION_IDLE, AuditFilter, UserChange
@@ -482,3 +483,15 @@ async def test_a_fault_of_a_page_is_a_page(gateway, monkeypatch):
         assert "secret of the inside" not in page
         assert "<h1" in page
         check_headers(response, "/console/me")
+
+
+async def test_a_page_that_follows_is_let_go_when_its_session_ends(gateway, monkeypatch):
+    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(assets, "HEARTBEAT_SECONDS", 0.0)
+    async with signed_in(gateway, "viewer") as session, session.get("/console/live") as stream:
+        seen = await asyncio.wait_for(stream.content.readuntil(b": alive\n\n"), 10)
+        assert seen.startswith(b"retry: ")
+        await post(session, "/console/sign-out")
+        await asyncio.wait_for(stream.content.read(), 10)
+        async with session.get("/console/live", allow_redirects=False) as again:
+            assert again.status == 303

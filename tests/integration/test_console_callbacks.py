@@ -1,5 +1,6 @@
 """Callbacks in the console: what is seen of endpoints and deliveries, what is done with them, and by whom."""
 
+import asyncio
 import re
 from contextlib import asynccontextmanager
 from typing import Any
@@ -116,6 +117,18 @@ async def test_a_failing_endpoint_has_a_banner_with_the_reason_and_pause_and_res
         await post(browser, f"/console/callbacks/{one}/resume")
         await hook.until(2)
         assert [len(await audited(gateway, f"endpoint_{each}")) for each in ("paused", "resumed")] == [1, 1]
+
+
+async def test_an_endpoint_that_answers_and_takes_nothing_is_told_of_at_home(tmp_path):
+    async with connected(tmp_path, Mode.REFUSE) as (gateway, _hook, one), signed_in(gateway) as browser:
+        assert "takes no callbacks at present" not in await text(browser, "/console")
+        for number in range(5):
+            await gateway.send("telegram", body(recipient=f"tg:{1001 + number}", id=f"m-{number}"))
+        async with asyncio.timeout(10):
+            while len(await gateway.gateway.store.lately_tried(one, 5)) < 5:  # noqa: ASYNC110 -- nobody sets an event for it
+                await asyncio.sleep(0.02)
+        assert "1 endpoint takes no callbacks at present" in await text(browser, "/console")
+        assert "Refusing" in await text(browser, "/console/callbacks")
 
 
 async def test_a_replay_counts_first_and_repeats_with_the_same_id(tmp_path):

@@ -17,7 +17,8 @@ from kurir.sandbox.server import SandboxServer
 from support.stores import store_of
 from support.sweeps import sweep
 
-PASSWORD = "correct horse battery staple"
+#: In the form of one that was generated, which is cheap to hash and to verify: most tests are about something else.
+PASSWORD = "kurir_pw_" + "correct-horse-battery-staple-for-every-test"
 
 
 @dataclass

@@ -35,6 +35,7 @@ from kurir.channels.base import (
     Upload,
 )
 from kurir.channels.telegram import channel as telegram
+from kurir.channels.telegram.text import Styled
 from kurir.domain import errors
 from kurir.domain import recipient as recipients
 from kurir.domain.account import Account, LineSettings, TelegramSettings
@@ -110,6 +111,14 @@ def address_of(message: Message) -> str:
     read = recipients.read("telegram", message.recipient)
     assert isinstance(read, Recipient)
     return read.value if read.form is Form.ADDRESS else LINKED.get(read.value, "")
+
+
+@settings(deadline=None)
+@given(seed_bodies("telegram"))
+def test_the_words_of_a_text_alone_are_those_of_its_runs(body):
+    message = wire.decode(body, "telegram")
+    assert isinstance(message, Message)
+    assert telegram._words(message) == Styled.of(telegram._runs(message))
 
 
 def test_module_is_a_channel():

@@ -584,6 +584,17 @@ _values = st.recursive(
 _DELETE = object()
 
 
+_said = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+
+
+@settings(deadline=None)
+@given(_said, _said, seed_bodies("telegram"))
+def test_a_text_alone_is_written_as_every_message_is(identifier, text, other):
+    for given_body in (body("text", id=identifier, recipient="tg:1", body={"text": text}), other):
+        message = decoded(given_body, "telegram")
+        assert wire.encode(message) == wire._encode(message)
+
+
 def _is_mandatory(kind: str, at: str) -> bool:
     return any(row[0] == kind and row[1] == at for row in MANDATORY) or at in ("/id", "/times", "/recipient", "/type")
 

@@ -5,7 +5,9 @@
 """
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import Final
 
 from kurir.channels.base import Channel
@@ -22,10 +24,14 @@ BUILT_IN: Final[Mapping[str, Channel]] = {
 }
 
 
+@cache
 def installed() -> Mapping[str, Channel]:
-    """Return every channel by name: ours, and those of installed packages. Ours cannot be replaced."""
+    """Return every channel by name: ours, and those of installed packages. Ours cannot be replaced.
+
+    They are looked for once in a process, since that reads the metadata of every package that is installed.
+    """
     found: dict[str, Channel] = {}
     for point in entry_points(group="kurir.channels"):
         channel: Channel = point.load()
         found[channel.NAME] = channel
-    return {**found, **BUILT_IN}
+    return MappingProxyType({**found, **BUILT_IN})

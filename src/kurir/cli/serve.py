@@ -71,6 +71,7 @@ def serve(
     async def work(stopping: asyncio.Event) -> None:
         gateway = Gateway(configuration, Options(share_port=child is not None))
         await gateway.start()
+        serving.settle()
         typer.echo(f"kurir listens on {gateway.server.url}", err=True)
         await _greet(gateway)
         if child is not None:

@@ -1,14 +1,19 @@
 """Running a server, or anything that goes on until Ctrl-C: the loop, the signals, and the errors of a start as a sentence."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from kurir.cli.running import fail
 from kurir.configuration.problems import ConfigError
 from kurir.secretbox import EncryptionKeyError
 from kurir.store.base import StoreUnusable
+
+#: How many objects may come before the youngest are looked at, and how many such looks before the older ones are.
+COLLECT: Final = (10_000, 20, 20)
 
 
 def run(work: Callable[[asyncio.Event], Awaitable[None]], *, patient: bool = False) -> None:
@@ -43,6 +48,16 @@ def run(work: Callable[[asyncio.Event], Awaitable[None]], *, patient: bool = Fal
     except RuntimeError as error:
         if "Event loop stopped" not in str(error):
             raise
+
+
+def settle() -> None:
+    """Let the garbage collector alone with what a started process holds for good: modules, routes, tables.
+
+    It would walk over all of that again and again, and most of what a message makes is freed by its reference counts.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -66,6 +66,7 @@ def up(
         gateway = Gateway(configuration, options)
         try:
             await gateway.start()
+            serving.settle()
         except BaseException:
             await sandbox.stop()
             raise

@@ -253,6 +253,11 @@ class Access:
         scope = user.client_id if user.role == Role.CLIENT else ""
         return Visitor(user.id, user.name, Role(user.role), scope, session.id, address), user
 
+    async def lasts(self, token: str) -> bool:
+        """Return whether this session lets somebody in just now. To look does not prolong it."""
+        found = await self.store.session(_digest(token))
+        return found is not None and _lasts(found[0], self._clock.now())
+
 
 def _lasts(session: SessionRecord, now: datetime) -> bool:
     return now - session.seen_at < SESSION_IDLE and now - session.created_at < SESSION_LONGEST

@@ -35,6 +35,7 @@ SCHEDULED_MESSAGES: Final = 10_000
 #: A wall clock that differs by so much more from the monotonic one than before was set anew.
 JUMP_SECONDS: Final = 1.0
 
+_SHARING_LANES: Final = ((Priority.NORMAL, Priority.BULK), (Priority.BULK, Priority.NORMAL))
 #: What the lane of an unresolved phone begins with (:func:`kurir.intake.identity.lane_of`).
 _PHONE: Final = "phone:"
 
@@ -122,14 +123,22 @@ class QueueReader:
         return self._clock.now().timestamp() - self._clock.monotonic()
 
     def _wanted(self, concurrency: int) -> dict[Priority, int]:
-        """Return from where to read, for each priority of which there is more and too few lanes are ready."""
-        return {
+        """Return from where to read, for each priority of which there is more and too few lanes are ready.
+
+        Of normal and bulk, one that was read to its end is read along with the other. It brings next to nothing, and both
+        are known up to the same seq: else whatever comes of the other would have to be fetched lane by lane.
+        """
+        wanted = {
             priority: stream.cursor
             for priority, stream in self._streams.items()
             if stream.more
             and self._lanes.ready(priority) < 2 * max(1, concurrency)
             and self._lanes.has_room_for_lanes(high=priority is Priority.HIGH)
         }
+        for one, other in _SHARING_LANES:
+            if one in wanted and not self._streams[other].more:
+                wanted[other] = self._streams[other].cursor
+        return wanted
 
     async def _read_begun(self, cursor: int) -> None:
         batch = await self._store.begun(self._account_id, after_seq=cursor, limit=BATCH)

@@ -19,6 +19,10 @@ PROBLEM_JSON: Final = b"application/problem+json"
 #: How many problems an error lists: enough to mend them, and an answer that stays small.
 MAXIMUM_PROBLEMS: Final = 200
 
+_SUCCESS: Final = (
+    to_json({"meta": {"status": True, "code": 200, "message": "OK", "errors": None}})[:-1] + b',"data":{"message_id":'
+)
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -46,8 +50,7 @@ class RequestFailed(Exception):
 
 def success(message_id: str, status: int, tid: str) -> bytes:
     """Return the seed's answer to an accepted send."""
-    meta = {"status": True, "code": 200, "message": "OK", "errors": None}
-    return to_json({"meta": meta, "data": {"message_id": message_id, "status": status, "tid": tid}})
+    return b'%b%b,"status":%d,"tid":"%b"}}' % (_SUCCESS, to_json(message_id), status, tid.encode())
 
 
 def failure(failed: RequestFailed, request_id: str, *, envelope: bool, base: str = "") -> bytes:

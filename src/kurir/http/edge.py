@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kurir.auth import Administrator, Authenticated, Authenticator, Busy, Limited
-from kurir.clock import uuid7
+from kurir.clock import uuid7_hex
 from kurir.domain.errors import ERRORS
 from kurir.http import answers, audited, logged
 from kurir.http.answers import RequestFailed
@@ -63,10 +63,7 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identifier = "req_" + uuid7().replace("-", "")
-        state = scope.setdefault("state", {})
-        state["request_id"], state["began"] = identifier, time.perf_counter()
-        header = (b"request-id", identifier.encode())
+        header = (b"request-id", begin(scope))
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -77,14 +74,28 @@ class RequestIds:
         await self._app(scope, receive, send_with_id)
 
 
-async def authenticate(edge: Edge, scope: Scope) -> str:
-    """Return the client that the request's credentials belong to. Raises RequestFailed."""
-    headers = scope["headers"]
-    cached = edge.authenticator.cached(headers)
+def begin(scope: Scope) -> bytes:
+    """Give the request an id, and return it."""
+    identifier = "req_" + uuid7_hex()
+    state = scope.setdefault("state", {})
+    state["request_id"], state["began"] = identifier, time.perf_counter()
+    return identifier.encode()
+
+
+def known(edge: Edge, scope: Scope) -> str | None:
+    """Return the client whose credentials were found right a short while ago; None where that has to be looked at."""
+    cached = edge.authenticator.cached(scope["headers"])
     if cached is not None:
         scope.setdefault("state", {})["client_id"] = cached
+    return cached
+
+
+async def authenticate(edge: Edge, scope: Scope) -> str:
+    """Return the client that the request's credentials belong to. Raises RequestFailed."""
+    cached = known(edge, scope)
+    if cached is not None:
         return cached
-    client = scope.get("client")
+    headers, client = scope["headers"], scope.get("client")
     answer = await edge.authenticator.authenticate(headers, client[0] if client else "")
     if isinstance(answer, Authenticated):
         scope.setdefault("state", {})["client_id"] = answer.client_id
@@ -155,15 +166,26 @@ async def read_body(scope: Scope, receive: Receive, maximum: int = MAXIMUM_BODY)
     except TimeoutError:
         detail = f"the body did not arrive within {BODY_SECONDS:g} s"
         raise RequestFailed("invalid_json", detail, headers={"Connection": "close"}) from None
-    whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    scope.setdefault("state", {})["body"] = whole  # for the log of requests, should it be refused
-    return whole
+    return _noted(scope, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+
+def check_body(scope: Scope, body: bytes, maximum: int = MAXIMUM_BODY) -> bytes:
+    """Return *body*, which came with its head. Raises RequestFailed beyond *maximum*."""
+    check_length(scope, maximum)
+    if len(body) > maximum:
+        raise _too_large(maximum)
+    return _noted(scope, body)
+
+
+def _noted(scope: Scope, body: bytes) -> bytes:
+    scope.setdefault("state", {})["body"] = body  # for the log of requests, should it be refused
+    return body
 
 
 def check_content_type(scope: Scope) -> None:
     """Refuse a named content type other than JSON or text/plain, and a charset other than UTF-8."""
     given = header(scope, b"content-type")
-    if given is None or not given.strip():
+    if given is None or given == "application/json" or not given.strip():
         return
     kind, _, parameters = given.partition(";")
     kind = kind.strip().lower()
@@ -329,14 +351,19 @@ def guarded(work: Callable[[Scope, Receive, Send, Edge], Awaitable[None]]) -> Ra
         edge: Edge = scope["app"].state.edge
         try:
             await work(scope, receive, send, edge)
-        except RequestFailed as failed:
-            await answer_failure(scope, send, failed, edge.base)
-        except StoreUnavailable as error:
-            # A sentence of the store, where a stack would tell nothing more.
-            log.error("not_durable", request_id=request_id(scope), path=scope["path"], error=str(error))  # noqa: TRY400 - a sentence
-            await answer_failure(scope, send, RequestFailed("not_durable", headers=STORE_RETRY), edge.base)
-        except Exception:
-            log.exception("request_fault", request_id=request_id(scope), path=scope["path"])
-            await answer_failure(scope, send, RequestFailed("internal"), edge.base)
+        except Exception as error:  # noqa: BLE001 - each has its answer
+            await answer_failure(scope, send, failed_by(scope, error), edge.base)
 
     return run
+
+
+def failed_by(scope: Scope, error: BaseException) -> RequestFailed:
+    """Return what a request that ended with *error* is answered, and log what is not the client's."""
+    if isinstance(error, RequestFailed):
+        return error
+    if isinstance(error, StoreUnavailable):
+        # A sentence of the store, where a stack would tell nothing more.
+        log.error("not_durable", request_id=request_id(scope), path=scope["path"], error=str(error))
+        return RequestFailed("not_durable", headers=STORE_RETRY)
+    log.error("request_fault", request_id=request_id(scope), path=scope["path"], exc_info=error)
+    return RequestFailed("internal")

@@ -6,6 +6,8 @@ this first; whatever is not plainly ``POST /{channel}/send/{clientID}`` or ``POS
 way, where the same routes stand, and OpenAPI, 404 and 405 come from.
 """
 
+import re
+from functools import lru_cache
 from typing import Final
 
 from fastapi import FastAPI
@@ -15,9 +17,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from kurir.http import send as sending
 from kurir.http import webhooks
 from kurir.http.edge import RequestIds
+from kurir.http.whole import Take, WholeRequest
 
 #: What a process answers that takes no requests.
 HEALTH: Final = frozenset({"/livez", "/readyz"})
+
+
+#: The usual names, in which nothing is to be decoded. Others go the usual way.
+_SEND: Final = re.compile(rb"/([a-z]{1,20})/send/([A-Za-z0-9._~-]{1,64})")
+
+
+@lru_cache(1_000)
+def _send_place(url: bytes) -> tuple[str, str, str] | None:
+    """Return path, channel and client of the URL of a send; None where it is none, or not to be taken whole."""
+    found = _SEND.fullmatch(url)
+    return None if found is None else (url.decode(), found[1].decode(), found[2].decode())
 
 
 class HotPath:
@@ -27,6 +41,19 @@ class HotPath:
         self._app = app
         self._send: ASGIApp = RequestIds(sending.send_message.raw)  # type: ignore[attr-defined] # set by raw()
         self._webhook: ASGIApp = RequestIds(webhooks.receive_webhook.raw)  # type: ignore[attr-defined] # set by raw()
+
+    def whole(self, url: bytes) -> Take | None:
+        """Return what takes a whole request to *url*: of a send."""
+        return None if _send_place(url) is None else self._take_send
+
+    def _take_send(self, request: WholeRequest) -> bool:
+        place = _send_place(request.url)
+        assert place is not None, "it was found before"  # noqa: S101 - narrows the type
+        path, channel, client_id = place
+        scope = request.scope(path)
+        scope["app"] = self._app
+        scope["path_params"] = {"channel": channel, "client_id": client_id}
+        return sending.take_whole(request, scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a send or a webhook, or pass the request on."""

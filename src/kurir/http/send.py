@@ -4,6 +4,8 @@ The order of the checks is the contract's: 404 path or channel · 405 · 401 · 
 409 · 503. The router answers the first two.
 """
 
+from asyncio import Future
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path
@@ -12,10 +14,12 @@ from starlette.types import Receive, Scope, Send
 
 from kurir.domain import channel as channels
 from kurir.egress import masked_request
-from kurir.http import answers, edge, models
+from kurir.http import answers, edge, logged, models
 from kurir.http.answers import RequestFailed
 from kurir.http.edge import Edge, RawRoute, guarded, raw
-from kurir.intake.accept import Acceptor, IdReused, Refused
+from kurir.http.whole import WholeRequest
+from kurir.intake.accept import Accepting, Acceptor, IdReused, Refused, Taken
+from kurir.store.base import Accepted, Conflict
 
 ChannelName = Literal["whatsapp", "telegram", "line", "messenger", "facebook"]
 ChannelPath = Annotated[ChannelName, Path(description="whatsapp, telegram, line or messenger; facebook is an alias")]
@@ -57,21 +61,31 @@ _TAKEN: Final = {
 
 async def _let_in(scope: Scope, receive: Receive, on_edge: Edge) -> tuple[str, str, object]:
     """Return (client, channel, parsed body) of a request that passed every check before its fields."""
-    parameters = scope["path_params"]
-    channel_name = channels.canonical(parameters["channel"])
-    if channel_name not in scope["app"].state.channels:
-        raise RequestFailed("unknown_channel", edge.no_channel(parameters["channel"]))
+    channel_name = _channel(scope)
     client_id = await edge.authenticate(on_edge, scope)
-    edge.refuse_foreign_client(client_id, parameters["client_id"])
+    edge.refuse_foreign_client(client_id, scope["path_params"]["client_id"])
     body = await edge.read_body(scope, receive)
     edge.check_content_type(scope)
     return client_id, channel_name, edge.read_json(body)
 
 
+def _channel(scope: Scope) -> str:
+    given: str = scope["path_params"]["channel"]
+    channel_name = channels.canonical(given)
+    if channel_name not in scope["app"].state.channels:
+        raise RequestFailed("unknown_channel", edge.no_channel(given))
+    return channel_name
+
+
 async def _send(scope: Scope, receive: Receive, send: Send, on_edge: Edge) -> None:
     client_id, channel_name, body = await _let_in(scope, receive, on_edge)
     acceptor: Acceptor = scope["app"].state.acceptor
-    taken = await acceptor.accept(client_id, channel_name, body)
+    content, headers = _answer(await acceptor.accept(client_id, channel_name, body))
+    await edge.answer(send, 200, content, headers)
+
+
+def _answer(taken: Taken | Refused | IdReused) -> tuple[bytes, answers.Headers]:
+    """Return body and headers of the answer 200. Raises RequestFailed where it is another one."""
     if isinstance(taken, Refused):
         raise RequestFailed("invalid_message", problems=taken.problems)
     if isinstance(taken, IdReused):
@@ -82,7 +96,51 @@ async def _send(scope: Scope, receive: Receive, send: Send, on_edge: Edge) -> No
         headers.append((b"kurir-losses", str(len(taken.losses)).encode()))
     if taken.replayed:
         headers.append((b"idempotent-replayed", b"true"))
-    await edge.answer(send, 200, answers.success(taken.message_id, taken.status, taken.tid), headers)
+    return answers.success(taken.message_id, taken.status, taken.tid), headers
+
+
+def take_whole(request: WholeRequest, scope: Scope) -> bool:
+    """Take a send that came whole. Returns False where more than its commit has to be waited for.
+
+    What it checks, in which order, and what it answers is what :func:`_send` does.
+    """
+    on_edge: Edge = scope["app"].state.edge
+    acceptor: Acceptor = scope["app"].state.acceptor
+    with_id = (b"request-id", edge.begin(scope))
+
+    def end(accepting: Accepting, asked: Future[Accepted | Conflict]) -> None:
+        if asked.cancelled():  # the process ends
+            return
+        try:
+            content, headers = _answer(acceptor.taken(accepting, asked.result()))
+            request.answer(200, content, [*headers, with_id])
+        except Exception as error:  # noqa: BLE001 - each has its answer
+            fail(error)
+
+    def fail(error: Exception) -> None:
+        failed = edge.failed_by(scope, error)
+        logged.refused(scope, failed)
+        status, content, headers, kind = edge.failure(scope, failed, on_edge.base)
+        request.answer(status, content, [*headers, with_id], kind)
+
+    try:
+        channel_name = _channel(scope)
+        client_id = edge.known(on_edge, scope)
+        if client_id is None:
+            return False
+        edge.refuse_foreign_client(client_id, scope["path_params"]["client_id"])
+        body = edge.check_body(scope, request.body)
+        edge.check_content_type(scope)
+        accepting = acceptor.begin(client_id, channel_name, edge.read_json(body))
+        if accepting is None:
+            return False
+        if isinstance(accepting, Refused):
+            _answer(accepting)
+        else:
+            acceptor.ask(accepting).add_done_callback(partial(end, accepting))
+    except Exception as error:  # noqa: BLE001 - each has its answer
+        fail(error)
+    return True
 
 
 async def _preview(scope: Scope, receive: Receive, send: Send, on_edge: Edge) -> None:

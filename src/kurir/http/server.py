@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kurir.http import answers, edge
 from kurir.http.answers import RequestFailed
+from kurir.http.whole import Find, Take, WholeRequest
 
 #: Seconds that requests in flight get at a shutdown.
 GRACE_SECONDS: Final = 10
@@ -21,6 +22,10 @@ MAXIMUM_CONNECTIONS: Final = 4096
 REQUEST_SECONDS: Final = 20.0
 #: The largest head of a request that arrives in several pieces, in bytes; one piece has at most 256 KiB.
 MAXIMUM_HEAD: Final = 64 * 1024
+
+#: uvicorn does what is due once a second at every tenth tick.
+TICK_SECONDS: Final = 0.1
+TICKS: Final = 864_000
 
 
 async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
@@ -39,11 +44,15 @@ class Protocol(HttpToolsProtocol):
     """uvicorn's protocol over httptools, with what it lacks against whoever only wants to keep it busy.
 
     A request has to arrive within a time, its head has a size, and what is no request, or one too many, is answered in the
-    shape of every other error.
+    shape of every other error. And one that came whole may go a shorter way (:mod:`kurir.http.whole`).
     """
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
+        self._find: Find | None = getattr(self.config.loaded_app, "whole", None)
+        self._take: Take | None = None  # set while a request may still go the shorter way
+        self._pieces: list[bytes] = []
+        self._idle_since: float | None = None
         self._arriving = True
         self._in_head = True
         self._head_size = 0
@@ -57,12 +66,14 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
         self._disarm()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse *data*; what is still incomplete afterwards has a deadline, and its head a size."""
-        self._unset_keepalive_if_required()
         self._parse(data)
+        if self._take is not None and not self.transport.is_closing():
+            self._go_the_usual_way()  # the rest of it comes later
         if not self._arriving:
             self._disarm()
             return
@@ -111,26 +122,124 @@ class Protocol(HttpToolsProtocol):
         return b"\r\n".join([*head, b"", b""])
 
     def on_message_begin(self) -> None:
-        """A request begins."""
-        super().on_message_begin()
+        """A request begins. Its scope is made when it goes the usual way."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._take = self._idle_since = None
         self._arriving = self._in_head = True
         self._head_size = 0
 
     def on_headers_complete(self) -> None:
-        """Start the request, or refuse it where there are too many connections."""
+        """Start the request, unless it may turn out to be here whole."""
         self._in_head = False
+        self._take = self._shorter_way()
+        if self._take is None:
+            self._start()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body is here."""
+        if self._take is None:
+            super().on_body(body)
+        else:
+            self._pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        """The request is here, whole."""
+        self._arriving = False
+        take = self._take
+        if take is None:
+            super().on_message_complete()
+            return
+        before, pieces = self.cycle, self._pieces
+        request = WholeRequest(self, self.url, self.headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        self.cycle = request  # type: ignore[assignment] # it has what this class looks for in a cycle
+        if take(request):
+            self._take, self._pieces = None, []
+        else:
+            self.cycle = before
+            self._go_the_usual_way()
+            super().on_message_complete()
+
+    def _shorter_way(self) -> Take | None:
+        """Return what may take the request if it is here whole. Anything unusual about it goes the usual way."""
+        parser = self.parser
+        if self._find is None or parser.get_method() != b"POST":
+            return None
+        take = self._find(self.url)
+        plain = (
+            take is not None
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.expect_100_continue
+            and not parser.should_upgrade()
+            and parser.should_keep_alive()
+            and parser.get_http_version() == "1.1"
+            and not self.flow.write_paused
+            and not self._has_too_many()
+        )
+        return take if plain else None
+
+    def _go_the_usual_way(self) -> None:
+        pieces = self._pieces
+        self._take, self._pieces = None, []
+        self._start()
+        for piece in pieces:
+            super().on_body(piece)
+
+    def _start(self) -> None:
+        """Start the request, or refuse it where there are too many connections."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
         app = self.app
-        if len(self.connections) > MAXIMUM_CONNECTIONS or len(self.tasks) >= MAXIMUM_CONNECTIONS:
+        if self._has_too_many():
             self.app = _OVERLOADED
         try:
             super().on_headers_complete()
         finally:
             self.app = app
 
-    def on_message_complete(self) -> None:
-        """The request is here, whole."""
-        self._arriving = False
-        super().on_message_complete()
+    def _has_too_many(self) -> bool:
+        return len(self.connections) > MAXIMUM_CONNECTIONS or len(self.tasks) >= MAXIMUM_CONNECTIONS
+
+    def reply(self, head: bytes, body: bytes, *, last: bool) -> None:
+        """Write the answer to a request that came whole; with *last* close behind it."""
+        if self.transport.is_closing():
+            return
+        common = b"".join([name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers])
+        self.transport.write(b"%b%b\r\n%b" % (head, common, body))
+        if last:
+            self.transport.close()
+        self.on_response_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or wait for one. The wait has one timer, which looks when it runs out."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._wait_idly(self.timeout_keep_alive)
+
+    def _wait_idly(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close, if the connection was idle for so long; a request that is under way begins the wait anew at its end."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None or self.transport.is_closing():
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._wait_idly(left)
+        else:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be parsed as HTTP, and close."""
@@ -155,6 +264,28 @@ class Protocol(HttpToolsProtocol):
             self._deadline = None
 
 
+class _Server(uvicorn.Server):
+    """uvicorn, but it leaves when it is told to, and not at its next tick."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Begin to shut down."""
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        """Tick until it is told to leave."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks = (ticks + 1) % TICKS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._leaving.wait()
+
+
 class HttpServer:
     """Serves *app* on *host* and *port* (0: any free one) inside the running loop.
 
@@ -167,7 +298,7 @@ class HttpServer:
         self._host = host
         self._port = port
         self._socket: socket.socket | None = None
-        self._server: uvicorn.Server | None = None
+        self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -206,7 +337,7 @@ class HttpServer:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         # _serve and not serve: the signals belong to the process that embeds this server.
         self._task = asyncio.create_task(self._server._serve([self._socket]))  # noqa: SLF001 - there is no public way
         while not self._server.started:
@@ -218,7 +349,7 @@ class HttpServer:
     async def stop(self) -> None:
         """Take no more requests, let those in flight finish, and close the socket."""
         if self._server is not None and self._task is not None:
-            self._server.should_exit = True
+            self._server.leave()
             await self._task
         if self._socket is not None:
             with contextlib.suppress(OSError):

@@ -5,6 +5,7 @@ very same content again is answered with the first message, other content is ref
 commit.
 """
 
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,7 +14,6 @@ from typing import Final
 from kurir.channels.base import Channel, Facts, MediaFacts, Rendering, ReplyTarget
 from kurir.clock import Clock, uuid7
 from kurir.directory import Directory, Entry
-from kurir.domain import recipient as recipients
 from kurir.domain.message import Message
 from kurir.domain.problem import Loss, Problem
 from kurir.domain.recipient import Recipient
@@ -21,10 +21,13 @@ from kurir.domain.status import Status
 from kurir.intake import identity, templates, wire
 from kurir.intake.refusals import known_refusal
 from kurir.store import GatewayStore
-from kurir.store.base import Conflict, ErrorRecord, NewMessage
+from kurir.store.base import Accepted, Conflict, ErrorRecord, NewMessage
 
 #: A tid in a rendering that only looks for losses or is only shown.
 PREVIEW_TID: Final = "00000000-0000-7000-8000-000000000000"
+_NO_FACTS: Final = Facts(tid=PREVIEW_TID, address="")
+#: Members of a body that want to be looked up in the store.
+_LOOKED_UP: Final = frozenset({"reply_id", "fallback"})
 #: The platform calls of one message. Each takes its turn at the rate limits, and holds up the messages behind it.
 MAXIMUM_CALLS: Final = 50
 
@@ -71,7 +74,15 @@ class _Checked:
     message: Message
     entry: Entry
     read: Recipient
-    reply: ReplyTarget | None
+    reply: ReplyTarget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepting:
+    """A message that only has to be written down."""
+
+    new: NewMessage
+    losses: tuple[Loss, ...]
 
 
 class Acceptor:
@@ -99,10 +110,42 @@ class Acceptor:
     async def accept(self, client_id: str, channel_name: str, body: object) -> Taken | Refused | IdReused:
         """Accept the message in *body*. Raises StoreUnavailable when it could not be made durable."""
         checked = await self._check(client_id, channel_name, body, repeats=True)
+        accepting = checked if isinstance(checked, Refused) else self._prepare(client_id, checked)
+        if isinstance(accepting, Refused):
+            return accepting
+        return self.taken(accepting, await self._store.accept(accepting.new))
+
+    def begin(self, client_id: str, channel_name: str, body: object) -> Accepting | Refused | None:
+        """Do what :meth:`accept` does before the commit; None where something has to be looked up for that.
+
+        Then :meth:`ask` asks for the commit, and :meth:`taken` says what it came to.
+        """
+        if isinstance(body, dict) and not _LOOKED_UP.isdisjoint(body) and any(map(body.get, _LOOKED_UP)):
+            return None  # most likely, and then it is not decoded twice
+        checked = self._look(client_id, channel_name, body)
         if isinstance(checked, Refused):
             return checked
+        if checked.message.reply_id or templates.of(checked.message):
+            return None
+        return self._prepare(client_id, checked)
+
+    def ask(self, accepting: Accepting) -> "Future[Accepted | Conflict]":
+        """Ask the store to write the message; what is returned fails with StoreError. May raise StoreUnavailable at once."""
+        return self._store.accepting(accepting.new)
+
+    def taken(self, accepting: Accepting, answer: Accepted | Conflict) -> Taken | IdReused:
+        """Return what became of the message, by the store's *answer*, after the commit."""
+        new = accepting.new
+        if isinstance(answer, Conflict):
+            return IdReused(new.message_id, answer.tid)
+        if not answer.replayed:
+            self._on_accepted(new.account_id)
+        return Taken(new.message_id, answer.tid, answer.status, answer.replayed, accepting.losses)
+
+    def _prepare(self, client_id: str, checked: _Checked) -> Accepting | Refused:
+        """Render the message to learn what is lost, and return what is to be written."""
         message, entry = checked.message, checked.entry
-        facts = Facts(tid=PREVIEW_TID, address="", reply=checked.reply)
+        facts = _NO_FACTS if checked.reply is None else Facts(tid=PREVIEW_TID, address="", reply=checked.reply)
         rendering = entry.channel.render(message, entry.account, facts)
         losses = _known(message, rendering.losses)
         problems = _too_many(rendering)
@@ -110,13 +153,7 @@ class Acceptor:
             problems += [Problem(loss.pointer, "would_lose", loss.detail) for loss in losses]
         if problems:
             return Refused(tuple(problems))
-        new = self._new(client_id, checked, losses)
-        answer = await self._store.accept(new)
-        if isinstance(answer, Conflict):
-            return IdReused(message.id, answer.tid)
-        if not answer.replayed:
-            self._on_accepted(entry.account.id)
-        return Taken(message.id, answer.tid, answer.status, answer.replayed, losses)
+        return Accepting(self._new(client_id, checked, losses), losses)
 
     async def preview(self, client_id: str, channel_name: str, body: object) -> Preview | Refused:
         """Return the platform calls of the message in *body*, and what would be lost. Sends and stores nothing."""
@@ -154,9 +191,21 @@ class Acceptor:
         *repeats*: it may be a repeat of a message that is known, which is answered as it was, whatever became of its
         template since.
         """
+        checked = self._look(client_id, channel_name, body)
+        if isinstance(checked, Refused):
+            return checked
+        message, entry = checked.message, checked.entry
+        mismatches = await templates.problems(self._store, entry.account.id, message)
+        if mismatches and not (repeats and await self._store.key_known(client_id, channel_name, message.id)):
+            return Refused(tuple(mismatches))
+        reply = await self._reply(client_id, entry, message)
+        return checked if reply is None else replace(checked, reply=reply)
+
+    def _look(self, client_id: str, channel_name: str, body: object) -> _Checked | Refused:
+        """Return what *body* says, or all that is wrong with it as far as nothing has to be looked up in the store."""
         channel = self._channels[channel_name]
         region = self._directory.client(client_id).default_region
-        message, problems = wire.examine(body, channel_name, region)
+        message, problems, read = wire.examined(body, channel_name, region)
         if not isinstance(body, dict):
             return Refused(tuple(problems))
         if message is not None:
@@ -168,12 +217,8 @@ class Acceptor:
             return Refused((*problems, entry))
         if message is None or problems:
             return Refused(tuple(problems))
-        mismatches = await templates.problems(self._store, entry.account.id, message)
-        if mismatches and not (repeats and await self._store.key_known(client_id, channel_name, message.id)):
-            return Refused(tuple(mismatches))
-        read = recipients.read(channel_name, message.recipient, region)
-        assert isinstance(read, Recipient), "decoding has checked the recipient"  # noqa: S101 - narrows the type
-        return _Checked(message, entry, read, await self._reply(client_id, entry, message))
+        assert read is not None, "decoding has checked the recipient"  # noqa: S101 - narrows the type
+        return _Checked(message, entry, read)
 
     def _entry(self, client_id: str, channel_name: str, account: str) -> Entry | Problem:
         """Return the client's *account* on the channel, "" its default, or the problem that there is none."""

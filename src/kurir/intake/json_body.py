@@ -14,7 +14,9 @@ from pydantic_core import from_json
 MAXIMUM_DEPTH: Final = 100
 
 #: What a number has that a float cannot hold: an exponent of three digits, or some two hundred digits.
-_LARGE_EXPONENT: Final = re.compile(rb"[eE]\+?0*[1-9][0-9]{2}")
+#: One pattern for each letter: one that begins with a letter is searched for three times as fast as one with a set.
+_LARGE_EXPONENT: Final = re.compile(rb"e\+?0*[1-9][0-9]{2}")
+_LARGE_EXPONENT_IN_CAPITALS: Final = re.compile(rb"E\+?0*[1-9][0-9]{2}")
 _MANY_DIGITS: Final = re.compile(rb"[0-9]{200}")
 
 
@@ -31,7 +33,7 @@ def read(body: bytes) -> object:
     """Return the JSON value in *body*. Raises UnreadableBody."""
     if body.startswith(b"\xef\xbb\xbf"):
         body = body[3:]
-    if not body.strip():
+    if not body or body.isspace():
         raise UnreadableBody("invalid_json", "the body is empty; send the message as a JSON object")
     try:
         value = from_json(body, allow_inf_nan=False, cache_strings="keys")
@@ -41,7 +43,7 @@ def read(body: bytes) -> object:
         _check_depth(value)
     if b"\\u0000" in body and _has_nul(value):
         raise UnreadableBody("invalid_json", "a string holds the NUL character (\\u0000), which cannot be kept")
-    if (_LARGE_EXPONENT.search(body) or _MANY_DIGITS.search(body)) and _has_infinity(value):
+    if _may_hold_infinity(body) and _has_infinity(value):
         raise UnreadableBody("invalid_json", "a number is too large to be kept (it would become infinite)")
     return value
 
@@ -105,6 +107,14 @@ def _has_nul(value: object) -> bool:
     if isinstance(value, dict):
         return any("\x00" in key or _has_nul(child) for key, child in value.items())
     return isinstance(value, list) and any(map(_has_nul, value))
+
+
+def _may_hold_infinity(body: bytes) -> bool:
+    return (
+        _LARGE_EXPONENT.search(body) is not None
+        or _LARGE_EXPONENT_IN_CAPITALS.search(body) is not None
+        or (len(body) >= 200 and _MANY_DIGITS.search(body) is not None)
+    )
 
 
 def _has_infinity(value: object) -> bool:

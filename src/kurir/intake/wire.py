@@ -12,11 +12,13 @@ fields and unused parts left out.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from json.encoder import JSONEncoder, encode_basestring
 from typing import Any, Final, TypeVar
+
+from pydantic_core import from_json
 
 from kurir.channels.whatsapp import templates as whatsapp_templates
 from kurir.domain import recipient as recipients
@@ -67,6 +69,8 @@ _PARTS_OF: Final[dict[MessageType, frozenset[str]]] = {
     MessageType.TEMPLATE: frozenset({"template"}),
 }
 _ALL_PARTS: Final = ("text", "media", "location", "button", "list", "template")
+_AROUND: Final = frozenset({"header", "footer"})
+_EXTENSIONS: Final = frozenset({"account", "expires_in", "send_at", "priority", "strict", "fallback"})
 
 
 def is_empty(value: object) -> bool:
@@ -74,7 +78,7 @@ def is_empty(value: object) -> bool:
     if value is None or value is False:
         return True
     if isinstance(value, str):
-        return not value.strip()
+        return not value or value.isspace()
     if isinstance(value, int | float):
         return value == 0
     if isinstance(value, dict):
@@ -100,9 +104,19 @@ def examine(body: object, channel: str, default_region: str = "") -> tuple[Messa
     There may be a message although there are problems: when none of them is of its content, so that a channel can say at
     once what it cannot send of it. Fields with a problem hold harmless values then.
     """
+    message, problems, _ = examined(body, channel, default_region)
+    return message, problems
+
+
+def examined(
+    body: object, channel: str, default_region: str = ""
+) -> tuple[Message | None, list[Problem], Recipient | None]:
+    """Return what :func:`examine` does, and who the recipient is: None where that is one of the problems."""
     if not isinstance(body, dict):
-        return None, [Problem("", "wrong_type", "the body must be a JSON object")]
-    return _Decoder(channel, default_region).message(body)
+        return None, [Problem("", "wrong_type", "the body must be a JSON object")], None
+    decoder = _Decoder(channel, default_region)
+    message, problems = decoder.message(body)
+    return message, problems, decoder.read
 
 
 def placed(body: object, at: str) -> str:
@@ -126,6 +140,7 @@ class _Decoder:
         self.problems: list[Problem] = []
         self.skipped = 0
         self.losses: list[Loss] = []
+        self.read: Recipient | None = None
 
     def message(self, body: Json) -> tuple[Message | None, list[Problem]]:
         identifier = self.words(body, "id", "/id")
@@ -173,7 +188,7 @@ class _Decoder:
 
     def problems_at(self, *places: str) -> bool:
         """Return whether a problem is at one of these places, or within."""
-        return any(
+        return bool(self.problems) and any(
             problem.pointer == at or problem.pointer.startswith(at + "/") for problem in self.problems for at in places
         )
 
@@ -200,7 +215,7 @@ class _Decoder:
 
     def optional_text(self, owner: Json, key: str) -> str:
         value = owner.get(key)
-        if is_empty(value):
+        if value is None or is_empty(value):
             return ""
         return self.string(owner, key, "/" + key) or ""
 
@@ -318,7 +333,9 @@ class _Decoder:
         if not text.strip():
             return
         read = recipients.read(self.channel, text, self.default_region)
-        if not isinstance(read, Recipient):
+        if isinstance(read, Recipient):
+            self.read = read
+        else:
             self.problems.append(read)
 
     def kind(self, body: Json) -> MessageType | None:
@@ -345,7 +362,7 @@ class _Decoder:
 
     def parts(self, content: Json, kind: MessageType) -> dict[str, Any]:
         used = _PARTS_OF[kind]
-        for name in _ALL_PARTS:
+        for name in () if used.issuperset(content) else _ALL_PARTS:
             if name not in used and not is_empty(content.get(name)):
                 detail = f"a message of type {kind} has no {name}: it is left out"
                 self.losses.append(Loss(pointer("body", name), "part_ignored", detail))
@@ -444,6 +461,8 @@ class _Decoder:
     # --- header and footer ------------------------------------------------------------------------------------------------
 
     def around(self, body: Json, content: Json, kind: MessageType | None) -> tuple[Header | None, Footer | None]:
+        if _AROUND.isdisjoint(body) and _AROUND.isdisjoint(content):
+            return None, None
         found: list[tuple[str, Any]] = []
         for name in ("header", "footer"):
             outer, inner = body.get(name), content.get(name)
@@ -521,6 +540,8 @@ class _Decoder:
 
     def extensions(self, body: Json) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        if _EXTENSIONS.isdisjoint(body):
+            return found
         account = body.get("account")
         if not is_empty(account):
             found["account"] = self.words(body, "account", "/account")
@@ -580,7 +601,9 @@ def parse_time(text: str) -> datetime | None:
     Fractions beyond microseconds are cut. A time without an offset is taken as it is (naive). What RFC 3339 has and Python
     has not is taken too: a small ``z``, and a leap second, which counts as the second before it.
     """
-    plain = _LEAP_SECOND.sub(r"\g<1>59", text.strip().upper())
+    plain = text.strip().upper()
+    if ":59:60" in plain:
+        plain = _LEAP_SECOND.sub(r"\g<1>59", plain)
     try:
         return datetime.fromisoformat(plain)
     except ValueError:
@@ -609,12 +632,42 @@ def _json_name(value: object) -> str:
 # --- canonical form -----------------------------------------------------------------------------------------------------
 
 
+#: Made once: ``json.dumps`` makes one for every call that wants another form than its own.
+_DUMP: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+
 def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return _DUMP(value)
 
 
 def encode(message: Message) -> bytes:
     """Return the canonical form of *message* (without ``ignored``): what the store keeps and the fingerprint covers."""
+    return _encode_text(message) if _is_text_alone(message) else _encode(message)
+
+
+def _is_text_alone(message: Message) -> bool:
+    """Return whether *message* is a text and nothing else, as most are."""
+    return (
+        message.type is MessageType.TEXT
+        and message.text != ""
+        and message.priority is Priority.NORMAL
+        and not (message.reply_id or message.reply_token or message.account or message.fallback or message.strict)
+        and not (message.expires_in_seconds or message.send_at)
+        and not (message.media or message.location or message.buttons or message.list)
+        and not (message.header or message.footer or message.template)
+    )
+
+
+def _encode_text(message: Message) -> bytes:
+    """Do what :func:`_encode` does with a text alone, in a quarter of the time."""
+    channel, identifier, recipient, text = (
+        encode_basestring(one) for one in (message.channel, message.id, message.recipient, message.text)
+    )
+    written = f'{{"channel":{channel},"id":{identifier},"recipient":{recipient},"text":{text},"type":"text"}}'
+    return written.encode()
+
+
+def _encode(message: Message) -> bytes:
     record: dict[str, Any] = {
         "id": message.id,
         "channel": message.channel,
@@ -672,7 +725,7 @@ def fingerprint(encoded: bytes) -> bytes:
 
 def restore(encoded: bytes) -> Message:
     """Return the message in a canonical form that :func:`encode` wrote; ``ignored`` is empty."""
-    record: dict[str, Any] = json.loads(encoded)
+    record: dict[str, Any] = from_json(encoded, cache_strings="keys")
     media, location, header = record.get("media"), record.get("location"), record.get("header")
     listed, send_at = record.get("list"), record.get("send_at")
     template, fallback = record.get("template"), record.get("fallback")

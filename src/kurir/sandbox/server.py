@@ -1,6 +1,7 @@
 """Runs a sandbox with uvicorn: inside a loop that is already there, or as a command of its own."""
 
 import asyncio
+import contextlib
 import socket
 import sys
 from typing import Self
@@ -15,6 +16,9 @@ from kurir.sandbox.state import Sandbox
 
 #: Seconds that requests in flight get at a shutdown.
 GRACE_SECONDS = 3
+#: uvicorn does what is due once a second at every tenth tick.
+TICK_SECONDS = 0.1
+TICKS = 864_000
 
 
 class _Protocol(HttpToolsProtocol):
@@ -31,6 +35,21 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, sandbox: Sandbox) -> None:
         super().__init__(config)
         self._sandbox = sandbox
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Begin to shut down."""
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        """Tick until it is told to leave, and not to the next tick."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks = (ticks + 1) % TICKS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._leaving.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._sandbox.stop_waiting()
@@ -91,7 +110,7 @@ class SandboxServer:
     async def stop(self) -> None:
         """End the streams, let requests in flight finish, and close the socket."""
         if self._server is not None and self._task is not None:
-            self._server.should_exit = True
+            self._server.leave()
             await self._task
         if self._socket is not None:
             self._socket.close()

@@ -7,6 +7,7 @@ A message row is its own job row: ``queued`` says that delivery still has someth
 they are first marked in flight. Status changes are events, numbered in commit order; a message's history is its events.
 """
 
+from asyncio import Future
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -622,6 +623,13 @@ class Store(Protocol):
         status; with another fingerprint Conflict, and nothing changes. Concurrent calls with one key get one row. Raises
         StoreUnavailable when it could not be made durable: then nothing of it is kept. Only where it says that the write
         took too long (10 seconds) the message may still become durable; then the same id is answered with a replay.
+        """
+        ...
+
+    def accepting(self, message: NewMessage) -> Future[Accepted | Conflict]:
+        """Begin :meth:`accept`, and return what will have its result: for who has no task that could wait.
+
+        May raise StoreUnavailable at once, and then nothing was begun.
         """
         ...
 

@@ -5,6 +5,7 @@ What a method does inside its transaction stands in :mod:`kurir.store.operations
 what, and which reads must not wait for which.
 """
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -176,6 +177,10 @@ class SqlStore(SqlAccess, SqlLooking):
         return await self._write(
             Whose(client_id=message.client_id), lambda db: accept.accept(db, message), seconds=PATIENCE_SECONDS
         )
+
+    def accepting(self, message: NewMessage) -> "asyncio.Future[Accepted | Conflict]":
+        """Begin to accept *message*, and return what will tell what :meth:`accept` does."""
+        return asyncio.ensure_future(self.accept(message))
 
     # --- delivery ----------------------------------------------------------------------------------------------------
 

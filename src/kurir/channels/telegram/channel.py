@@ -27,6 +27,7 @@ from kurir.channels.base import (
     Needs,
     Rejected,
     Rendering,
+    Token,
     Upload,
 )
 from kurir.channels.keys import Keys
@@ -231,12 +232,17 @@ def render(message: Message, account: Account, facts: Facts) -> Rendering:
     reply = _reply(message, facts, losses)
     if reply is not None:
         drafts[0].json["reply_parameters"] = reply
+    tokens = _add_keyboard(message, account, drafts[-1]) if message.buttons or message.list else ()
+    calls = tuple([_call(account, facts, part, draft) for part, draft in enumerate(drafts, 1)])
+    return Rendering(calls, tuple(losses), tokens)
+
+
+def _add_keyboard(message: Message, account: Account, draft: _Draft) -> tuple[Token, ...]:
     keys = Keys(account.client_id, length=utf8, limit=MAXIMUM_KEY)
     keyboard = [[{"text": row.title, "callback_data": keys.field(row.key)}] for row in _rows(message)]
     if keyboard:
-        drafts[-1].json["reply_markup"] = {"inline_keyboard": keyboard}
-    calls = tuple(_call(account, facts, part, draft) for part, draft in enumerate(drafts, 1))
-    return Rendering(calls, tuple(losses), keys.tokens())
+        draft.json["reply_markup"] = {"inline_keyboard": keyboard}
+    return keys.tokens()
 
 
 def contact_thanks(account: Account, address: str, words: str) -> Call:
@@ -268,7 +274,7 @@ def _call(account: Account, facts: Facts, part: int, draft: _Draft) -> Call:
 
 
 def _drafts(message: Message, facts: Facts, losses: list[Loss]) -> list[_Draft]:
-    words = Styled.of(_runs(message))
+    words = _words(message)
     if message.list:
         losses += _list_losses(message, message.list)
     file = _file(message, facts, losses)
@@ -312,6 +318,13 @@ def _with_file(message: Message, file: _File, words: Styled, losses: list[Loss])
 
 
 # --- Words ------------------------------------------------------------------------------------------------------------
+
+
+def _words(message: Message) -> Styled:
+    """Return the message's words with their styles."""
+    if message.header or message.footer or message.list:
+        return Styled.of(_runs(message))
+    return Styled(message.text if shows(message.text) else "")  # what the runs of a text alone come to
 
 
 def _runs(message: Message) -> Iterator[tuple[str, str]]:

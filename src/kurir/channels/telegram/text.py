@@ -41,6 +41,8 @@ class Styled:
 
     def pieces(self, maximum: int) -> list["Styled"]:
         """Return the words in messages of at most *maximum*, each with its share of the styles."""
+        if len(self.text) <= maximum and not self.spans:
+            return [self]
         found = [self._slice(start, end) for start, end in _ranges(self.text, maximum)]
         return [piece for piece in found if shows(piece.text)] or found[:1]
 

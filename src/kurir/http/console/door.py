@@ -255,7 +255,7 @@ async def _me(
         has_totp=bool(user.totp),
         secret=base64.b32encode(new).decode(),
         secret_text=totp.text(new),
-        qr=_qr(totp.uri(new, user.name, "kurir")),
+        qr=_qr(totp.uri(new, user.name, "kurir")) if user.password_hash and not user.totp else None,
         least=SHORTEST_PASSWORD,
         asks=bool(user.password_hash) and not await _came_by_link(request),
     )

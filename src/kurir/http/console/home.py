@@ -19,6 +19,8 @@ from kurir.store.postgres.leases import ACCOUNT
 
 #: Webhooks in quarantine that are counted; of more stands «100+».
 COUNTED: Final = 100
+#: Endpoints that are asked how their last tries went; of the others only what stops them is known here.
+LOOKED_AT: Final = 20
 
 router = APIRouter(prefix="/console", route_class=ConsoleRoute, include_in_schema=False)
 
@@ -74,12 +76,18 @@ async def _in_trouble(request: Request, endpoints: list[Endpoint]) -> dict[str, 
     sees_all = visitor.may(Right.SEE_ALL)
     unread = await store.quarantined(limit=COUNTED + 1) if sees_all else []
     lost = await store.not_kept() if sees_all else []
-    standing = state.endpoints().standing
+    cards = [await _endpoint_card(request, one, tries=number < LOOKED_AT) for number, one in enumerate(endpoints)]
     return {
         "quarantined": account_view.counted(unread, COUNTED) if unread else "",
         "lost": sum(one.webhooks for one in lost),
-        "failing": sum(callback_view.card(one, standing(one), 0, ()).needs_somebody for one in endpoints),
+        "failing": sum(one.needs_somebody or one.refusing is not None for one in cards),
     }
+
+
+async def _endpoint_card(request: Request, endpoint: Endpoint, *, tries: bool) -> callback_view.Card:
+    state = request.app.state
+    tried = await state.store.lately_tried(endpoint.id, callback_view.IN_A_ROW) if tries else ()
+    return callback_view.card(endpoint, state.endpoints().standing(endpoint), 0, tried)
 
 
 @router.get("/")

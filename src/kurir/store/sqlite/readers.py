@@ -35,12 +35,26 @@ class _Job:
     seconds: float
 
 
-class Reader:
-    """A reading thread. ``connect`` opens a read-only connection; it is opened with the first read."""
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What became of a read."""
 
-    def __init__(self, connect: Callable[[], apsw.Connection], name: str) -> None:
+    future: asyncio.Future[Any]
+    result: Any
+    error: Exception | None
+
+
+class Reader:
+    """A reading thread. ``connect`` opens a read-only connection; it is opened with the first read.
+
+    Up to *together* reads that wait share a transaction, which begins after all of them were asked for, and are answered
+    when the last of them is done: for short ones, of which many come at once.
+    """
+
+    def __init__(self, connect: Callable[[], apsw.Connection], name: str, *, together: int = 1) -> None:
         self._connect = connect
         self._name = name
+        self._together = together
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._pending = 0
         self._accepting = False
@@ -80,40 +94,66 @@ class Reader:
             await asyncio.to_thread(thread.join)
 
     def _main(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            result, error = self._read(job)
-            if self._loop is not None:
+        more = True
+        while more:
+            jobs, more = self._take()
+            done = self._read(jobs)
+            if done and self._loop is not None:
                 with suppress(RuntimeError):  # the loop was closed under us: nobody waits any more
-                    self._loop.call_soon_threadsafe(self._wake, job.future, result, error)
+                    self._loop.call_soon_threadsafe(self._wake, done)
         self._close()
 
-    def _wake(self, future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
-        self._pending -= 1
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
+    def _take(self) -> tuple[list[_Job], bool]:
+        """Return what waits, at least one job unless it ends, and whether more may come."""
+        jobs: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == self._together:
+                return jobs, True
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return jobs, True
+        return jobs, False
 
-    def _read(self, job: _Job) -> tuple[Any, Exception | None]:
+    def _wake(self, done: list[_Done]) -> None:
+        self._pending -= len(done)
+        for one in done:
+            if one.future.done():
+                continue
+            if one.error is None:
+                one.future.set_result(one.result)
+            else:
+                one.future.set_exception(one.error)
+
+    def _read(self, jobs: list[_Job]) -> list[_Done]:
+        done = [self._one(job) for job in jobs]
+        db, self._deadline = self._db, float("inf")
+        if db is not None and db.in_transaction:
+            try:
+                db.execute("COMMIT")
+            except apsw.Error:  # nothing was written, so that nothing is lost by a fresh connection
+                self._close()
+        return done
+
+    def _one(self, job: _Job) -> _Done:
+        """Run one read in the transaction that is open, or in a new one."""
+        error: Exception
         try:
             db = self._opened()
             self._deadline = time.monotonic() + job.seconds
-            db.execute("BEGIN")
-            try:
-                return job.operation(db), None
-            finally:
-                self._deadline = float("inf")
-                if db.in_transaction:
-                    db.execute("COMMIT")
+            if not db.in_transaction:
+                db.execute("BEGIN")
+            return _Done(job.future, job.operation(db), None)
         except apsw.InterruptError:
             why = "the store is closing" if self._stopping else f"the read took too long (more than {job.seconds:g} s)"
-            return None, StoreUnavailable(why)
-        except Exception as error:  # noqa: BLE001 -- the thread must live on, and the waiter must be told
-            if isinstance(error, apsw.Error):
+            error = StoreUnavailable(why)
+        except Exception as fault:  # noqa: BLE001 -- the thread must live on, and the waiter must be told
+            if isinstance(fault, apsw.Error):
                 self._close()  # the next read begins with a fresh connection
-            return None, as_store_error(error)
+            error = as_store_error(fault)
+        return _Done(job.future, None, error)
 
     def _opened(self) -> apsw.Connection:
         if self._db is None:

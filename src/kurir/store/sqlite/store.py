@@ -9,16 +9,16 @@ commits.
 
 import asyncio
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import apsw
 
 from kurir.clock import SystemClock
 from kurir.store.access import EngineFacts
-from kurir.store.base import StoreUnusable
+from kurir.store.base import Accepted, Conflict, NewMessage, StoreUnusable
 from kurir.store.database import Operation, Whose
-from kurir.store.operations import config
-from kurir.store.sql import SqlStore
+from kurir.store.operations import accept, config
+from kurir.store.sql import PATIENCE_SECONDS, SqlStore
 from kurir.store.sqlite import moved, words
 from kurir.store.sqlite.opening import (
     SYNCHRONOUS,
@@ -34,6 +34,9 @@ from kurir.store.sqlite.readers import SECONDS, Reader
 from kurir.store.sqlite.writer import Writer
 
 T = TypeVar("T")
+
+#: Short reads that share a transaction, at most.
+TOGETHER: Final = 32
 
 
 def _facts(db: apsw.Connection) -> EngineFacts:
@@ -62,7 +65,7 @@ class SqliteStore(SqlStore):
         self._vfs = vfs
         self._lock = Lock(self._path)
         self._writer = Writer(self._connect_writer)
-        self._prompt = Reader(self._connect_reader, "kurir-reader")
+        self._prompt = Reader(self._connect_reader, "kurir-reader", together=TOGETHER)
         self._patient = Reader(self._connect_reader, "kurir-reader-patient")
 
     def _connect_writer(self) -> apsw.Connection:
@@ -111,6 +114,10 @@ class SqliteStore(SqlStore):
 
     async def _study(self, operation: Operation[T], *, seconds: float | None = None) -> T:
         return await self._patient.run(operation, seconds=seconds or SECONDS)
+
+    def accepting(self, message: NewMessage) -> "asyncio.Future[Accepted | Conflict]":
+        """Begin to accept *message*, without a task. Raises StoreUnavailable where it cannot be asked for."""
+        return self._writer.ask(lambda db: accept.accept(db, message), seconds=PATIENCE_SECONDS)
 
     word_index = words
 

@@ -89,6 +89,8 @@ class _Job:
 
     operation: Operation[Any]
     future: asyncio.Future[Any]
+    asked_at: float
+    seconds: float | None = None
     result: Any = None
     error: Exception | None = None
 
@@ -101,6 +103,10 @@ class _Job:
         else:
             self.future.set_exception(self.error)
 
+    def due(self) -> float:
+        """Return the moment from which nobody waits for it any more (monotonic seconds)."""
+        return math.inf if self.seconds is None or self.future.done() else self.asked_at + self.seconds
+
 
 class Writer:
     """The writing thread. ``connect`` opens a connection that is ready to write."""
@@ -108,7 +114,9 @@ class Writer:
     def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
         self._connect = connect
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._asked: deque[float] = deque()  # when each operation that is not finished was asked for
+        self._asked: deque[_Job] = deque()  # each operation that is not finished, in their order
+        self._watch: asyncio.TimerHandle | None = None
+        self._watch_at = math.inf
         self._accepting = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -143,18 +151,40 @@ class Writer:
         With *seconds* it raises StoreUnavailable when it takes longer. The operation stays asked for: it may still be
         committed, so only one that may be repeated is given a deadline.
         """
+        return await self.ask(operation, seconds=seconds)
+
+    def ask(self, operation: Operation[T], *, seconds: float | None = None) -> asyncio.Future[T]:
+        """Ask for what :meth:`run` does, and return what will tell. Raises StoreUnavailable where it cannot be asked for."""
         loop = self._loop
         if not self._accepting or loop is None:
             raise StoreUnavailable("the store is closed")
         if len(self._asked) >= QUEUE:
             raise StoreUnavailable(f"{len(self._asked)} operations wait for the disk already")
         future: asyncio.Future[T] = loop.create_future()
-        self._ask(_Job(operation, future))
-        try:
-            async with asyncio.timeout(seconds):
-                return await future
-        except TimeoutError as error:
-            raise StoreUnavailable(f"the write took too long (more than {seconds:g} s)") from error
+        job = _Job(operation, future, time.monotonic(), seconds)
+        self._ask(job)
+        if seconds is not None and job.due() < self._watch_at:
+            self._watch_until(job.due())
+        return future
+
+    def _watch_until(self, moment: float) -> None:
+        """See to it that whoever waits is told at *moment*: one timer for all, since hardly anybody ever waits so long."""
+        assert self._loop is not None  # noqa: S101 -- who asks has it
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch_at = moment
+        self._watch = self._loop.call_later(moment - time.monotonic(), self._give_up)
+
+    def _give_up(self) -> None:
+        """Tell those whose time is over."""
+        self._watch, self._watch_at = None, math.inf
+        now = time.monotonic()
+        for job in self._asked:
+            if job.due() <= now:
+                job.future.set_exception(StoreUnavailable(f"the write took too long (more than {job.seconds:g} s)"))
+        following = min((job.due() for job in self._asked), default=math.inf)
+        if following < math.inf:
+            self._watch_until(following)
 
     def health(self, probe: Operation[Any]) -> str | None:
         """Return why nothing can be committed, None as far as nothing is known against it. Asks the database nothing.
@@ -168,7 +198,7 @@ class Writer:
         if not thread.is_alive():
             return "the writer has ended"
         now = time.monotonic()
-        waited = now - self._asked[0] if self._asked else 0.0
+        waited = now - self._asked[0].asked_at if self._asked else 0.0
         if waited >= PATIENCE_SECONDS:
             return f"the writer has not finished a batch for {waited:.0f} s"
         failure = self._failure
@@ -178,11 +208,11 @@ class Writer:
             self._probed_at = now
             nobody: asyncio.Future[Any] = loop.create_future()
             nobody.cancel()
-            self._ask(_Job(probe, nobody))
+            self._ask(_Job(probe, nobody, now))
         return f"the last commit failed: {failure}"
 
     def _ask(self, job: _Job) -> None:
-        self._asked.append(time.monotonic())
+        self._asked.append(job)
         self._jobs.put(job)
 
     async def stop(self) -> None:
@@ -192,6 +222,9 @@ class Writer:
         if thread is not None:
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch, self._watch_at = None, math.inf
 
     def _wake(self, jobs: Sequence[_Job]) -> None:
         for job in jobs:

@@ -20,6 +20,7 @@ mpl.rcParams.update(
 )
 
 from matplotlib import pyplot as plt  # noqa: E402 - behind the choice of what it draws with
+from matplotlib.ticker import NullLocator  # noqa: E402
 
 OURS, OTHERS = "#00796b", "#b0bec5"
 LINES = ("#00796b", "#e65100", "#3949ab", "#6d4c41", "#546e7a")
@@ -58,7 +59,7 @@ def _bars(found: dict[str, Any], label: str) -> Any:
     axes.barh(names, middle, color=colours, xerr=[least, most], error_kw={"ecolor": "#37474f", "lw": 1, "capsize": 2})
     for place, (value, more) in enumerate(zip(middle, most, strict=True)):
         axes.text(value + more, place, f" {value:,.0f}", va="center", fontsize=9)
-    axes.set_xlim(0, max(m + more for m, more in zip(middle, most, strict=True)) * 1.18)
+    axes.set_xlim(0, max(m + more for m, more in zip(middle, most, strict=True)) * 1.2)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.locator_params(axis="x", nbins=4)
     axes.set_xlabel(label)
@@ -71,7 +72,9 @@ def _curve(found: dict[str, Any], label: str) -> Any:
         shares, ms = zip(*one["curve"], strict=True)
         axes.plot([max(each, 0.05) for each in ms], [share * 100 for share in shares], color=LINES[number % 5], lw=1.5)
     axes.set_xscale("log")
+    axes.set_xticks([0.1, 0.5, 1, 2, 5, 10, 25, 100], minor=False)
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     for bar, share in ((5, 50), (25, 99)):
         axes.plot([bar], [share], marker="v", color="#c62828", ms=6)
         axes.annotate(
@@ -88,8 +91,11 @@ def _growth(found: dict[str, Any], label: str) -> Any:
         middle = [median(one["cpu"] for one in rounds) for rounds in sizes.values()]
         axes.plot([int(size) for size in sizes], middle, marker="o", color=LINES[number], lw=1.5, label=variant)
     axes.set_xscale("log")
-    axes.set_ylim(bottom=0)
+    highest = max(median(one["cpu"] for one in rounds) for sizes in found.values() for rounds in sizes.values())
+    axes.set_ylim(0, highest * 1.1)
     axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel(label)
     axes.set_ylabel("µs of a core each")
     axes.legend(frameon=False, fontsize=8, loc="lower left")

@@ -253,11 +253,11 @@ def _table(name: str, section: Section) -> Iterator[str]:
             shown = " | ".join(f"{one[key]:.2f}" for key in ("p50", "p99", "accept_p50", "accept_p99"))
             yield f"| {one['rate']:,.0f}/s of {one['most']:,.0f}/s | {one['count']:,} | {shown} |"
     elif name == "memory":
-        yield "| queued | before MiB | after MiB | MiB for 100,000 |"
+        yield "| queued | before MiB | after MiB | MiB more |"
         yield "|---|---|---|---|"
         for one in section["found"]["kurir"]:
-            shown = " | ".join(f"{one[key] / 2**20:,.1f}" for key in ("before", "after", "per_100000"))
-            yield f"| {one['queued']:,} | {shown} |"
+            sizes = (one["before"], one["after"], one["after"] - one["before"])
+            yield f"| {one['queued']:,} | {' | '.join(f'{size / 2**20:,.1f}' for size in sizes)} |"
     elif name == "growth":
         yield "| queued | where | messages a second | µs each | over that with 1,000 |"
         yield "|---|---|---|---|---|"

@@ -52,7 +52,7 @@ def origin() -> str:
     return f"{commit()}; Python {platform.python_version()}, {os.cpu_count()} cores, {processor()}, {platform.system()}"
 
 
-def keep(name: str, rounds: int, messages: int, found: dict[str, Any]) -> None:
+def keep(name: str, messages: int, found: dict[str, Any]) -> None:
     """Keep what a section found in docs/benchmarks.json."""
     known = load()
     known[name] = {
@@ -62,11 +62,16 @@ def keep(name: str, rounds: int, messages: int, found: dict[str, Any]) -> None:
         "python": platform.python_version(),
         "versions": {one: metadata.version(one) for one in VERSIONS if _installed(one)},
         "load": round(os.getloadavg()[0], 1),
-        "rounds": rounds,
+        "rounds": _rounds(found),
         "messages": messages,
         "found": found,
     }
     KEPT.write_text(json.dumps(_rounded(known), indent=1, ensure_ascii=False, sort_keys=False) + "\n", encoding="utf-8")
+
+
+def _rounds(found: Any) -> int:
+    """Return how many rounds of each there were."""
+    return len(found) if isinstance(found, list) else _rounds(next(iter(found.values())))
 
 
 def _installed(name: str) -> bool:
@@ -205,7 +210,8 @@ def turns(section: Section, base: str) -> Iterator[str]:
 def measured(section: Section) -> str:
     machine = section["machine"]
     return (
-        f"{section['rounds']} rounds of about {section['messages']:,} messages; {section['date']}, commit "
+        f"{section['rounds']} round{'s' if section['rounds'] > 1 else ''}, about {section['messages']:,} messages; "
+        f"{section['date']}, commit "
         f"{section['commit']}, Python {section['python']}, {machine['cores']} cores, {machine['processor']}, "
         f"{machine['system']}; load average at the end {section['load']}."
     )

@@ -38,7 +38,7 @@ LEAST = 200
 
 @dataclass(frozen=True)
 class Options:
-    """*long*: also what takes minutes. *quick*: end to end beside the bare relay only."""
+    """*long*: also what takes minutes, and every round of what else would. *quick*: end to end beside the bare relay only."""
 
     rounds: int
     messages: int
@@ -188,7 +188,7 @@ async def _calls(endpoint: Endpoint, count: int) -> Round:
 async def latency(options: Options, say: Say) -> Found:
     """Measure from the last byte of the 200 to the first byte of the platform's call, at a tenth of the most."""
     rounds = []
-    for number in range(options.rounds):
+    for number in range(options.rounds if options.long else 1):
         with speed.on_generator_core():
             async with Platform() as platform, speed.gateway(platform.url) as running:
                 most = (await speed.delivers(running, platform, options.messages, queued=True)).rate
@@ -277,7 +277,7 @@ async def growth(options: Options, say: Say) -> Found:
         for variant, owner in owners.items():
             for size in sizes:
                 places[variant, size] = await _filled(Path(temporary) / f"{len(places)}", owner, size, say)
-        for number in range(options.rounds):
+        for number in range(options.rounds if options.long else min(2, options.rounds)):
             for (variant, size), place in places.items():
                 done = await _with_queue(place, options.messages)
                 found[variant][str(size)].append(asdict(done))

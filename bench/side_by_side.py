@@ -1,10 +1,10 @@
 """Speed side by side, in one run: the gateway and what it is measured against take turns on the same core.
 
-    python bench/side_by_side.py [SECTION …] [--rounds 3] [--messages 4000] [--all] [--write] [--quick]
+    python bench/side_by_side.py [SECTION …] [--rounds 3] [--messages 2000] [--all] [--write] [--quick]
 
 Sections: accept, end_to_end, webhooks, callbacks, latency, memory, growth; with --all, or named, databases too. --all takes
-the long forms: a million queued, 100,000 in memory. --write keeps what was found in docs/benchmarks.json, and writes
-docs/benchmarks.md and its plots from it. See ``kurir.bench.speed`` for how it is measured.
+the long forms: a million queued, 100,000 in memory, every round of the slow sections. --write keeps what was found in
+docs/benchmarks.json, and writes docs/benchmarks.md and its plots from it. See ``kurir.bench.speed`` for how it is measured.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--messages", type=int, default=4_000, help="of each contender in a round, about")
+    parser.add_argument("--messages", type=int, default=2_000, help="of each contender in a round, about")
     parser.add_argument("--all", action="store_true", help="everything, in its long form")
     parser.add_argument("--write", action="store_true", help="keep it, and write docs/benchmarks.md")
     parser.add_argument("--quick", action="store_true", help="end to end beside the bare relay only")
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
         found = uvloop.run(SECTIONS[name](options, say))
         say(f"({time.monotonic() - began:.0f} s)")
         if given.write:
-            benchmarks_page.keep(name, options.rounds, options.messages, found)
+            benchmarks_page.keep(name, options.messages, found)
     if given.write:
         benchmarks_page.write()
 

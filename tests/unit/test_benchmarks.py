@@ -66,10 +66,16 @@ def test_what_was_not_measured_says_so(page) -> None:
 
 
 def test_ratios_are_taken_within_a_round() -> None:
-    found = {"kurir": [Round(50, 20), Round(10, 100)], "bare": [Round(100, 10), Round(20, 50)]}
+    found = {"kurir": [Round(50, 2e4), Round(10, 1e5)], "bare": [Round(100, 1e4), Round(20, 5e4)]}
     assert speed.ratios(found, "kurir", "bare") == [0.5, 0.5]
     assert speed.by_processor(found, "kurir", "bare") == [0.5, 0.5]
     assert "doubtful" not in speed.table(found, "bare")
+
+
+def test_who_did_not_get_its_core_is_told() -> None:
+    found = {"kurir": [Round(50, 2e4)], "bare": [Round(100, 5e3)]}
+    assert "doubtful: bare used 50% of its core" in speed.table(found, "bare")
+    assert "doubtful: kurir" not in speed.table(found, "bare")
 
 
 def test_a_generator_that_may_have_been_the_bottleneck_is_told() -> None:

@@ -350,4 +350,10 @@ def table(found: Rounds, base: str) -> str:
         for name, share in busy.items()
         if share > BUSY
     ]
+    cores = {name: _median(one.core for one in rounds) for name, rounds in found.items()}
+    lines += [
+        f"doubtful: {name} used {share:.0%} of its core, and waited otherwise: for other programs, the generator or the disk"
+        for name, share in cores.items()
+        if 0 < share < BUSY
+    ]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ One webhook is one transaction: its receipts, its arrivals and what they teach o
 are to hear of and the callbacks that are owed for them. What was taken in before changes nothing.
 """
 
+from asyncio import Future
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -231,6 +232,13 @@ class InboundStore(Protocol):
         over. A new one adds its event at the end of the client's feed, in their order, and owes a callback to each enabled
         endpoint of the client that wants the kind; teaches what was heard of the person; and keeps what a reply to it
         needs. Nobody's phone is doubled: a phone that moves leaves its old contact without one.
+        """
+        ...
+
+    def taking_in(self, webhook: Webhook) -> Future[TakenIn]:
+        """Begin :meth:`take_in`, and return what will have its result: for who has no task that could wait.
+
+        May raise StoreUnavailable at once, and then nothing was begun.
         """
         ...
 

@@ -19,6 +19,7 @@ from kurir.domain.account import Account, ChannelSettings, Rate
 from kurir.domain.message import Message
 from kurir.domain.problem import Loss, Problem
 from kurir.domain.status import Status
+from kurir.quick import quick
 
 #: A JSON object as the platforms take and give it. It does not travel past the edges: only calls, answers and webhooks.
 JsonObject: TypeAlias = dict[str, Any]
@@ -77,6 +78,7 @@ class Again(StrEnum):
     TEMPLATE = "template"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that comes from outside, in one frozen value.
@@ -100,6 +102,7 @@ class Facts:
         return cure in self.again.get(part, frozenset())
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What ``render`` wants to know before it is called. ``probe`` are the URLs of files whose facts help.
@@ -123,6 +126,7 @@ class Upload:
     filename: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Call:
     """One HTTP request to a platform: one part of a message.
@@ -171,6 +175,7 @@ class Choice:
     key: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Rendering:
     """A message as platform calls, in order, with what was lost on the way and the tokens to store.
@@ -187,6 +192,7 @@ class Rendering:
 # --- Answers and outcomes ---------------------------------------------------------------------------------------------
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A platform's answer. Header names are in lower case; the body is at most 1 MiB."""
@@ -227,6 +233,7 @@ class Scope(StrEnum):
     ACCOUNT = "account"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Learned:
     """What an answer taught besides its outcome. Every field may be empty.
@@ -248,6 +255,7 @@ class Learned:
     regain_seconds: float | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Sent:
     """The platform took the part. ``status`` is PENDING where taking is not sending (WhatsApp), else SENT."""

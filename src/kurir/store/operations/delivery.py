@@ -28,7 +28,7 @@ from kurir.store.base import (
 )
 from kurir.store.database import Database
 from kurir.store.inbound import Heard
-from kurir.store.operations import inbound, parts, people, receipts, rows
+from kurir.store.operations import inbound, parts, people, plain, receipts, rows
 from kurir.store.operations.parts import Message, News, Part
 
 _QUEUE: Final = (
@@ -61,10 +61,6 @@ _BEGIN: Final = "UPDATE message SET parts_total = ?, address = ? WHERE seq = ? A
 _FREEZE: Final = "UPDATE content SET facts = ? WHERE seq = ?"
 _LOSE: Final = "UPDATE message SET render_losses = ? WHERE seq = ? AND render_losses IS DISTINCT FROM ?"
 _TOKEN: Final = "INSERT INTO key_token (client_id, token, key) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S105 -- a statement
-_ATTEMPT: Final = """
-INSERT INTO attempt (seq, run, part, at, duration_ms, request, status, headers, body, outcome, code, reason, counted)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
 #: A part that waits and was not called for what it is now: a receipt brought it back.
 _BROUGHT_BACK: Final = "SELECT 1 FROM part WHERE seq = ? AND number < ? AND phase = 'waiting' AND attempts = 0 LIMIT 1"
 _ANY_PART: Final = "SELECT 1 FROM part WHERE seq = ? LIMIT 1"
@@ -131,6 +127,8 @@ def _parts_of(db: Database, seq: int) -> tuple[PartRecord, ...]:
 
 def mark(db: Database, wanted: Mark) -> Marked:
     """Mark a part in flight, if it may be called."""
+    if plain.mark(db, wanted):
+        return Marked.MARKED
     message = parts.find_message(db, wanted.tid)
     return Marked.MOVED if message is None else _mark(db, message, wanted)
 
@@ -172,10 +170,13 @@ def _mark(db: Database, message: Message, wanted: Mark) -> Marked:
 
 def record(db: Database, result: Result) -> Recorded:
     """Keep the attempt, and let the part, the message and the next part follow from it."""
+    recorded = plain.record(db, result)
+    if recorded is not None:
+        return recorded
     message = parts.find_message(db, result.tid)
     if message is None:
         raise StoreError(f"there is no message {result.tid}")
-    keep_attempt(db, message, result.run, result.attempt)
+    plain.keep_attempt(db, message.seq, result.run, result.attempt)
     taught = _teach(db, message, result)
     if message.run != result.run:
         return Recorded(message.status, message.queued, marked=False, taught=taught)
@@ -209,28 +210,6 @@ def _teach(db: Database, message: Message, result: Result) -> bool:
         inferred=True,
     )
     return "blocked" in people.learn(db, heard, rows.micros(result.at))
-
-
-def keep_attempt(db: Database, message: Message, run: int, attempt: AttemptRecord) -> None:
-    """Keep an attempt of a run."""
-    db.execute(
-        _ATTEMPT,
-        (
-            message.seq,
-            run,
-            attempt.part,
-            rows.micros(attempt.at),
-            attempt.duration_ms,
-            attempt.request,
-            attempt.status,
-            attempt.headers,
-            attempt.body,
-            attempt.outcome,
-            attempt.code,
-            attempt.reason,
-            attempt.counted,
-        ),
-    )
 
 
 def _conclude(db: Database, message: Message, part: Part, result: Result) -> bool:
@@ -286,7 +265,7 @@ def keep_lost_call(db: Database, message: Message, part: Part) -> None:
     if part.phase is Phase.IN_FLIGHT and part.marked_at is not None:
         at, why = rows.moment(part.marked_at), "the process stopped in the middle of the call"
         lost = AttemptRecord(part.number, at, 0, "", 0, "{}", b"", "unknown", "ambiguous_error", why)
-        keep_attempt(db, message, part.run, lost)
+        plain.keep_attempt(db, message.seq, part.run, lost)
 
 
 def finish(db: Database, tid: str, run: int, status: Status, error: ErrorRecord, at: datetime) -> bool:

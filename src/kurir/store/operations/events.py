@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kurir.domain.status import Status
+from kurir.quick import quick
 from kurir.store.database import Database
 from kurir.store.feed import COMPAT_KINDS, STATUS_KIND
 
@@ -27,6 +28,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(
     (SELECT platform_ids ->> 0 FROM part WHERE seq = ? AND platform_ids <> '[]' ORDER BY number DESC LIMIT 1), ''), ?, ?, ?)
 RETURNING position
 """
+_ADD_PLAIN: Final = """
+INSERT INTO event (client_id, kind, account_id, channel, conversation, at, kept_at, seq, status, previous, provider_message_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
 _ADD: Final = """
 INSERT INTO event (client_id, kind, account_id, channel, conversation, at, kept_at, data, media)
 VALUES (?, ?, ?, coalesce((SELECT channel FROM account WHERE id = ?), ''), ?, ?, ?, ?, ?)
@@ -40,6 +45,7 @@ _LAST: Final = "SELECT coalesce(max(position), 0) FROM event"
 _GROWN: Final = "SELECT client_id FROM event WHERE position > ? AND +status IS DISTINCT FROM 0"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Change:
     """A change of a message's status, as its event keeps it. ``at`` in microseconds."""
@@ -108,6 +114,28 @@ def add(db: Database, event: Change | News, now: int) -> None:
             ),
         )
     db.execute(_OWE, (position, event.client_id, kind))
+
+
+def add_plain(db: Database, change: Change, now: int, platform_id: str, *, owed: bool) -> None:
+    """Add *change*, which is no failure, of a message that the platform calls by *platform_id*; *owed*: to somebody."""
+    values = (
+        change.client_id,
+        STATUS_KIND,
+        change.account_id,
+        change.channel,
+        change.conversation,
+        change.at,
+        now,
+        change.seq,
+        int(change.status),
+        int(change.previous),
+        platform_id,
+    )
+    if not owed:
+        db.execute(_ADD_PLAIN, values)
+        return
+    [(position,)] = db.execute(_ADD_PLAIN + "RETURNING position", values)
+    db.execute(_OWE, (position, change.client_id, STATUS_KIND))
 
 
 def last(db: Database) -> int:

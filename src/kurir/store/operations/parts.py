@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kurir.domain.status import Status, advance, of_parts
+from kurir.quick import quick
 from kurir.store.base import ErrorRecord, Phase
 from kurir.store.database import Database
 from kurir.store.operations import events, rows, tallies, words
@@ -43,7 +44,7 @@ ON CONFLICT (seq, number) DO UPDATE SET run = excluded.run, phase = excluded.pha
     settled = excluded.settled, error_code = excluded.error_code,
     error_detail = excluded.error_detail, error_provider = excluded.error_provider
 """
-_PLATFORM_ID: Final = """
+PLATFORM_ID: Final = """
 INSERT INTO platform_id (account_id, platform_id, tid, part, message_id, address, quote_token)
 VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (account_id, platform_id) DO UPDATE SET tid = excluded.tid, part = excluded.part, message_id = excluded.message_id,
@@ -120,6 +121,7 @@ class Part:
         return self.phase in (Phase.IN_FLIGHT, Phase.WAITING)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class News:
     """What is learned of a part, and when it happened (microseconds). ``again`` is the cure of a failure, "" for none."""
@@ -248,7 +250,7 @@ def know_as(db: Database, message: Message, part: Part, platform_id: str, quote_
     if platform_id not in part.platform_ids:
         part.platform_ids.append(platform_id)
     place = (message.tid, part.number, message.message_id, part.address)
-    db.execute(_PLATFORM_ID, (part.account_id, platform_id, *place, quote_token))
+    db.execute(PLATFORM_ID, (part.account_id, platform_id, *place, quote_token))
 
 
 # --- rules ----------------------------------------------------------------------------------------------------------

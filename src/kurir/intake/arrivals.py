@@ -26,6 +26,7 @@ from kurir.channels.base import (
 from kurir.clock import Clock
 from kurir.directory import Entry
 from kurir.intake import inbound_data as data
+from kurir.quick import quick
 from kurir.store import GatewayStore
 from kurir.store.inbound import Arrival, ChoiceRecord, Heard, NewEvent
 
@@ -52,6 +53,7 @@ class Arrivals:
         return Arrivals(self.records + other.records, self.calls | other.calls)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Read:
     """A message as it is told: ``key`` is the client's own of what was pressed, ``calls`` are to be made at once.

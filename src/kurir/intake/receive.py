@@ -38,6 +38,7 @@ from kurir.clock import Clock
 from kurir.directory import Directory, Entry, owner_of, same_app
 from kurir.egress import Egress
 from kurir.intake.arrivals import Arrivals, Resolver
+from kurir.quick import quick
 from kurir.store import GatewayStore
 from kurir.store.base import ErrorRecord, ReceiptRecord, StoreUnavailable
 from kurir.store.inbound import Arrival, Quarantined, TakenIn, Unread, Webhook
@@ -50,6 +51,7 @@ CURES: Final = {"window_closed": Again.TEMPLATE}
 CALLS_AT_ONCE: Final = 100
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What the webhook held is durable. Counts are of its events; ``new`` of those that were not known before.
@@ -88,6 +90,7 @@ class Hears:
     stopped: Callable[[str, ErrorRecord], None] = lambda *_: None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Source:
     """Where events come from: ``body`` is the webhook's, None for updates that were fetched, each of which has its own.

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from kurir.quick import quick
 from kurir.store.base import ReceiptRecord
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What an arrival teaches of a person; None and "" leave what is known as it is.
@@ -38,6 +40,7 @@ class Heard:
     inferred: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewEvent:
     """An event for the client's feed. ``kind`` is its type in the standard dialect, ``data`` its ``data`` there, as JSON.
@@ -62,6 +65,7 @@ class ChoiceRecord:
     choices: tuple[tuple[str, str], ...] = field(default_factory=tuple)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """One thing that came in. ``event_id`` is the same for every repeat within the account.
@@ -90,6 +94,7 @@ class Arrival:
     typed: Callable[[ChoiceRecord], NewEvent | None] | None = field(default=None, compare=False)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """What one webhook brought, to be taken in at *at* (our clock).
@@ -103,6 +108,7 @@ class Webhook:
     poll_offset: tuple[str, int] | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TakenIn:
     """What is true and durable after :meth:`InboundStore.take_in`.

@@ -199,10 +199,12 @@ class Connection(asyncio.Protocol):
             raise
 
     def begun(self) -> Answer | None:
-        """Return the answer as far as it came, None where its head never did."""
+        """Return the answer as far as it came, None where its head never did, and forget it."""
         if not self._headed:
             return None
-        return Answer(self._status, self._named(), b"".join(self._pieces)[: self._most])
+        answer = Answer(self._status, self._named(), b"".join(self._pieces)[: self._most])
+        self._pieces.clear()
+        return answer
 
     # --- what comes ---------------------------------------------------------------------------------------------------
 
@@ -291,6 +293,8 @@ class Connection(asyncio.Protocol):
         self._poster.forget(self)
         self._handler.connection_lost(error)
         self._made.close()
+        # It holds this connection as this holds it: both, with what they read, would wait for the garbage collector.
+        del self._parser
 
     def _deliver(self, *, keep: bool) -> None:
         try:

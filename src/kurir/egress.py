@@ -14,6 +14,7 @@ makes the others.
 import asyncio
 import io
 import json
+import math
 import socket
 import time
 from collections import defaultdict
@@ -31,7 +32,7 @@ from yarl import URL
 
 from kurir import networks, unreached
 from kurir.channels.base import Answer, Call, MediaFacts, NoAnswer, Stage
-from kurir.posting import AnswerTooLong, Poster, target
+from kurir.posting import AnswerTooLong, Poster, UnreadableAnswer, target
 from kurir.posting import request as post_to
 from kurir.quick import quick
 from kurir.resolving import ThreadsOfItsOwn
@@ -140,14 +141,11 @@ class _Progress:
     seconds: float
     deadline: asyncio.Timeout
     writing: bool = False
-    fixed: bool = False
 
     def begin(self) -> None:
-        """The first byte is written: what reaching the platform took is not the platform's, unless *fixed*."""
+        """The first byte is written: what reaching the platform took is not the platform's."""
         if not self.writing:
             self.writing = True
-            if self.fixed:
-                return
             self.deadline.reschedule(asyncio.get_running_loop().time() + self.seconds)
 
 
@@ -240,18 +238,15 @@ class Egress:
             headers={"User-Agent": "kurir"},
         )
         # No limit of connections that all endpoints share: a slow one would hold back the others. Each has its own above.
-        self._callbacks = aiohttp.ClientSession(
+        self._callbacks = Poster(
+            connect_seconds=CALLBACK_CONNECT_SECONDS,
+            idle_seconds=CALLBACK_IDLE_SECONDS,
+            read_seconds=math.inf,  # a callback has one time, for all of it
             connector=aiohttp.TCPConnector(
                 limit=0,
-                keepalive_timeout=CALLBACK_IDLE_SECONDS,
                 resolver=GuardedResolver(self._settings.allow_networks, resolver or self._names[1]),
                 socket_factory=self._guarded_socket,
             ),
-            timeout=aiohttp.ClientTimeout(total=None, connect=CALLBACK_CONNECT_SECONDS),
-            trace_configs=[trace],
-            auto_decompress=False,  # nobody needs the plain text, and a bomb stays what it is
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "kurir", "Accept-Encoding": "identity"},
         )
 
     async def close(self) -> None:
@@ -266,27 +261,28 @@ class Egress:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Posted:
         """Post *body* to a client's *url* through the guard, at most 15 s in all. Never raises; follows no redirect."""
         started = time.monotonic()
-        deadline = asyncio.timeout(CALLBACK_SECONDS)
-        progress = _Progress(CALLBACK_SECONDS, deadline, fixed=True)
-        status, answered, cut = 0, dict[str, str](), True
-        pieces: list[bytes] = []
-        miss, detail = None, ""
+        connection = None
+        answer: Answer | None = None
+        miss, detail, cut = None, "", False
         try:
-            target = _parsed(url)
-            self._judge(target)
-            async with (
-                deadline,
-                self._callbacks.post(
-                    target, data=body, headers=headers, allow_redirects=False, trace_request_ctx=progress
-                ) as response,
-            ):
-                status, answered = response.status, _headers(response)
-                cut = await _read_into(pieces, response.content, MAXIMUM_CALLBACK_ANSWER)
+            self._judge(_parsed(url))
+            to = target(url, frozenset(map(str.lower, headers)))
+            request = post_to(to, headers.items(), body)
+            connection = self._callbacks.idle(to.origin)
+            if connection is None:
+                async with asyncio.timeout(CALLBACK_SECONDS):
+                    connection = await self._callbacks.connected(to.origin)
+            left = CALLBACK_SECONDS - (time.monotonic() - started)
+            answer = await connection.post(request, seconds=left, most=MAXIMUM_CALLBACK_ANSWER, decoded=False)
         except Exception as error:  # noqa: BLE001 - whatever the far side made of it, it is an outcome
-            if not status:
-                miss, detail = _missed(error, connected=progress.writing)
+            answer = connection.begun() if connection is not None else None
+            cut = answer is not None
+            if answer is None:
+                miss, detail = _missed(error, connected=connection is not None)
         taken = round((time.monotonic() - started) * 1000)
-        return Posted(status, answered, b"".join(pieces), taken, miss, detail, cut=bool(status) and cut)
+        if answer is None:
+            return Posted(0, {}, b"", taken, miss, detail)
+        return Posted(answer.status, answer.headers, answer.body, taken, cut=cut)
 
     async def pack(self, call: Call, secrets: Iterable[str] = (), owner: str = "") -> "Parcel":
         """Fetch the file that *call* uploads, once *owner* has a slot for it. Never raises; to be closed by the caller.
@@ -601,6 +597,8 @@ def _missed(error: BaseException, *, connected: bool) -> tuple[Miss, str]:
         if connected:
             return Miss.TIMEOUT, f"connected, and no answer within {CALLBACK_SECONDS:g} s"
         return Miss.CONNECT, "the connection took too long"
+    if isinstance(error, UnreadableAnswer):
+        return Miss.OTHER, "what answers there does not speak HTTP as a server should"
     return Miss.OTHER if connected else Miss.CONNECT, unreached.why(error)
 
 

@@ -332,6 +332,7 @@ Outcome: TypeAlias = Sent | Retry | Rejected | Unknown | AccountDown
 TIME_UNTOLD: Final = datetime.fromtimestamp(0, UTC)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
     """What a platform posted to us (or asked, for Meta's handshake). Header names are in lower case."""
@@ -366,6 +367,7 @@ class ReceiptError:
     provider_code: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """News of one message of ours, or of all of them up to a watermark.
@@ -387,6 +389,7 @@ class Receipt:
     raw: bytes = b""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Ignored:
     """An event that the gateway has no use for, or does not know. ``unread``: one that it could not read, for a later look."""
@@ -397,6 +400,7 @@ class Ignored:
     unread: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Person:
     """Who an event comes from, as the platform names them; "" where it does not say.
@@ -473,6 +477,7 @@ class Press:
     unknown: tuple[Call, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class InboundMessage:
     """A message of a person.

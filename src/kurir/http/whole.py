@@ -64,10 +64,12 @@ class WholeRequest:
         }
 
     def answer(self, status: int, body: bytes, headers: Headers, kind: bytes = JSON) -> None:
-        """Answer, if anybody is still there. To be called once."""
+        """Answer, if anybody is still there, with a body of the *kind*; of no kind with b"". To be called once."""
         if self.disconnected:
             return
-        head = [STATUS_LINE[status], b"content-type: ", kind, b"\r\ncontent-length: ", b"%d\r\n" % len(body)]
+        head = [STATUS_LINE[status], b"content-length: %d\r\n" % len(body)]
+        if kind:
+            head += (b"content-type: ", kind, b"\r\n")
         last = not self.keep_alive or _ENDS in headers
         for name, value in headers:
             head += (name, b": ", value, b"\r\n")

@@ -255,6 +255,10 @@ class SqlStore(SqlAccess, SqlLooking):
         """Take everything of a webhook in, in one transaction."""
         return await self._write(_whose(webhook), lambda db: inbound.take_in(db, webhook), seconds=PATIENCE_SECONDS)
 
+    def taking_in(self, webhook: Webhook) -> "asyncio.Future[TakenIn]":
+        """Begin to take a webhook in, and return what will tell what :meth:`take_in` does."""
+        return asyncio.ensure_future(self.take_in(webhook))
+
     async def quarantine(self, unread: Unread) -> int | None:
         """Keep a webhook that could not be read, and return its number; None beyond the account's bound."""
         return await self._write(

@@ -5,6 +5,8 @@ is known of another address of theirs is drawn together under the one that stand
 of the writer, the reading ones of a reader.
 """
 
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -21,7 +23,10 @@ LIST: Final = 1_000
 BLOCKING: Final = ("contact.unblocked", "contact.blocked")
 
 _CONTACT: Final = rows.CONTACT + "WHERE account_id = ? AND address = ?"
-_CONTACT_BY_PHONE: Final = rows.CONTACT + "WHERE account_id = ? AND phone = ? AND phone <> ''"
+_AMONG: Final = "IN (SELECT wanted.value FROM json_each(?) AS wanted)"
+_CONTACTS_AT: Final = rows.CONTACT + f"WHERE account_id = ? AND address {_AMONG}"
+_CONTACTS_BY_PHONE: Final = rows.CONTACT + f"WHERE account_id = ? AND phone {_AMONG} AND phone <> ''"
+_ALIASES_AMONG: Final = f"SELECT alias FROM contact_alias WHERE account_id = ? AND alias {_AMONG}"  # noqa: S608 -- constants
 _ALIAS: Final = "SELECT address, moved, at FROM contact_alias WHERE account_id = ? AND alias = ?"
 _ALIASES: Final = "SELECT alias FROM contact_alias WHERE account_id = ? AND address = ? ORDER BY alias"
 _CONTACTS: Final = rows.CONTACT + "WHERE client_id = ? AND (account_id, address) > (?, ?)"
@@ -76,8 +81,41 @@ def contact(db: Database, account_id: str, address: str) -> ContactRecord | None
 
 def contact_by_phone(db: Database, account_id: str, phone: str) -> ContactRecord | None:
     """Return the contact that a phone is linked to."""
-    row = db.execute(_CONTACT_BY_PHONE, (account_id, phone)).fetchone()
-    return None if row is None else rows.contact(row)
+    return contacts_by_phone(db, [(account_id, phone)]).get((account_id, phone))
+
+
+def contacts_at(db: Database, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ContactRecord]:
+    """Return the contacts with these (account id, address), or with them as an alias."""
+    found = _many(db, _CONTACTS_AT, places, lambda one: one.address)
+    for account_id, address in _many_aliases(db, [place for place in places if place not in found]):
+        known = contact(db, account_id, address)
+        if known is not None:
+            found[account_id, address] = known
+    return found
+
+
+def contacts_by_phone(db: Database, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ContactRecord]:
+    """Return the contacts that these (account id, phone) are linked to."""
+    return _many(db, _CONTACTS_BY_PHONE, places, lambda one: one.phone)
+
+
+def _many(
+    db: Database, statement: str, places: Sequence[tuple[str, str]], name: Callable[[ContactRecord], str]
+) -> dict[tuple[str, str], ContactRecord]:
+    records = (rows.contact(row) for asked in _by_account(places) for row in db.execute(statement, asked))
+    return {(record.account_id, name(record)): record for record in records}
+
+
+def _many_aliases(db: Database, places: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(asked[0], alias) for asked in _by_account(places) for (alias,) in list(db.execute(_ALIASES_AMONG, asked))]
+
+
+def _by_account(places: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return for each account its id and what is asked of it, as a list in JSON."""
+    names: dict[str, list[str]] = {}
+    for account_id, name in places:
+        names.setdefault(account_id, []).append(name)
+    return [(account_id, json.dumps(asked, ensure_ascii=False)) for account_id, asked in names.items()]
 
 
 def contacts(

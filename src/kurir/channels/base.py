@@ -23,6 +23,9 @@ from kurir.domain.status import Status
 #: A JSON object as the platforms take and give it. It does not travel past the edges: only calls, answers and webhooks.
 JsonObject: TypeAlias = dict[str, Any]
 
+#: JSON as it is sent to platforms and kept: no blanks, every letter as it is.
+dumps: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 # --- Facts: what comes from outside -----------------------------------------------------------------------------------
 
@@ -150,9 +153,13 @@ class Call:
     reply_token: str = ""
     file: bool = False
 
+    def text(self) -> str:
+        """Return the JSON body as text, no blanks."""
+        return dumps(self.json)
+
     def body(self) -> bytes:
         """Return the JSON body as it is sent: UTF-8, no blanks."""
-        return json.dumps(self.json, ensure_ascii=False, separators=(",", ":")).encode()
+        return self.text().encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +194,10 @@ class Rendering:
 # --- Answers and outcomes ---------------------------------------------------------------------------------------------
 
 
+#: An answer whose JSON nobody wanted yet.
+_UNREAD: Final = object()
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A platform's answer. Header names are in lower case; the body is at most 1 MiB."""
@@ -194,14 +205,18 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    _read: Any = field(default=_UNREAD, init=False, repr=False, compare=False)
 
     def json(self) -> JsonObject | None:
-        """Return the body as a JSON object, or None when it is anything else."""
-        try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-        return value if isinstance(value, dict) else None
+        """Return the body as a JSON object, or None when it is anything else. It is read once, and not to be changed."""
+        if self._read is _UNREAD:
+            try:
+                value = json.loads(self.body)
+            except (ValueError, RecursionError):
+                value = None
+            object.__setattr__(self, "_read", value if isinstance(value, dict) else None)
+        found: JsonObject | None = self._read
+        return found
 
 
 class Stage(StrEnum):

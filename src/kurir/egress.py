@@ -33,6 +33,7 @@ from kurir import networks, unreached
 from kurir.channels.base import Answer, Call, MediaFacts, NoAnswer, Stage, dumps
 from kurir.posting import AnswerTooLong, Poster, target
 from kurir.posting import request as post_to
+from kurir.quick import quick
 from kurir.resolving import ThreadsOfItsOwn
 
 CONNECT_SECONDS: Final = 10.0
@@ -97,6 +98,7 @@ class NoFile:
     final: bool
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """One call and what came of it. *request* is the call as JSON text, secrets masked."""

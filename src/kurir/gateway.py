@@ -287,6 +287,7 @@ class Gateway:
                 endpoints=self._callback_endpoints,
                 feed=self._feed,
                 connecting=self._connecting,
+                heard=self._heard,
                 administration=self._administration,
                 link=self._links.link,
                 deep_links=DeepLinks(self.store, self.clock, self._calls),

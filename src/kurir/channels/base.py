@@ -19,6 +19,7 @@ from kurir.domain.account import Account, ChannelSettings, Rate
 from kurir.domain.message import Message
 from kurir.domain.problem import Loss, Problem
 from kurir.domain.status import Status
+from kurir.quick import quick
 
 #: A JSON object as the platforms take and give it. It does not travel past the edges: only calls, answers and webhooks.
 JsonObject: TypeAlias = dict[str, Any]
@@ -80,6 +81,7 @@ class Again(StrEnum):
     TEMPLATE = "template"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that comes from outside, in one frozen value.
@@ -103,6 +105,7 @@ class Facts:
         return cure in self.again.get(part, frozenset())
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What ``render`` wants to know before it is called. ``probe`` are the URLs of files whose facts help.
@@ -126,6 +129,7 @@ class Upload:
     filename: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Call:
     """One HTTP request to a platform: one part of a message.
@@ -178,6 +182,7 @@ class Choice:
     key: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Rendering:
     """A message as platform calls, in order, with what was lost on the way and the tokens to store.
@@ -194,10 +199,12 @@ class Rendering:
 # --- Answers and outcomes ---------------------------------------------------------------------------------------------
 
 
-#: An answer whose JSON nobody wanted yet.
-_UNREAD: Final = object()
+def _unread() -> object:
+    """Stand for the JSON of an answer that nobody wanted yet."""
+    return _unread
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A platform's answer. Header names are in lower case; the body is at most 1 MiB."""
@@ -205,11 +212,11 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    _read: Any = field(default=_UNREAD, init=False, repr=False, compare=False)
+    _read: Any = field(default_factory=_unread, init=False, repr=False, compare=False)
 
     def json(self) -> JsonObject | None:
         """Return the body as a JSON object, or None when it is anything else. It is read once, and not to be changed."""
-        if self._read is _UNREAD:
+        if self._read is _unread:
             try:
                 value = json.loads(self.body)
             except (ValueError, RecursionError):
@@ -242,6 +249,7 @@ class Scope(StrEnum):
     ACCOUNT = "account"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Learned:
     """What an answer taught besides its outcome. Every field may be empty.
@@ -263,6 +271,7 @@ class Learned:
     regain_seconds: float | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Sent:
     """The platform took the part. ``status`` is PENDING where taking is not sending (WhatsApp), else SENT."""

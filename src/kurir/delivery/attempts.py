@@ -12,6 +12,7 @@ from kurir.channels.base import AccountDown, Answer, Call, Outcome, Rejected, Re
 from kurir.directory import Entry
 from kurir.domain.status import Status
 from kurir.egress import Exchange, NoFile, mask
+from kurir.quick import quick
 from kurir.store.base import AttemptRecord, ErrorRecord
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,7 @@ NAMES: Final[Mapping[type[Outcome], str]] = {
 }
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Made:
     """A call that was made. ``began`` is the monotonic time of ``at``; *probe*: while the account was out.

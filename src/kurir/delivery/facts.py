@@ -16,6 +16,7 @@ from kurir.domain.account import Account
 from kurir.domain.message import Message
 from kurir.egress import Egress
 from kurir.intake.identity import Resolved
+from kurir.quick import quick
 from kurir.store import GatewayStore
 from kurir.store.base import PartRecord
 
@@ -23,6 +24,7 @@ from kurir.store.base import PartRecord
 FRESH: Final = timedelta(seconds=45)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a rendering is wanted of: this message, by this account, to this address."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from kurir.channels.base import Call, Outcome
+from kurir.quick import quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +12,7 @@ class Finished:
     """The message has left the queue: every part is answered, or it ended."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """The message waits *seconds* for its next try. *begun*: a part of it was called, so that nothing goes before it.

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from kurir.domain.problem import Loss
+from kurir.quick import quick
 
 
 class MessageType(StrEnum):
@@ -132,6 +133,7 @@ class Template:
     parameters: str = "{}"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message to send. Strings are untouched; a blank optional string is "".

@@ -12,6 +12,7 @@ from typing import Final
 
 from kurir.domain import channel
 from kurir.domain.problem import Problem
+from kurir.quick import quick
 
 
 class Form(StrEnum):
@@ -21,6 +22,7 @@ class Form(StrEnum):
     PHONE = "phone"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """A recipient read: an address of the channel, or a phone's digits.

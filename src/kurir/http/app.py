@@ -19,6 +19,7 @@ from kurir.callbacks.endpoints import Endpoints
 from kurir.callbacks.feed import Feed
 from kurir.channels.base import Channel
 from kurir.clock import Clock
+from kurir.connect.heard import LastWebhooks
 from kurir.directory import Directory
 from kurir.domain import channel as channels
 from kurir.domain.problem import Problem, pointer
@@ -87,7 +88,8 @@ class Parts:
     """What the routes call.
 
     ``operator`` gives delivery and ``endpoints`` the callbacks, which are there as long as requests come; ``link`` gives the
-    URL of an event's file, and ``files`` opens it. ``nodes`` are all that work on the database. ``console`` is the browser's.
+    URL of an event's file, and ``files`` opens it. ``heard`` is told of the platforms' calls. ``nodes`` are all that work on
+    the database. ``console`` is the browser's.
     """
 
     edge: Edge
@@ -100,6 +102,7 @@ class Parts:
     endpoints: Callable[[], Endpoints]
     feed: Feed
     connecting: Callable[[], connect.Connecting]
+    heard: LastWebhooks
     administration: Administration
     link: Link
     deep_links: DeepLinks

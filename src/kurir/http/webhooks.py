@@ -134,7 +134,7 @@ async def _take(scope: Scope, send: Send, source: bytes | Receive, *, refusal: i
         log.error("webhook_not_stored", account=account_id, error=str(error))  # noqa: TRY400 - a stack tells no more
         await _answer(send, 503, headers=edge.STORE_RETRY)
         return
-    state.connecting().heard.note(account_id, state.clock.now())
+    state.heard.note(account_id, state.clock.now())
     if isinstance(result, Handshake):
         await _answer(send, 200, result.body, headers={"Content-Type": "text/plain; charset=utf-8"})
     else:

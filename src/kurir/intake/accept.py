@@ -20,6 +20,7 @@ from kurir.domain.recipient import Recipient
 from kurir.domain.status import Status
 from kurir.intake import identity, templates, wire
 from kurir.intake.refusals import known_refusal
+from kurir.quick import quick
 from kurir.store import GatewayStore
 from kurir.store.base import Accepted, Conflict, ErrorRecord, NewMessage
 
@@ -32,6 +33,7 @@ _LOOKED_UP: Final = frozenset({"reply_id", "fallback"})
 MAXIMUM_CALLS: Final = 50
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Taken:
     """The message is durable, or was before (*replayed*). *losses* are those known at accept."""
@@ -67,6 +69,7 @@ class Preview:
     entry: Entry
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Checked:
     """A body without problems, with what was found on the way."""
@@ -77,6 +80,7 @@ class _Checked:
     reply: ReplyTarget | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Accepting:
     """A message that only has to be written down."""

@@ -6,6 +6,7 @@ opened the chat), and none (a person's new name). Each has an id of its own, mad
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Self
 
 from kurir.channels import keys
@@ -26,7 +27,7 @@ from kurir.clock import Clock
 from kurir.directory import Entry
 from kurir.intake import inbound_data as data
 from kurir.store import GatewayStore
-from kurir.store.inbound import Arrival, Heard, NewEvent
+from kurir.store.inbound import Arrival, ChoiceRecord, Heard, NewEvent
 
 #: A typed title counts as a press so long after its choices were shown (decision 14 of the design).
 CHOICES_LIFE: Final = timedelta(hours=24)
@@ -48,21 +49,14 @@ class Arrivals:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A message as it is told: ``key`` is the client's own of what was pressed, ``calls`` are to be made at once.
-
-    ``reply_id`` is the client's id of the message that showed it, where only we know that.
-    """
-
-    message: InboundMessage
-    key: str = ""
-    reply_id: str = ""
-    calls: tuple[Call, ...] = ()
+_Read = tuple[InboundMessage, str, tuple[Call, ...]]
 
 
 class Resolver:
-    """Looks up what an arrival names: our messages, stored keys, link tokens."""
+    """Looks up what an arrival names: our messages, stored keys, link tokens.
+
+    Whether a text is the title of a choice that was shown is looked up as it is taken in, so that a text waits for no read.
+    """
 
     def __init__(self, store: GatewayStore, clock: Clock) -> None:
         self._store = store
@@ -76,7 +70,7 @@ class Resolver:
             case ContactNews():
                 return await self._contact(owner, event)
             case Reaction():
-                reply_id = await self._ours(owner, event.platform_id)
+                reply_id = await self._ours(owner, event.platform_id) if event.platform_id else ""
                 told = data.reacted(event, **_place(owner), reply_id=reply_id)
                 heard = _heard(
                     owner, event.sender, event.at, heard=bool(event.emoji)
@@ -96,72 +90,50 @@ class Resolver:
     # --- messages ---------------------------------------------------------------------------------------------------------
 
     async def _message(self, owner: Entry, given: InboundMessage) -> Arrivals:
-        read = await self._pressed(owner, given)
-        message = read.message
-        reply_id = read.reply_id or await self._ours(owner, message.reply_to)
-        heard = _heard(owner, message.sender, message.at, heard=not message.live)
+        read: _Read = (given, "", ())
+        if given.press is not None:
+            read = await self._pressed(owner, given, given.press)
+        message, key, calls = read
+        reply_id = await self._ours(owner, message.reply_to) if message.reply_to else ""
+        account, person = owner.account, message.sender
+        heard = _heard(owner, person, message.at, heard=not message.live)
         found = Arrivals()
-        files = data.files_of(message)
-        for number, file in enumerate(files):
-            told = data.received(message, **_place(owner), key=read.key, reply_id=reply_id, number=number)
-            event = NewEvent(
-                kind=data.kind_of(message),
-                conversation=message.sender.address,
-                at=message.at,
-                data=data.dump(told),
-                media=data.handles((file,)),
-            )
+        for number in range(len(data.files_of(message))):
+            first = number == 0
             found.records.append(
                 Arrival(
-                    account_id=owner.account.id,
-                    client_id=owner.account.client_id,
+                    account_id=account.id,
+                    client_id=account.client_id,
                     event_id=data.event_id_of(message, number),
                     at=message.at,
-                    event=event,
-                    heard=heard if number == 0 else None,
-                    platform_id=message.platform_id if number == 0 else "",
-                    address=message.sender.address,
+                    event=_told(owner, message, number, key, reply_id),
+                    heard=heard if first else None,
+                    platform_id=message.platform_id if first else "",
+                    address=person.address,
                     quote_token=message.quote_token,
-                    reply_token=message.reply_token if number == 0 else "",
+                    reply_token=message.reply_token if first else "",
+                    typed=partial(_typed, owner, message, reply_id) if _may_be_typed(message) else None,
                 )
             )
         if message.referral:
-            found += await self._linked(owner, message, message.sender, message.referral)
-        if read.calls:
-            found.calls[message.event_id] = owner, read.calls
+            found += await self._linked(owner, message, person, message.referral)
+        if calls:
+            found.calls[message.event_id] = owner, calls
         return found
 
-    async def _pressed(self, owner: Entry, message: InboundMessage) -> "_Read":
-        account, press = owner.account, message.press
-        if press is None:
-            return await self._typed(owner, message)
+    async def _pressed(self, owner: Entry, message: InboundMessage, press: Press) -> _Read:
+        """Return the message as it is told, the client's own key of what was pressed, and the calls to make at once."""
         if not press.data.startswith(keys.PREFIX):
-            return _Read(message, press.data, calls=press.known)
-        key = await self._store.key_of(account.client_id, press.data)
+            return message, press.data, press.known
+        key = await self._store.key_of(owner.account.client_id, press.data)
         if key is not None:
-            return _Read(message, key, calls=press.known)
+            return message, key, press.known
         # A token that nobody knows, of a database before this one: it is told, since somebody pressed something.
         text = f"a button that is not known any more: {press.title}" if press.title else "an unknown button"
-        return _Read(replace(message, kind=Kind.UNSUPPORTED, press=None, text=text), calls=press.unknown)
-
-    async def _typed(self, owner: Entry, message: InboundMessage) -> "_Read":
-        """Take the typed title of a choice that has vanished from the phone as its press."""
-        title = message.text.strip()
-        if message.kind is not Kind.TEXT or not title or message.media:
-            return _Read(message)
-        shown = await self._store.choices(owner.account.id, message.sender.address)
-        if shown is None or message.at - shown.at > CHOICES_LIFE:
-            return _Read(message)
-        key = next((key for each, key in shown.choices if each.strip() == title), None)
-        if key is None:
-            return _Read(message)
-        pressed = replace(message, kind=Kind.POSTBACK, press=Press(key, title))
-        return _Read(pressed, key, shown.message_id)
+        return replace(message, kind=Kind.UNSUPPORTED, press=None, text=text), "", press.unknown
 
     async def _ours(self, owner: Entry, platform_id: str) -> str:
         """Return the client's own id of the message that the platform calls *platform_id*, "" where it is not ours."""
-        if not platform_id:
-            return ""
         quoted = await self._store.quoted(owner.account.id, platform_id)
         return quoted.message_id if quoted is not None else ""
 
@@ -219,6 +191,34 @@ class Resolver:
         new = NewEvent("contact.linked" if phone else "contact.referred", person.address, event.at, told)
         one = _arrival(owner, news.event_id, event.at, person, new, heard)
         return Arrivals([replace(one, link=payload) if good else one])
+
+
+def _told(owner: Entry, message: InboundMessage, number: int, key: str, reply_id: str) -> NewEvent:
+    """Return the event that tells of *message* and its *number*-th file."""
+    return NewEvent(
+        kind=data.kind_of(message),
+        conversation=message.sender.address,
+        at=message.at,
+        data=data.received_json(message, **_place(owner), key=key, reply_id=reply_id, number=number),
+        media=data.handles(message.media[number : number + 1]),
+    )
+
+
+def _may_be_typed(message: InboundMessage) -> bool:
+    """Return whether *message* may be the typed title of a choice that has vanished from the phone."""
+    return message.kind is Kind.TEXT and not message.media and bool(message.text.strip())
+
+
+def _typed(owner: Entry, message: InboundMessage, reply_id: str, shown: ChoiceRecord) -> NewEvent | None:
+    """Return *message* as the press of the choice whose title it is; None where it is none of those *shown*."""
+    if message.at - shown.at > CHOICES_LIFE:
+        return None
+    title = message.text.strip()
+    key = next((key for each, key in shown.choices if each.strip() == title), None)
+    if key is None:
+        return None
+    pressed = replace(message, kind=Kind.POSTBACK, press=Press(key, title))
+    return _told(owner, pressed, 0, key, shown.message_id or reply_id)
 
 
 def _place(owner: Entry) -> dict[str, str]:

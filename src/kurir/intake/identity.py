@@ -12,9 +12,11 @@ from typing import Final
 from kurir.domain import channel, recipient
 from kurir.domain.account import Account
 from kurir.domain.recipient import Form, Recipient
+from kurir.quick import quick
 from kurir.store.base import ContactRecord, ErrorRecord, Store
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """The recipient's address on the account, and what is known of the person there."""

@@ -26,6 +26,8 @@ from kurir.channels.base import (
 )
 from kurir.store import contact_data
 
+_quoted: Final = json.encoder.encode_basestring
+
 RECEIVED: Final = "message.received"
 POSTBACK: Final = "postback.received"
 
@@ -83,6 +85,38 @@ def received(
         },
         **_where(channel, account_id),
     }
+
+
+def received_json(
+    message: InboundMessage,
+    *,
+    channel: str,
+    account_id: str,
+    key: str = "",
+    reply_id: str = "",
+    number: int = 0,
+) -> bytes:
+    """Return what :func:`dump` makes of :func:`received`.
+
+    Of words alone, which is nearly all that people send, it is written at once: half the cost of taking a message in was
+    a dictionary and its encoder.
+    """
+    if message.media or message.location is not None or message.press is not None or number:
+        told = received(message, channel=channel, account_id=account_id, key=key, reply_id=reply_id, number=number)
+        return dump(told)
+    one, at = message.sender, message.at
+    address = contact_data.address(channel, one.address)
+    return (
+        f'{{"from":{{"avatar":{_quoted(one.avatar)},"description":"","name":{_quoted(one.name)},'
+        f'"username":{_quoted(one.username)},"id":{_quoted(one.id or one.address)},"address":{_quoted(address)},'
+        f'"phone":{_quoted(one.phone)}}},"message":{{"id":{_quoted(message.platform_id)},'
+        f'"type":{_quoted(message.kind.value)},"text":{_quoted(message.text)},'
+        f'"reply_id":{_quoted(reply_id or message.reply_to)},"reply_token":{_quoted(message.reply_token)},'
+        f'"times":{int(at.timestamp())},"timestamp":{_quoted(rfc3339(at))},"interactive":null,"location":null,'
+        f'"media":null,"postback":null,"referral":{_quoted(message.referral)},'
+        f'"standby":{"true" if message.standby else "false"},"live":{"true" if message.live else "false"}}},'
+        f'"channel":{_quoted(channel)},"account":{_quoted(account_id)}}}'
+    ).encode()
 
 
 def reacted(event: Reaction, *, channel: str, account_id: str, reply_id: str = "") -> JsonObject:
@@ -155,7 +189,7 @@ def dump(data: JsonObject) -> bytes:
 
 def handles(files: tuple[InboundMedia | None, ...]) -> bytes | None:
     """Return the platform's handles of *files* as the event keeps them, None where there are none."""
-    found = [asdict(one) for one in files if one is not None]
+    found = [asdict(one) for one in files if one is not None] if files else None
     return dump({"files": found}) if found else None
 
 

@@ -183,7 +183,8 @@ class Receiver:
             await self._quarantine(entry, source, raw, why)
         taken = TakenIn()
         if found.receipts or found.arrivals.records or poll_offset is not None:
-            webhook = Webhook(self._clock.now(), found.receipts, found.arrivals.records, poll_offset)
+            now = self._clock.now() if source.replayed else source.at
+            webhook = Webhook(now, found.receipts, found.arrivals.records, poll_offset)
             try:
                 taken = await self._store.take_in(webhook)
             except StoreUnavailable:

@@ -17,6 +17,7 @@ from typing import Protocol
 from kurir.domain.message import Priority
 from kurir.domain.problem import Loss
 from kurir.domain.status import Status
+from kurir.quick import quick
 
 
 class StoreError(Exception):
@@ -115,6 +116,7 @@ class EndpointRecord:
 # --- accept ---------------------------------------------------------------------------------------------------------------
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewMessage:
     """A message to accept. ``body`` is its canonical form, ``lane`` what orders it: the address, or the phone unresolved.
@@ -140,6 +142,7 @@ class NewMessage:
     expires_at: datetime
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The message is on disk. *replayed*: it was before, with the same content, and nothing was written now."""
@@ -168,6 +171,7 @@ class Phase(StrEnum):
     FAILED = "failed"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class PartRecord:
     """A part of a message. ``status`` is None before the platform's answer. ``again`` are the cures taken (words).
@@ -186,6 +190,7 @@ class PartRecord:
     again: tuple[str, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class QueuedMessage:
     """A message that delivery has to do with. ``seq`` is its place in the queue: the order within a lane.
@@ -219,6 +224,7 @@ class QueuedMessage:
         return bool(self.parts)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A part about to be called. The first mark of a run carries what the rendering found.
@@ -260,6 +266,7 @@ class Marked(Enum):
         return self is Marked.MARKED
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
     """One HTTP exchange for a part, secrets masked, body of the answer at most 16 KiB. Duration in milliseconds.
@@ -291,6 +298,7 @@ class ErrorRecord:
     provider_code: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class PartAnswered:
     """The platform took the part."""
@@ -319,6 +327,7 @@ class PartWaiting:
 Verdict = PartAnswered | PartFailed | PartWaiting
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Result:
     """What became of a marked part, with the exchange that told, and the mark of the next part (same commit).
@@ -357,6 +366,7 @@ class Ahead:
     first: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What is true after :meth:`Store.record`. ``marked``: the next part's mark was written too.
@@ -412,6 +422,7 @@ class Received:
 # --- contacts ---------------------------------------------------------------------------------------------------------------
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ContactRecord:
     """A person as one account knows them. ``blocked_at`` is when the newest news of that happened, either way.

@@ -7,9 +7,12 @@ there (absent text "", absent boolean false).
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from kurir.domain.recipient import PREFIX_OF
+
+#: Made once: ``json.dumps`` with arguments makes an encoder each time.
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def contact(
@@ -82,4 +85,4 @@ def rfc3339(moment: datetime) -> str:
 
 def dump(data: dict[str, Any]) -> bytes:
     """Return *data* as the event keeps it."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(data).encode()

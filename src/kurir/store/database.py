@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from kurir.quick import quick
+
 T = TypeVar("T")
 
 
@@ -42,6 +44,7 @@ class Database(Protocol):
 Operation = Callable[[Database], T]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Whose:
     """Whose rows a write is about: by the client's id, or by what tells the client. All empty: everybody's.

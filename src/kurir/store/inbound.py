@@ -4,7 +4,7 @@ One webhook is one transaction: its receipts, its arrivals and what they teach o
 are to hear of and the callbacks that are owed for them. What was taken in before changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -53,6 +53,15 @@ class NewEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceRecord:
+    """The vanishing choices that a conversation was shown last: when, by which message, and pairs of (title, key)."""
+
+    at: datetime
+    message_id: str
+    choices: tuple[tuple[str, str], ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """One thing that came in. ``event_id`` is the same for every repeat within the account.
 
@@ -61,7 +70,8 @@ class Arrival:
     ``contact.blocked`` and ``contact.unblocked`` that is whether they have, of ``contact.linked`` a phone or an address, of
     other kinds anything. Where ``heard`` changes whether they blocked us, and the arrival has no event of these two kinds,
     one is added. ``link`` is the link token that ``heard`` came by: it is used in this commit, and one that was used
-    before teaches no phone.
+    before teaches no phone. ``typed`` is asked, where the conversation at ``address`` was shown choices that vanish, which
+    event there is instead of ``event``, None for that one: it may be asked twice, and only answers.
     """
 
     account_id: str
@@ -76,6 +86,7 @@ class Arrival:
     reply_token: str = ""
     changes: bool = False
     link: str = ""
+    typed: Callable[[ChoiceRecord], NewEvent | None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +132,6 @@ class ReplyTokenRecord:
     address: str
     received_at: datetime
     used: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ChoiceRecord:
-    """The vanishing choices that a conversation was shown last: when, by which message, and pairs of (title, key)."""
-
-    at: datetime
-    message_id: str
-    choices: tuple[tuple[str, str], ...] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from kurir.domain.account import Account, ChannelSettings, Rate, TelegramSetting
 from kurir.domain.message import HeaderType, ListBody, Media, Message, MessageType
 from kurir.domain.problem import Loss, Problem, pointer
 from kurir.domain.status import Status
+from kurir.quick import quick
 
 __all__ = (
     "ALLOWED_UPDATES",
@@ -207,6 +208,7 @@ class _File:
     upload: bool
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Draft:
     """One part before it has its number, its chat, the reply and the keyboard."""

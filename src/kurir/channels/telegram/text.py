@@ -11,6 +11,7 @@ from typing import Final
 
 from kurir.channels.base import JsonObject
 from kurir.channels.text import clusters, code_points, prefix, utf16
+from kurir.quick import quick
 
 #: What Telegram takes away or makes a blank of before it looks whether anything is left (tdlib/td, ``misc.cpp``).
 _NOTHING: Final = re.compile(r"[\s\x00-\x20\x7f\u2028-\u202e]*")
@@ -21,6 +22,7 @@ def shows(words: str) -> bool:
     return _NOTHING.fullmatch(words) is None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Styled:
     """Words and their styles: (style, start, end) in code points."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kurir.domain.status import Status
+from kurir.quick import quick
 from kurir.store.database import Database
 from kurir.store.feed import COMPAT_KINDS, STATUS_KIND
 
@@ -44,6 +45,7 @@ _LAST: Final = "SELECT coalesce(max(position), 0) FROM event"
 _GROWN: Final = "SELECT client_id FROM event WHERE position > ? AND +status IS DISTINCT FROM 0"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Change:
     """A change of a message's status, as its event keeps it. ``at`` in microseconds."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from kurir.store.base import StoreError
+from kurir.store.base import Received, StoreError
 from kurir.store.database import Database
 from kurir.store.inbound import (
     Arrival,
@@ -97,16 +97,20 @@ _QUOTA: Final = "SELECT used, allowed, at FROM quota WHERE account_id = ?"
 
 def take_in(db: Database, webhook: Webhook) -> TakenIn:
     """Take everything of a webhook in; what was taken in before changes nothing."""
-    now, before = rows.micros(webhook.at), events.last(db)
-    received = receipts.receive(db, webhook.receipts, webhook.at)
-    new = frozenset(arrival.event_id for arrival in webhook.arrivals if _take(db, arrival, now))
+    now = rows.micros(webhook.at)
+    received, grown = Received(0, 0, ()), set[str]()
+    if webhook.receipts:
+        before = events.last(db)
+        received = receipts.receive(db, webhook.receipts, webhook.at)
+        grown.update(events.grown(db, before))
+    new = frozenset(arrival.event_id for arrival in webhook.arrivals if _take(db, arrival, now, grown))
     if webhook.poll_offset is not None:
         db.execute(_PUT_OFFSET, (*webhook.poll_offset, now))
-    return TakenIn(new, received.new, received.waiting, events.grown(db, before), received.settled)
+    return TakenIn(new, received.new, received.waiting, tuple(sorted(grown)), received.settled)
 
 
-def _take(db: Database, arrival: Arrival, now: int) -> bool:
-    """Take an arrival in. Returns whether it is new."""
+def _take(db: Database, arrival: Arrival, now: int, grown: set[str]) -> bool:
+    """Take an arrival in, and add the clients whose feeds grew by it to *grown*. Returns whether it is new."""
     if not receipts.is_new(db, arrival.account_id, arrival.event_id, now):
         return False
     event, heard = arrival.event, arrival.heard
@@ -114,11 +118,19 @@ def _take(db: Database, arrival: Arrival, now: int) -> bool:
         event, heard = None, replace(heard, phone="") if heard is not None else None  # somebody used it in this moment
     changed: frozenset[str] = frozenset()
     if heard is not None:
-        changed = people.learn(db, heard, now, tells=event is None or event.kind not in people.BLOCKING)
+        known = people.glance(db, heard.account_id, heard.address, heard.phone)
+        if arrival.typed is not None and known[-1] is not None:
+            event = arrival.typed(_choice_record(known[-3:])) or event
+        tells = event is None or event.kind not in people.BLOCKING
+        plain = people.learn_plain(db, heard, known, now)
+        changed = people.learn(db, heard, now, tells=tells) if plain is None else plain
+        if tells and "blocked" in changed:
+            grown.add(heard.client_id)
     if event is not None and (not arrival.changes or changed & _NEWS_OF.get(event.kind, changed)):
         at = rows.micros(event.at)
         told = (event.kind, event.conversation, at, event.data, event.media)
         events.add(db, events.News(arrival.client_id, arrival.account_id, *told), now)
+        grown.add(arrival.client_id)
     if arrival.platform_id:
         key = (arrival.account_id, arrival.platform_id)
         db.execute(_KNOW, (*key, arrival.address, arrival.quote_token, now))
@@ -170,8 +182,10 @@ def drop_choices(db: Database, account_id: str, address: str, shown: tuple[int, 
 def choices(db: Database, account_id: str, address: str) -> ChoiceRecord | None:
     """Return the vanishing choices that a conversation was shown last."""
     row = db.execute(_CHOICES, (account_id, address)).fetchone()
-    if row is None:
-        return None
+    return None if row is None else _choice_record(row)
+
+
+def _choice_record(row: rows.Row) -> ChoiceRecord:
     return ChoiceRecord(rows.moment(row[0]), row[1], tuple((title, key) for title, key in json.loads(row[2])))
 
 

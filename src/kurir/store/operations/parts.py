@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kurir.domain.status import Status, advance, of_parts
+from kurir.quick import quick
 from kurir.store.base import ErrorRecord, Phase
 from kurir.store.database import Database
 from kurir.store.operations import events, rows, tallies, words
@@ -120,6 +121,7 @@ class Part:
         return self.phase in (Phase.IN_FLIGHT, Phase.WAITING)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class News:
     """What is learned of a part, and when it happened (microseconds). ``again`` is the cure of a failure, "" for none."""

@@ -21,6 +21,7 @@ from kurir.store.operations import events, rows
 LIST: Final = 1_000
 #: The kinds of events that tell whether somebody blocked us.
 BLOCKING: Final = ("contact.unblocked", "contact.blocked")
+_SECOND: Final = 1_000_000
 
 _CONTACT: Final = rows.CONTACT + "WHERE account_id = ? AND address = ?"
 _AMONG: Final = "IN (SELECT wanted.value FROM json_each(?) AS wanted)"
@@ -34,6 +35,28 @@ _WITH_PHONE: Final = " AND phone = ? AND phone <> ''"
 _OF_CHANNEL: Final = " AND channel = ?"
 _BY_ADDRESS: Final = " ORDER BY account_id, address LIMIT ?"
 
+#: Whatever taking in what a person wrote has to know, in one look: where their address leads, who stands there, who has
+#: their phone, and which choices the conversation was shown.
+_GLANCE: Final = """
+SELECT contact_alias.address, holder.address, contact.client_id, contact.channel, contact.phone, contact.name,
+       contact.username, contact.last_inbound_at, contact.blocked, contact.blocked_at, contact.block_inferred,
+       vanishing_choice.at, vanishing_choice.message_id, vanishing_choice.choices
+FROM (SELECT ? AS account_id, ? AS address, ? AS phone) AS asked
+LEFT JOIN contact_alias ON contact_alias.account_id = asked.account_id AND contact_alias.alias = asked.address
+LEFT JOIN contact AS holder ON holder.account_id = asked.account_id AND holder.phone = asked.phone AND holder.phone <> ''
+LEFT JOIN contact ON contact.account_id = asked.account_id AND contact.address = asked.address
+LEFT JOIN vanishing_choice
+    ON vanishing_choice.account_id = asked.account_id AND vanishing_choice.address = asked.address
+"""
+_NEW_CONTACT: Final = """
+INSERT INTO contact (account_id, address, client_id, channel, phone, name, username, last_inbound_at, linked_at, blocked,
+                     blocked_at, block_inferred, changed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_HEARD_AGAIN: Final = """
+UPDATE contact SET last_inbound_at = ?, blocked_at = ?, block_inferred = ?, changed_at = ?
+WHERE account_id = ? AND address = ?
+"""
 _TAKE_PHONE: Final = """
 UPDATE contact SET phone = '', linked_at = NULL, changed_at = ?
 WHERE account_id = ? AND phone = ? AND phone <> '' AND address <> ?
@@ -254,6 +277,60 @@ def learn(db: Database, heard: Heard, now: int, *, tells: bool = True) -> frozen
     if "blocked" in changed and tells:
         tell_blocked(db, stored, heard.at, now)
     return frozenset(changed)
+
+
+def glance(db: Database, account_id: str, address: str, phone: str) -> rows.Row:
+    """Return a row of what is known at *address*: for :func:`learn_plain`; its last three columns are those of choices."""
+    return db.execute(_GLANCE, (account_id, address, phone)).fetchone()  # type: ignore[no-any-return]  # always one row
+
+
+def learn_plain(db: Database, heard: Heard, known: rows.Row, now: int) -> frozenset[str] | None:
+    """Do as :func:`learn` where what was heard is plain; None, with nothing done, where it is not.
+
+    Plain is nearly all that people write: no address leads anywhere and no phone changes hands, whether they blocked us
+    stays as it is, and either nobody is known there yet, or who is has the name that they had. *known* is what
+    :func:`glance` gave for the address and the phone that were heard.
+    """
+    if known[0] is not None or heard.moved_to or heard.aliases or heard.blocked:
+        return None
+    holder, client_id, channel, phone, name, username, last, blocked, blocked_at, inferred = known[1:11]
+    at, told = rows.micros(heard.at), heard.blocked is not None
+    if client_id is None:
+        if holder is not None or not _tells(heard):
+            return None
+        db.execute(
+            _NEW_CONTACT,
+            (
+                heard.account_id,
+                heard.address,
+                heard.client_id,
+                heard.channel,
+                heard.phone,
+                heard.name,
+                heard.username,
+                at if heard.heard else None,
+                at if heard.phone else None,
+                False,
+                at if told else None,
+                told and heard.inferred,
+                now,
+            ),
+        )
+        learned = ("new", "name" if heard.name or heard.username else "", "phone" if heard.phone else "")
+        return frozenset(filter(None, learned))
+    late = last is not None and at < last
+    names = ((name, heard.name), (username, heard.username))
+    if blocked or (client_id, channel) != (heard.client_id, heard.channel) or heard.phone not in ("", phone):
+        return None
+    if any(told_name and told_name != was and not (late and was) for was, told_name in names):
+        return None
+    then = last if late or not heard.heard else at
+    block = (blocked_at, bool(inferred))
+    if told and (blocked_at is None or (inferred and not heard.inferred) or at >= blocked_at - blocked_at % _SECOND):
+        block = (at, heard.inferred)
+    if (then, *block) != (last, blocked_at, bool(inferred)):
+        db.execute(_HEARD_AGAIN, (then, *block, now, heard.account_id, heard.address))
+    return frozenset()
 
 
 def _tells(heard: Heard) -> bool:

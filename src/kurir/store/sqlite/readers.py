@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
+from kurir.quick import quick
 from kurir.store.base import StoreUnavailable
 from kurir.store.sqlite.writer import Operation, as_store_error
 
@@ -28,6 +29,7 @@ QUEUE: Final = 2_000
 _STEPS: Final = 10_000
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Job:
     operation: Operation[Any]
@@ -35,6 +37,7 @@ class _Job:
     seconds: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Done:
     """What became of a read."""

@@ -18,7 +18,6 @@ from kurir.store.postgres.statements import translated
         ("SELECT 1 FROM a CROSS JOIN b WHERE b.x = a.x", "SELECT 1 FROM a CROSS JOIN b WHERE b.x = a.x"),
         ("SELECT 1 FROM t WHERE +a = ? AND +t.b = ?", "SELECT 1 FROM t WHERE a = $1 AND t.b = $2"),
         ("SELECT 1 FROM json_each(e.events) AS w", "SELECT 1 FROM jsonb_array_elements_text(e.events) AS w(value)"),
-        ("SELECT 1 FROM json_each(?) AS w", "SELECT 1 FROM jsonb_array_elements_text($1) AS w(value)"),
         ("INSERT INTO t VALUES (last_insert_rowid())", "INSERT INTO t VALUES (lastval())"),
         ("SELECT x'', x'7b7d'", r"SELECT '\x'::bytea, '\x7b7d'::bytea"),
     ],

@@ -5,7 +5,6 @@ is known of another address of theirs is drawn together under the one that stand
 of the writer, the reading ones of a reader.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -24,10 +23,17 @@ BLOCKING: Final = ("contact.unblocked", "contact.blocked")
 _SECOND: Final = 1_000_000
 
 _CONTACT: Final = rows.CONTACT + "WHERE account_id = ? AND address = ?"
-_AMONG: Final = "IN (SELECT wanted.value FROM json_each(?) AS wanted)"
-_CONTACTS_AT: Final = rows.CONTACT + f"WHERE account_id = ? AND address {_AMONG}"
-_CONTACTS_BY_PHONE: Final = rows.CONTACT + f"WHERE account_id = ? AND phone {_AMONG} AND phone <> ''"
-_ALIASES_AMONG: Final = f"SELECT alias FROM contact_alias WHERE account_id = ? AND alias {_AMONG}"  # noqa: S608 -- constants
+#: How many are asked for by one statement: each is planned once, and what is asked for fills the next larger one.
+_SIZES: Final = (1, 4, 16, 64, 200)
+
+
+def _sized(statement: str) -> dict[int, str]:
+    return {size: statement.format(among=f"IN ({', '.join('?' * size)})") for size in _SIZES}
+
+
+_CONTACTS_AT: Final = _sized(rows.CONTACT + "WHERE account_id = ? AND address {among}")
+_CONTACTS_BY_PHONE: Final = _sized(rows.CONTACT + "WHERE account_id = ? AND phone {among} AND phone <> ''")
+_ALIASES_AMONG: Final = _sized("SELECT account_id, alias FROM contact_alias WHERE account_id = ? AND alias {among}")
 _ALIAS: Final = "SELECT address, moved, at FROM contact_alias WHERE account_id = ? AND alias = ?"
 _ALIASES: Final = "SELECT alias FROM contact_alias WHERE account_id = ? AND address = ? ORDER BY alias"
 _CONTACTS: Final = rows.CONTACT + "WHERE client_id = ? AND (account_id, address) > (?, ?)"
@@ -110,7 +116,7 @@ def contact_by_phone(db: Database, account_id: str, phone: str) -> ContactRecord
 def contacts_at(db: Database, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ContactRecord]:
     """Return the contacts with these (account id, address), or with them as an alias."""
     found = _many(db, _CONTACTS_AT, places, lambda one: one.address)
-    for account_id, address in _many_aliases(db, [place for place in places if place not in found]):
+    for account_id, address in _asked(db, _ALIASES_AMONG, [place for place in places if place not in found]):
         known = contact(db, account_id, address)
         if known is not None:
             found[account_id, address] = known
@@ -123,22 +129,24 @@ def contacts_by_phone(db: Database, places: Sequence[tuple[str, str]]) -> dict[t
 
 
 def _many(
-    db: Database, statement: str, places: Sequence[tuple[str, str]], name: Callable[[ContactRecord], str]
+    db: Database, sized: dict[int, str], places: Sequence[tuple[str, str]], name: Callable[[ContactRecord], str]
 ) -> dict[tuple[str, str], ContactRecord]:
-    records = (rows.contact(row) for asked in _by_account(places) for row in db.execute(statement, asked))
+    records = [rows.contact(row) for row in _asked(db, sized, places)]
     return {(record.account_id, name(record)): record for record in records}
 
 
-def _many_aliases(db: Database, places: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(asked[0], alias) for asked in _by_account(places) for (alias,) in list(db.execute(_ALIASES_AMONG, asked))]
-
-
-def _by_account(places: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return for each account its id and what is asked of it, as a list in JSON."""
+def _asked(db: Database, sized: dict[int, str], places: Sequence[tuple[str, str]]) -> list[rows.Row]:
+    """Return what *sized* finds of these (account id, name)."""
     names: dict[str, list[str]] = {}
     for account_id, name in places:
         names.setdefault(account_id, []).append(name)
-    return [(account_id, json.dumps(asked, ensure_ascii=False)) for account_id, asked in names.items()]
+    found: list[rows.Row] = []
+    for account_id, wanted in names.items():
+        for start in range(0, len(wanted), _SIZES[-1]):
+            some = wanted[start : start + _SIZES[-1]]
+            size = next(size for size in _SIZES if size >= len(some))
+            found += db.execute(sized[size], (account_id, *some, *some[-1:] * (size - len(some))))
+    return found
 
 
 def contacts(

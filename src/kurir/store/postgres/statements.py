@@ -20,7 +20,7 @@ _INDEX_HINT: Final = re.compile(r"\bINDEXED BY \w+")
 _ORDERED_JOIN: Final = re.compile(r"\bCROSS JOIN (\w+(?: AS \w+)?)(?=\s+ON\b)")
 #: A plus keeps SQLite from using an index.
 _NO_INDEX: Final = re.compile(r"\b(AND|WHERE) \+(?=[a-z])")
-_JSON_ROWS: Final = re.compile(r"\bjson_each\(([\w.]+|\?\d*)\) AS (\w+)")
+_JSON_ROWS: Final = re.compile(r"\bjson_each\(([\w.]+)\) AS (\w+)")
 #: The number that this session's last INSERT took.
 _LAST_NUMBER: Final = re.compile(r"\blast_insert_rowid\(\)")
 _BLOB: Final = re.compile(r"\bx'([0-9a-f]*)'")

@@ -31,7 +31,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from kurir import networks, unreached
-from kurir.channels.base import Answer, Call, MediaFacts, NoAnswer, Stage
+from kurir.channels.base import Answer, Call, MediaFacts, NoAnswer, Stage, dumps
 from kurir.posting import AnswerTooLong, Poster, UnreadableAnswer, target
 from kurir.posting import request as post_to
 from kurir.quick import quick
@@ -321,21 +321,22 @@ class Egress:
                 await parcel.close()
         started = time.monotonic()
         answer: Answer | NoAnswer | NoFile
+        body = call.text()
         if parcel is not None and parcel.missing is not None:
             answer = parcel.missing
         elif parcel is None and call.method == "POST":
-            answer = await self._post(call, secrets)
+            answer = await self._post(call, body, secrets)
         else:
             form, seconds = (None, CALL_SECONDS) if parcel is None else (parcel.form, UPLOAD_SECONDS)
             answer = await self._exchange(call, form, secrets, seconds)
-        return Exchange(answer, round((time.monotonic() - started) * 1000), masked_request(call, secrets))
+        return Exchange(answer, round((time.monotonic() - started) * 1000), _masked_record(call, body, secrets))
 
-    async def _post(self, call: Call, secrets: Sequence[str]) -> Answer | NoAnswer:
+    async def _post(self, call: Call, body: str, secrets: Sequence[str]) -> Answer | NoAnswer:
         """Make a call that carries JSON, which is what nearly every call is."""
         stage = Stage.BEFORE_SEND
         try:
             to = target(call.url)
-            request = post_to(to, call.headers, call.body())
+            request = post_to(to, call.headers, body.encode())
             connection = await self._poster.connected(to.origin)
             stage = Stage.AFTER_SEND
             return await connection.post(request, seconds=CALL_SECONDS, most=MAXIMUM_ANSWER)
@@ -553,24 +554,37 @@ def duration_ms(head: bytes) -> int | None:
 
 def masked_request(call: Call, secrets: Iterable[str] = ()) -> str:
     """Return *call* as JSON text for the record and the preview, every secret replaced."""
-    record = {"method": call.method, "url": call.url, "headers": dict(call.headers), "json": call.json}
+    return _masked_record(call, call.text(), secrets)
+
+
+def _masked_record(call: Call, body: str, secrets: Iterable[str]) -> str:
+    """Return the record of *call*, whose JSON is *body*: it was written once, to be sent."""
+    upload = ""
     if call.upload is not None:
-        upload = call.upload
-        record["upload"] = {"field": upload.field, "source_url": upload.source_url, "filename": upload.filename}
-    return mask(json.dumps(record, ensure_ascii=False, separators=(",", ":")), secrets)
+        known = {"field": call.upload.field, "source_url": call.upload.source_url, "filename": call.upload.filename}
+        upload = f',"upload":{dumps(known)}'
+    return mask(f'{_record_head(call.method, call.url, call.headers)},"json":{body}{upload}}}', secrets)
+
+
+@lru_cache(maxsize=256)
+def _record_head(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> str:
+    return dumps({"method": method, "url": url, "headers": dict(headers)})[:-1]
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
     """Return *text* with every secret of at least four characters replaced, also as URLs and JSON write it."""
-    for secret in sorted(secrets, key=len, reverse=True):  # one may begin as another does
-        if len(secret) < 4:
-            continue
-        for form in _forms(secret):
-            text = text.replace(form, MASK)
+    for form in _all_forms(tuple(secrets)):
+        text = text.replace(form, MASK)
     return text
 
 
 @lru_cache(maxsize=256)
+def _all_forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what is replaced, in order: one secret may begin as another does."""
+    longest_first = sorted(secrets, key=len, reverse=True)
+    return tuple(dict.fromkeys(form for secret in longest_first if len(secret) >= 4 for form in _forms(secret)))
+
+
 def _forms(secret: str) -> tuple[str, ...]:
     """Return how JSON, a query and a path write *secret*, and how it stands by itself."""
     on_path = URL.build(path="/" + secret).raw_path[1:]

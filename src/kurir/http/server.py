@@ -207,8 +207,8 @@ class Protocol(HttpToolsProtocol):
         """Write the answer to a request that came whole; with *last* close behind it."""
         if self.transport.is_closing():
             return
-        common = b"".join([name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers])
-        self.transport.write(b"%b%b\r\n%b" % (head, common, body))
+        common = b"".join([b"%b: %b\r\n" % each for each in self.server_state.default_headers])
+        self.transport.write(b"".join((head, common, b"\r\n", body)))
         if last:
             self.transport.close()
         self.on_response_complete()

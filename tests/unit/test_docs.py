@@ -388,7 +388,7 @@ def test_the_number_of_locked_packages_is_the_one_in_the_decision() -> None:
 
 def test_nothing_names_a_place_on_somebodys_machine() -> None:
     places = re.compile("|".join(f"/{name}/" for name in ("work", "root", "home", "Users")))
-    folders = ("src", "tests", "docs", "tools", "bench", "deploy", "requirements", ".ci")
+    folders = ("src", "tests", "docs", "tools", "bench", "deploy", "examples", "requirements", ".ci")
     kinds = {".py", ".md", ".toml", ".json", ".sh", ".txt", ".in", ".yml", ".html", ".js", ".css", ".sql", ""}
     files = [path for name in folders for path in (ROOT / name).rglob("*")] + list(ROOT.iterdir())
     for path in files:

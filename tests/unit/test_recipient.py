@@ -241,6 +241,6 @@ def test_what_was_learned_can_be_learned_again_and_is_forgotten(parlour):
     [("telegram", "pa"), ("parlour", "tg"), ("parlour", ""), ("parlour", "A"), ("parlour", "a:b")],
 )
 def test_a_channel_takes_no_prefix_that_is_taken_or_cannot_be_one(channel, prefix):
-    with pytest.raises(ValueError, match="prefix|own"):
+    with pytest.raises(ValueError, match=r"prefix|own"):
         learn(channel, Addresses(prefix, NAMES.address, "a name"))
     assert "parlour" not in PREFIX_OF

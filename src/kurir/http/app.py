@@ -88,8 +88,8 @@ class Parts:
     """What the routes call.
 
     ``operator`` gives delivery and ``endpoints`` the callbacks, which are there as long as requests come; ``link`` gives the
-    URL of an event's file, and ``files`` opens it. ``heard`` is told of the platforms' calls. ``nodes`` are all that work on the
-    database. ``console`` is the browser's.
+    URL of an event's file, and ``files`` opens it. ``heard`` is told of the platforms' calls. ``nodes`` are all that work on
+    the database. ``console`` is the browser's.
     """
 
     edge: Edge

@@ -65,8 +65,18 @@ def test_the_commands_of_a_page_work(path: Path, demo: tuple[Path, Up], tmp_path
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "kurir-data").symlink_to(data)
     ports = {"8080": facts["url"].rpartition(":")[2], "8081": facts["sandbox"].rpartition(":")[2]}
-    script = doc_commands.script(path.read_text("utf-8"), ports)
-    more = {"PASSWORD": facts["password"], "KURIR_ADMIN_TOKEN": facts["admin_token"], "KURIR_LISTEN": "127.0.0.1:0"}
+    more = {
+        "PASSWORD": facts["password"],
+        "KURIR_ADMIN_TOKEN": facts["admin_token"],
+        "PIP_TARGET": str(tmp_path / "site"),  # nothing is installed into the environment of the tests
+        "PIP_NO_INDEX": "1",
+    }
+    page = path.read_text("utf-8")
+    if (
+        "listen = " not in page
+    ):  # a configuration of the page's own says where; one that was made listens where it likes
+        more["KURIR_LISTEN"] = "127.0.0.1:0"
+    script = doc_commands.script(page, ports)
     environment = doc_commands.environment(bin_, more)
     with subprocess.Popen(
         ["bash", "-c", script],
@@ -83,6 +93,7 @@ def test_the_commands_of_a_page_work(path: Path, demo: tuple[Path, Up], tmp_path
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(shell.pid, signal.SIGTERM)  # what runs on, of this page alone
     said = (tmp_path / "said").read_text("utf-8", "replace")
+    print(said)
     assert code == 0, f"{name_of(path)}: the commands ended with {code}\n{said[-3000:]}"
 
 

@@ -111,5 +111,5 @@ def tools(folder: Path) -> Path:
 def environment(bin_: Path, more: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a page's shell: nothing of the tester's own settings."""
     path = f"{bin_}:/usr/local/bin:/usr/bin:/bin"
-    source = ":".join(one for one in sys.path if one)
+    source = ":".join([str(bin_.parent.parent / "site"), *(one for one in sys.path if one)])
     return {"PATH": path, "PYTHONPATH": source, "LANG": "C.UTF-8", "HOME": str(bin_.parent.parent), **more}

@@ -77,6 +77,14 @@ def test_generated_pages_are_fresh() -> None:
     assert load_tool("make_reference").stale() == [], "run: python tools/make_reference.py"
 
 
+def test_the_list_of_pages_for_programs_is_fresh() -> None:
+    tool = load_tool("make_llms")
+    assert tool.TARGET.read_text("utf-8") == tool.make(), "run: python tools/make_llms.py"
+    links = re.findall(r"\]\(([^)]+)\.html\)", tool.make())
+    assert sorted(f"{link}.md" for link in links) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+    assert all(path.read_text("utf-8").strip() in tool.make_full() for path in DOCS.rglob("*.md"))
+
+
 def test_every_error_code_is_described() -> None:
     page = read("reference", "errors.md")
     rows = re.findall(r"^\| `([a-z0-9_]+)` \|", page, re.MULTILINE)
@@ -367,6 +375,13 @@ def test_links_stay_in_the_repository_and_lead_somewhere(path: Path) -> None:
         assert page.exists(), f"{link} leads nowhere"
         if anchor:
             assert anchor in anchors(page.read_text("utf-8")), f"{link}: there is no such heading"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_every_test_that_a_page_names_is_there(path: Path) -> None:
+    for file, _, name in re.findall(r"`(tests/[a-z_/]+\.py)(::([a-z0-9_]+))?`", path.read_text("utf-8")):
+        assert (ROOT / file).exists(), f"{file} is not there"
+        assert not name or re.search(rf"^(?:async )?def {name}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE), name
 
 
 def test_the_site_loads_nothing_from_another_host() -> None:

@@ -38,7 +38,10 @@ def bring(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Return what looks for channels where packages bring those that it is given."""
 
     def installed(*brought: Any) -> Any:
-        monkeypatch.setattr(channels, "entry_points", lambda group: [Point(one) for one in brought])
+        def entry_points(*, group: str) -> list[Point]:
+            return [Point(one) for one in brought] if group == "kurir.channels" else []
+
+        monkeypatch.setattr(channels, "entry_points", entry_points)
         channels.installed.cache_clear()
         return channels.installed()
 

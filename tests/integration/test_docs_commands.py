@@ -30,7 +30,7 @@ def name_of(path: Path) -> str:
 
 
 def commands_of(path: Path) -> list[doc_commands.Block]:
-    return [one for one in doc_commands.blocks(path.read_text("utf-8")) if one.language == "sh"]
+    return [one for one in doc_commands.blocks(path.read_text("utf-8")) if one.commands]
 
 
 RUN = [path for path in PAGES if any(doc_commands.is_run(one) for one in commands_of(path))]
@@ -129,6 +129,8 @@ def test_most_of_it_is_run() -> None:
         ("<!-- runs on -->\n```sh\necho off\n```\n", 1),
         ("<!-- runs on -->\n```sh\nfalse\n```\n", 1),
         ("<!-- file: a.csv -->\n```csv\na,b\n```\n```sh\n[ $(cat a.csv) = a,b ]\n```\n", 0),
+        ("```text\n$ false\nfalse\n```\n", 1),
+        ("```text\n$ true\nfalse\n```\n", 0),
         ("1. Indented:\n\n    ```sh\n    false\n    ```\n", 1),
     ],
 )

@@ -1,6 +1,7 @@
 """The commands of the documentation as scripts: what stands in the shell blocks of a page, in its order, in one shell.
 
-A block runs unless the line before it is a comment, which does not show on the page:
+What stands in a ``text`` block after a prompt («$ ») is a command too. A block runs unless the line before it is a comment,
+which does not show on the page:
 
     <!-- not run: why -->      the block is passed over
     <!-- runs on -->           the block does not end by itself: it has to say something, and still run when the page ends
@@ -39,6 +40,14 @@ class Block:
     text: str
     line: int
 
+    @property
+    def commands(self) -> str:
+        """Return the commands in it: all of a shell block, of a transcript what stands after its prompts."""
+        if self.language == "sh":
+            return self.text
+        prompted = [line[2:] for line in self.text.splitlines() if line.startswith("$ ")]
+        return "".join(f"{line}\n" for line in prompted) if self.language == "text" else ""
+
 
 def blocks(page: str) -> Iterator[Block]:
     """Yield the fenced blocks of a page."""
@@ -49,7 +58,7 @@ def blocks(page: str) -> Iterator[Block]:
 
 def is_run(block: Block) -> bool:
     """Return whether the test does something with *block*."""
-    return block.how == "file" or (block.language == "sh" and block.how != "not run")
+    return block.how == "file" or (bool(block.commands) and block.how != "not run")
 
 
 def script(page: str, ports: dict[str, str]) -> str:
@@ -59,7 +68,8 @@ def script(page: str, ports: dict[str, str]) -> str:
     for block in blocks(page):
         if not is_run(block):
             continue
-        text = _PORT.sub(lambda found: _port(found[0], ports), block.text)
+        text = block.text if block.how == "file" else block.commands
+        text = _PORT.sub(lambda found: _port(found[0], ports), text)
         lines.append(f"echo '--- line {block.line}' >&2")
         if block.how == "file":
             lines.append(f"cat > {block.word} <<'END_OF_FILE'\n{text}END_OF_FILE")

@@ -499,8 +499,10 @@ class Egress:
         """Refuse a URL for what can be seen of it before its name is resolved. Raises EgressRefused."""
         _check_form(url)
         host = url.raw_host or ""
-        if url.port == 0:
-            raise EgressRefused(f"{_shown(str(url))} names port 0")
+        if url.port in networks.OTHER_PORTS:
+            raise EgressRefused(
+                f"{_shown(str(url))} names port {url.port}, which is not for HTTP; serve it at another one"
+            )
         if ":" in host or host.replace(".", "").isdigit():  # what the client does not resolve
             why = networks.refusal(host, self._settings.allow_networks)
             if why is not None:

@@ -127,7 +127,30 @@ def errors() -> str:
         + table(
             ("code", "what happened", "why", "what to do"), ((code(e.code), e.title, e.cause, e.fix) for e in ended)
         )
+        + "## Platform codes\n\n"
+        + "Which codes of a platform, or words of its answer, become each of ours. What each of them means, and what\n"
+        + "follows, is in [platform errors](platform-errors.md). A code that is not here comes of no platform's code:\n"
+        + "kurir finds by itself that a message is `expired`.\n\n"
+        + table(("code", *BUILT_IN), (row for row in map(_by_platform, ERRORS) if any(row[1:])))
     )
+
+
+def _by_platform(ours: str) -> tuple[str, ...]:
+    """Return a code of ours and the codes of each platform that become it."""
+    given = (
+        dict.fromkeys(theirs for theirs, ours_ in one.PLATFORM_CODES if ours_ == ours) for one in BUILT_IN.values()
+    )
+    return code(ours), *(", ".join(_runs(list(each))) for each in given)
+
+
+def _runs(codes: list[str]) -> Iterator[str]:
+    """Yield the codes, three and more numbers that follow one another as one range."""
+    while codes:
+        length = 1
+        while length < len(codes) and codes[0].isdigit() and codes[length] == str(int(codes[0]) + length):
+            length += 1
+        run, codes = (codes[:length], codes[length:]) if length > 2 else (codes[:1], codes[1:])
+        yield code(run[0]) if len(run) == 1 else f"{code(run[0])} to {code(run[-1])}"
 
 
 def _is_problem(entry: ErrorEntry) -> bool:

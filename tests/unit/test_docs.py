@@ -86,9 +86,29 @@ def test_the_list_of_pages_for_programs_is_fresh() -> None:
 
 
 def test_every_error_code_is_described() -> None:
-    page = read("reference", "errors.md")
-    rows = re.findall(r"^\| `([a-z0-9_]+)` \|", page, re.MULTILINE)
+    explained, _, platforms = read("reference", "errors.md").partition("## Platform codes")
+    rows = re.findall(r"^\| `([a-z0-9_]+)` \|", explained, re.MULTILINE)
     assert sorted(rows) == sorted(errors.ERRORS), "each code in one table, once"
+    assert all(one.title and one.cause and one.fix for one in errors.ERRORS.values())
+    of_platforms = {ours for channel in BUILT_IN.values() for _, ours in channel.PLATFORM_CODES}
+    assert set(re.findall(r"^\| `([a-z0-9_]+)` \|", platforms, re.MULTILINE)) == of_platforms
+
+
+#: What says a code as a literal, and the place of its argument.
+SAYING = {"RequestFailed": 0, "Problem": 1, "Retry": 0, "AccountDown": 0, "Unknown": 0, "Rejected": 1, "ErrorRecord": 0}
+
+
+def test_every_code_that_the_code_says_is_in_the_registry() -> None:
+    said = set()
+    for path in (ROOT / "src" / "kurir").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(call, ast.Call):
+                continue
+            at = SAYING.get(getattr(call.func, "id", ""), len(call.args))
+            said |= {one.value for one in ast.walk(ast.Tuple(call.args[at : at + 1])) if isinstance(one, ast.Constant)}
+    literal = {one for one in said if isinstance(one, str) and re.fullmatch("[a-z]+(_[a-z]+)*", one)}
+    assert len(literal) > 60
+    assert literal <= set(errors.ERRORS) | {"code", "type"}, "those two are keys, by which a code is looked up"
 
 
 def test_every_setting_is_described() -> None:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from kurir import channels
 from kurir.channels.line import channel as line
+from kurir.directory import Directory
 from kurir.domain import channel as names
 from kurir.domain import recipient
 from kurir.domain.recipient import Addresses, Form, Recipient, read
+from support import records
 
 
 @dataclass
@@ -89,3 +92,22 @@ def test_a_package_that_cannot_be_imported_stops_the_start(bring):
 
 def test_they_are_looked_for_once(bring):
     assert bring(Brought("post")) is channels.installed()
+
+
+async def test_an_account_whose_package_is_gone_is_passed_over_and_told():
+    class Store:
+        async def clients(self) -> list[Any]:
+            return [records.client()]
+
+        async def accounts(self) -> list[Any]:
+            return [
+                records.account("gone", channel="parlour"),
+                records.account("off", channel="parlour", enabled=False),
+            ]
+
+    directory = Directory(channels.BUILT_IN, lambda record: pytest.fail(f"{record.id} cannot be opened"))
+    with capture_logs() as logs:
+        await directory.reload(Store())  # type: ignore[arg-type] # all that is asked for
+    assert not directory.accounts()
+    assert [(one["account"], one["channel"]) for one in logs] == [("gone", "parlour")]
+    assert "install the package" in logs[0]["fix"]

@@ -28,9 +28,12 @@ BUILT_IN: Final[Mapping[str, Channel]] = {
 }
 
 
-#: The name of a channel stands in URLs and in the database. These are the first words of other paths.
+#: The name of a channel stands in URLs and in the database.
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_PATHS: Final = frozenset({"console", "docs", "errors", "livez", "media", "metrics", "readyz", "v1", "webhooks"})
+#: The first words of the gateway's other paths, which no channel may be called.
+PATHS: Final = frozenset(
+    {"console", "docs", "errors", "livez", "media", "metrics", "readyz", "sandbox", "static", "v1", "webhooks"}
+)
 #: The address of a channel whose package does not say more of it: anything that can be seen, in ASCII.
 _ANY_ADDRESS: Final = re.compile(r"[!-~]{1,128}")
 
@@ -48,7 +51,7 @@ def installed() -> Mapping[str, Channel]:
         channel: Channel = point.load()
         if channel.NAME in BUILT_IN:
             continue
-        if not _NAME.fullmatch(channel.NAME) or channel.NAME in _PATHS or channel.NAME in names.ALIASES:
+        if not _NAME.fullmatch(channel.NAME) or channel.NAME in PATHS or channel.NAME in names.ALIASES:
             raise ValueError(f"«{channel.NAME[:40]}», of the entry point {point.value}, cannot be a channel's name")
         recipient.learn(channel.NAME, _addresses(channel))
         names.learn(channel.NAME)

@@ -404,6 +404,18 @@ def test_every_test_that_a_page_names_is_there(path: Path) -> None:
         assert not name or re.search(rf"^(?:async )?def {name}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE), name
 
 
+def test_every_threat_has_its_tests_or_says_that_it_has_none() -> None:
+    page = read("explanation", "security-model.md")
+    threats = re.findall(r"^\| (\d+) \|(.*)\|$", section_of(page, "Threats"), re.MULTILINE)
+    shown = dict(re.findall(r"^\| (\d+) \|(.*)\|$", section_of(page, "The tests that show it"), re.MULTILINE))
+    assert [int(number) for number, _ in threats] == list(range(1, len(threats) + 1))
+    assert list(shown) == [number for number, _ in threats]
+    for number, row in threats:
+        *_, holds, not_covered = (cell.strip() for cell in row.split("|"))
+        assert holds, number
+        assert "`tests/" in shown[number] or (shown[number].strip() == "none" and not_covered != "–"), number
+
+
 def test_the_site_loads_nothing_from_another_host() -> None:
     settings = (ROOT / "mkdocs.yml").read_text("utf-8")
     assert "://" not in settings

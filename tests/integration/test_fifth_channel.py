@@ -19,9 +19,11 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from typer.testing import CliRunner
 
 from kurir import channels
 from kurir.channels.base import Answer, Ignored, Inbound, NoAnswer, Outcome, Stage, WebhookRequest, WebhookUnreadable
+from kurir.cli.app import app
 from kurir.domain import channel as names
 from kurir.domain import recipient
 from kurir.domain.account import Account
@@ -32,7 +34,7 @@ from support.bodies import TYPES, body
 from support.console import signed_in
 from support.endpoint import RecordingEndpoint, recording
 from support.junk import spoilt
-from support.servers import Running, running
+from support.servers import PASSWORD, Running, running
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fifth-channel"
 TOKEN, SECRET, HOOK_SECRET = "parlour-token", "parlour-secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -295,18 +297,13 @@ def test_the_forms_of_its_addresses_are_known(parlour):
     assert "somebody on parlour" in elsewhere.detail
 
 
-def test_its_configuration_is_checked_by_the_command_line(tmp_path, site):
+def test_its_configuration_is_checked_by_the_command_line(tmp_path, parlour):
     file = tmp_path / "kurir.toml"
-    file.write_text(
-        '[clients.acme]\nusername = "acme"\npassword = "kurir_pw_correct-horse-battery-staple-of-a-test"\n'
-        f'[[clients.acme.accounts]]\nid = "{ACCOUNT}"\nchannel = "parlour"\ntoken = "t"\n'
-    )
-    check = [sys.executable, "-m", "kurir", "config", "check", "--config", str(file)]
-    done = subprocess.run(
-        check, check=False, env={"PYTHONPATH": f"{site}:{':'.join(sys.path)}"}, capture_output=True, text=True
-    )
-    assert done.returncode != 0
-    assert "signing_secret: is missing" in " ".join((done.stdout + done.stderr).split())
+    account = f'[[clients.acme.accounts]]\nid = "{ACCOUNT}"\nchannel = "parlour"\ntoken = "t"\n'
+    file.write_text(f'[clients.acme]\nusername = "acme"\npassword = "{PASSWORD}"\n{account}')
+    done = CliRunner().invoke(app, ["config", "check", "--config", str(file)], env={"NO_COLOR": "1"})
+    assert done.exit_code != 0
+    assert "signing_secret: is missing" in " ".join(done.output.split())
 
 
 # --- what every channel must keep -----------------------------------------------------------------------------------------

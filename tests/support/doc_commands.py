@@ -89,7 +89,7 @@ def script(page: str, ports: dict[str, str]) -> str:
 def _said(line: int) -> str:
     """Return what waits until the block of *line* has said something."""
     return (
-        f"for _ in $(seq 200); do [ ! -s out-{line} ] && kill -0 $job_{line} && sleep 0.05; done 2> kill-said || true\n"
+        f"for _ in $(seq 600); do [ ! -s out-{line} ] && kill -0 $job_{line} && sleep 0.05; done 2> kill-said || true\n"
         f"[ -s out-{line} ] || {{ echo 'it says nothing' >&2; exit 1; }}"
     )
 

@@ -228,9 +228,7 @@ def test_a_place_that_is_nowhere_is_no_place(channel: str) -> None:
     assert tried
 
 
-@pytest.mark.parametrize("channel", list(BUILT_IN))
-def test_the_bodies_that_chance_does_not_make(channel: str) -> None:
-    for _, raw in junk.extremes(WEBHOOKS[channel][0]):
-        check_webhook(channel, raw)
+def test_the_bodies_that_chance_does_not_make() -> None:
+    """For webhooks row 18 of the scorecard has them, by way of a server."""
     for _, raw in junk.extremes(SENDS[0]):
-        check_send(channel, raw, Random(1))
+        check_send("line", raw, Random(1))

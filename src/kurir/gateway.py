@@ -273,7 +273,8 @@ class Gateway:
     def _create_app(self) -> FastAPI:
         settings = self.configuration.settings
         administrator = Administrator(settings.admin_token, self.clock)
-        edge = Edge(self._authenticator, administrator, base=urlsplit(settings.public_url).path.rstrip("/"))
+        watcher = Administrator(settings.metrics_token or settings.admin_token, self.clock)
+        edge = Edge(self._authenticator, administrator, watcher, base=urlsplit(settings.public_url).path.rstrip("/"))
         acceptor = Acceptor(self.store, self.directory, self.channels, self.clock, self._wake, self._probe)
         return create_app(
             Parts(

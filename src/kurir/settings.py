@@ -80,6 +80,14 @@ SETTINGS: Final = (
         secret=True,
     ),
     Setting(
+        "metrics_token",
+        "secret",
+        "the `admin_token`",
+        "The bearer token that `/metrics` takes, at least 16 characters, so that what watches kurir need not be able to "
+        "change it. Without one it takes the `admin_token`; without both it is closed.",
+        secret=True,
+    ),
+    Setting(
         "allow_networks",
         "list of CIDRs",
         "[]",
@@ -91,7 +99,7 @@ SETTINGS: Final = (
         "all, api or worker",
         "all",
         "What this process does: `api` takes requests and webhooks and sends nothing, `worker` sends and answers only "
-        "`/livez` and `/readyz`, `all` does both. Other than `all` needs PostgreSQL, and both roles somewhere.",
+        "`/livez`, `/readyz` and `/metrics`, `all` does both. Other than `all` needs PostgreSQL, and both roles somewhere.",
     ),
     Setting(
         "processes",
@@ -178,5 +186,6 @@ class Settings:
     role: str = "all"
     processes: int = 1
     label: str = ""
+    metrics_token: str | None = field(default=None, repr=False)
     mask: bool = True
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)

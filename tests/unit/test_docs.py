@@ -32,6 +32,7 @@ from kurir.http import (
     contacts,
     events,
     media,
+    metrics,
     native,
     nodes,
     operations,
@@ -138,6 +139,7 @@ MODULES = (
     webhooks,
     media,
     operations,
+    metrics,
 )
 
 

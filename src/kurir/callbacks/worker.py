@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from kurir import counting
 from kurir.callbacks import dialects, ladder, signing
 from kurir.callbacks.keys import Keys
 from kurir.callbacks.ladder import Verdict, Why
@@ -390,6 +391,7 @@ class EndpointWorker:
             )
         posted = await self._tools.poster.post(self.record.url, body, self.headers(record.webhook_id, at, body))
         attempt = attempt_of(self.id, record.position, at, posted)
+        counting.CALLBACKS.add(self.id, ladder.judge(posted.status).value)
         state, wait = self._follow(record, posted, attempt.error, generation, probing=probing)
         next_at = clock.now() + timedelta(seconds=wait) if state is Owed.PENDING and wait is not None else None
         if state is Owed.FAILED:

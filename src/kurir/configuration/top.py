@@ -61,6 +61,7 @@ def read_settings(table: Table, flags: Mapping[str, object], current_folder: Pat
         public_url=layers.read("public_url", public_url, own_url),
         encryption_key=layers.read("encryption_key", _encryption_key(table.reading), beside_database),
         admin_token=layers.read("admin_token", table.referred(_admin_token), None),
+        metrics_token=layers.read("metrics_token", table.referred(_admin_token), None),
         allow_networks=layers.read("allow_networks", _networks, ()),
         retention=layers.read("retention", duration(timedelta(days=1)), timedelta(days=90)),
         search_text=layers.read("search_text", switch, True),

@@ -26,6 +26,7 @@ from typing import Final
 
 import structlog
 
+from kurir import counting
 from kurir.channels.base import (
     AccountDown,
     Again,
@@ -471,6 +472,8 @@ class Sender:
         number, call, secrets = made.part, made.call, run.entry.account.settings.secrets()
         outcome = masked(outcome_of(run.entry, call, exchange), secrets)
         attempt = attempt_of(made, exchange, outcome, secrets)
+        counting.CALLS.add(run.queued.account_id, run.queued.channel, attempt.outcome)
+        counting.CALL_SECONDS.add(exchange.duration_ms / 1000, run.queued.channel)
         run.gate.told(outcome, made.began, answered=isinstance(exchange.answer, Answer))
         run.learned = outcome.learned
         match outcome:

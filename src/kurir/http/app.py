@@ -36,6 +36,7 @@ from kurir.http import (
     events,
     logged,
     media,
+    metrics,
     native,
     nodes,
     operations,
@@ -88,8 +89,8 @@ class Parts:
     """What the routes call.
 
     ``operator`` gives delivery and ``endpoints`` the callbacks, which are there as long as requests come; ``link`` gives the
-    URL of an event's file, and ``files`` opens it. ``heard`` is told of the platforms' calls. ``nodes`` are all that work on the
-    database. ``console`` is the browser's.
+    URL of an event's file, and ``files`` opens it. ``heard`` is told of the platforms' calls. ``nodes`` are all that work on
+    the database. ``console`` is the browser's.
     """
 
     edge: Edge
@@ -127,6 +128,7 @@ def create_app(parts: Parts) -> FastAPI:
     for name in parts.__slots__:
         setattr(app.state, name, getattr(parts, name))
     app.state.webhook_bytes = webhooks.BytesInFlight()
+    app.state.stored_metrics = metrics.Stored()
     app.include_router(send.router)
     app.include_router(native.router)
     app.include_router(contacts.router)
@@ -143,6 +145,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(webhooks.router)
     app.include_router(media.router)
     app.include_router(operations.router)
+    app.include_router(metrics.router)
     for router in ROUTERS:
         app.include_router(router)
     if parts.console.sandbox is not None:
@@ -264,7 +267,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             schema["servers"] = [{"url": base}]
         for path, methods in schema["paths"].items():
             for operation in methods.values():
-                if path.startswith("/v1/admin/"):
+                if path.startswith("/v1/admin/") or path == "/metrics":
                     operation["security"] = [{"admin": []}]
                 elif path.startswith("/v1/") or "/{client_id}" in path:
                     operation["security"] = [{"username": [], "password": []}, {"basic": []}]

@@ -17,6 +17,7 @@ from fastapi import APIRouter
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from kurir import counting
 from kurir.channels.base import Handshake, WebhookRejected, WebhookRequest
 from kurir.directory import Directory
 from kurir.http import edge
@@ -127,13 +128,16 @@ async def _take(scope: Scope, send: Send, source: bytes | Receive, *, refusal: i
     try:
         result = await receiver.receive(entry, _request(scope, body))
     except WebhookRejected as rejected:
+        counting.WEBHOOKS.add(entry.account.channel, "rejected")
         log.warning("webhook_rejected", account=account_id, why=str(rejected))
         await _answer(send, refusal)
         return
     except StoreUnavailable as error:
+        counting.WEBHOOKS.add(entry.account.channel, "not_stored")
         log.error("webhook_not_stored", account=account_id, error=str(error))  # noqa: TRY400 - a stack tells no more
         await _answer(send, 503, headers=edge.STORE_RETRY)
         return
+    counting.WEBHOOKS.add(entry.account.channel, "taken")
     state.heard.note(account_id, state.clock.now())
     if isinstance(result, Handshake):
         await _answer(send, 200, result.body, headers={"Content-Type": "text/plain; charset=utf-8"})

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
+from kurir import counting
 from kurir.channels.base import Channel, Facts, MediaFacts, Rendering, ReplyTarget
 from kurir.clock import Clock, uuid7
 from kurir.directory import Directory, Entry
@@ -141,8 +142,12 @@ class Acceptor:
         """Return what became of the message, by the store's *answer*, after the commit."""
         new = accepting.new
         if isinstance(answer, Conflict):
+            counting.SENDS.add(new.channel, "conflict")
             return IdReused(new.message_id, answer.tid)
-        if not answer.replayed:
+        if answer.replayed:
+            counting.SENDS.add(new.channel, "replayed")
+        else:
+            counting.SENDS.add(new.channel, "accepted")
             self._on_accepted(new.account_id)
         return Taken(new.message_id, answer.tid, answer.status, answer.replayed, accepting.losses)
 

@@ -694,6 +694,7 @@ ADMINISTRATION = {
     ("POST", "/v1/admin/clients/{client_id}/disable"): "/v1/admin/clients/{shop}/disable",
     ("POST", "/v1/admin/clients/{client_id}/enable"): "/v1/admin/clients/{shop}/enable",
     ("GET", "/v1/admin/nodes"): "/v1/admin/nodes",
+    ("GET", "/v1/admin/doctor"): "/v1/admin/doctor",
     ("GET", "/v1/admin/console/users"): "/v1/admin/console/users",
     ("POST", "/v1/admin/console/links"): "/v1/admin/console/links",
     ("GET", "/v1/admin/callbacks"): "/v1/admin/callbacks",

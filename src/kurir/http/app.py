@@ -32,6 +32,7 @@ from kurir.http import (
     connect,
     console_links,
     contacts,
+    doctoring,
     edge,
     events,
     logged,
@@ -137,6 +138,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(admin_accounts.router)
     app.include_router(clients.router)
     app.include_router(nodes.router)
+    app.include_router(doctoring.router)
     app.include_router(console_links.router)
     app.include_router(connect.router)
     app.include_router(connect.client_router)

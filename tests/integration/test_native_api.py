@@ -913,11 +913,11 @@ async def test_the_reference_has_every_route_of_a_client_and_says_how_to_log_in(
     documented = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert set(CLIENTS) <= documented
     assert set(ADMINISTRATION) <= documented
-    assert documented <= set(CLIENTS) | set(ADMINISTRATION) | PUBLIC
+    assert documented <= set(CLIENTS) | set(ADMINISTRATION) | PUBLIC | WATCHED
     for method, path in documented:
         operation = document["paths"][path][method.lower()]
         both = [{"username": [], "password": []}, {"basic": []}]
-        admin = [{"admin": []}] if (method, path) in ADMINISTRATION else None
+        admin = [{"admin": []}] if (method, path) in {*ADMINISTRATION, *WATCHED} else None
         assert operation.get("security") == (both if (method, path) in CLIENTS else admin)
         assert operation["summary"]
     assert set(document["components"]["securitySchemes"]) == {"username", "password", "basic", "admin"}

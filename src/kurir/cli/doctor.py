@@ -49,7 +49,10 @@ def examine(
     as_json: options.AsJson = False,
     admin: options.AsAdmin,
 ) -> None:
-    """Look whether the installation is well, and say what mends it. Exit code 0: it is; 1: look; 2: something is bad."""
+    """Look whether the installation is well, and say what mends it.
+
+    Exit code 0: it is; 1: something is to be looked at; 2: something is bad, or nothing could be looked at.
+    """
     try:
         found = _offline(config) if offline else _of_gateway(admin)
     except typer.Exit:  # its sentence is told

@@ -39,7 +39,9 @@ def render(folder: Path, values: Mapping[str, Any], release: str = "chat") -> li
 
 def _merged(under: Any, over: Any) -> Any:
     if isinstance(under, dict) and isinstance(over, Mapping):
-        return {name: _merged(under.get(name), over[name]) if name in over else under[name] for name in {**under, **over}}
+        return {
+            name: _merged(under.get(name), over[name]) if name in over else under[name] for name in {**under, **over}
+        }
     return over
 
 

@@ -13,7 +13,7 @@ metadata:
     {{- include "kurir.labels" . | nindent 4 }}
 spec:
   automountServiceAccountToken: false
-  # The pause before SIGTERM and the drain, which takes 40 seconds at most.
+  # The pause before SIGTERM, and the drain: some seconds, 46 at the very most.
   terminationGracePeriodSeconds: 75
   securityContext:
     runAsNonRoot: true

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from kurir import __version__, unreached
+from kurir import __version__
 from kurir.secretbox import KeyFile
 from kurir.settings import PostgresUrl, Settings
 from kurir.store.access import EngineFacts
@@ -305,7 +305,7 @@ def look_at_certificate(url: str, context: ssl.SSLContext | None = None) -> Cert
     except ssl.SSLCertVerificationError as error:
         return CertificateFacts(host, refused=error.verify_message)
     except OSError as error:
-        return CertificateFacts(host, unreached=unreached.why(error))
+        return CertificateFacts(host, unreached=error.strerror or str(error) or type(error).__name__)
     ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC)
     return CertificateFacts(host, ends)
 

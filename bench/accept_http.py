@@ -22,7 +22,9 @@ def bodies(port: int, count: int, run: str) -> Iterator[bytes]:
             "recipient": f"tg:{number % 5000 + 1}",
             "type": "text",
             "send_at": "2099-01-01T00:00:00Z",
-            "body": {"text": "Your order 1042 has left our shop and will be with you tomorrow between 9 and 12. " * 4},
+            "body": {
+                "text": f"Your order {number} has left our shop and will be with you tomorrow between 9 and 12. " * 4
+            },
         }
         yield load.request(port, "/telegram/send/bench", body)
 

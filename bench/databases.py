@@ -3,8 +3,8 @@
 ``./dev bench databases``. Everything shares the cores of the machine: gateway, PostgreSQL, a platform that answers at
 once and the generator. So a second process helps as far as cores are left; what each of them used is printed beside.
 ``CLIENTS`` clients with an account each send at once, since one client's writes follow each other on PostgreSQL. The three
-ways take turns, in ``ROUNDS`` rounds, and the medians are printed. PostgreSQL is Debian's, with fsync, on the disk of
-SQLite's file.
+ways take turns, in ``ROUNDS`` rounds, and the medians are printed. PostgreSQL is the newest that is here, with
+fsync, on the disk of SQLite's file.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from pathlib import Path
 
 import asyncpg
 
-import end_to_end
 import load
+from kurir.bench.generator import Platform
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from support import postgres
@@ -61,6 +61,11 @@ class Round:
     gateway: float
     database: float
     log: float
+
+
+def newest() -> str:
+    """Return the major version of the newest PostgreSQL that is here."""
+    return max(postgres.servers(), key=int)
 
 
 def descendants(pid: int) -> list[int]:
@@ -106,7 +111,7 @@ def gateway(way: Way, base: str) -> Iterator[tuple[int, int, int, str]]:
         server = 0
         database = "bench.db"
         if way.postgres:
-            cluster = postgres.Cluster(postgres.servers()["15"], durable=True, settings={"shared_buffers": "512MB"})
+            cluster = postgres.Cluster(postgres.servers()[newest()], durable=True, settings={"shared_buffers": "512MB"})
             stack.callback(cluster.remove)
             cluster.create()
             cluster.start()
@@ -123,15 +128,15 @@ def gateway(way: Way, base: str) -> Iterator[tuple[int, int, int, str]]:
             process.wait(60)
 
 
-def bodies(port: int, clients: int) -> Iterator[bytes]:
-    for number in range(MESSAGES):
+def bodies(port: int, clients: int, count: int) -> Iterator[bytes]:
+    for number in range(count):
         body = {
             "id": f"e2e-{number}",
             "times": 0,
             "timestamp": "2026-01-01T00:00:00Z",
             "recipient": f"tg:{number % RECIPIENTS + 1}",
             "type": "text",
-            "body": {"text": "Your order 1042 has left our shop and will be with you tomorrow between 9 and 12."},
+            "body": {"text": f"Your order {number} has left our shop and will be with you tomorrow between 9 and 12."},
         }
         name = f"c{number % clients}"
         sent = load.request(port, f"/telegram/send/{name}", body)
@@ -147,14 +152,13 @@ def pending(port: int, number: int) -> bool:
         return bool(json.load(answer)["data"])
 
 
-async def one(way: Way, base: str) -> Round:
+async def one(way: Way, base: str, count: int = MESSAGES) -> Round:
     """Return what one round of *way* came to, after a first load that nobody counts."""
-    end_to_end.Platform.count = 0
     with gateway(way, base) as (port, pid, server, dsn):
         await asyncio.sleep(5 if way.processes > 1 else 2)  # the nodes share out their accounts
         before, log = (used(pid), used(server) if server else 0.0), await written(dsn)
         began = time.perf_counter()
-        result = await load.drive(port, bodies(port, way.clients), CONNECTIONS)
+        result = await load.drive(port, bodies(port, way.clients, count), CONNECTIONS)
         accepted = time.perf_counter() - began
         if result.refused:
             sys.exit(f"{way.name}: refused {result.refused}")
@@ -164,8 +168,8 @@ async def one(way: Way, base: str) -> Round:
         seconds = time.perf_counter() - began
         cpu = used(pid) - before[0], (used(server) - before[1]) if server else 0.0
         log = await written(dsn) - log
-    each = (cpu[0] / MESSAGES * 1e6, cpu[1] / MESSAGES * 1e6, log / MESSAGES)
-    return Round(MESSAGES / accepted, MESSAGES / seconds, *each)
+    each = (cpu[0] / count * 1e6, cpu[1] / count * 1e6, log / count)
+    return Round(count / accepted, count / seconds, *each)
 
 
 async def written(dsn: str) -> int:
@@ -180,14 +184,11 @@ async def written(dsn: str) -> int:
 
 
 async def measure() -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(end_to_end.Platform, "127.0.0.1", 0)
-    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     found: dict[Way, list[Round]] = {way: [] for way in WAYS}
-    for _ in range(ROUNDS):
-        for way in WAYS:
-            found[way].append(await one(way, base))
-    server.close()
+    async with Platform() as platform:
+        for _ in range(ROUNDS):
+            for way in WAYS:
+                found[way].append(await one(way, platform.url))
     print(f"{MESSAGES:,} messages of {CLIENTS} clients (last line: of one), {CONNECTIONS} connections")
     print(
         f"medians of {ROUNDS} rounds that took turns; of each message: µs of the processors, bytes of PostgreSQL's log"

@@ -12,39 +12,10 @@ import urllib.request
 from collections.abc import Iterator
 
 import load
+from kurir.bench.generator import Platform
 
 MESSAGES = 10_000
 RECIPIENTS = 2_000
-
-
-class Platform(asyncio.Protocol):
-    """Answers every request with Telegram's success; counts them."""
-
-    count = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._buffer = b""
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while True:
-            head, separator, rest = self._buffer.partition(b"\r\n\r\n")
-            if not separator:
-                return
-            place = head.lower().index(b"content-length: ") + 16
-            length = int(head[place:].split(b"\r\n", 1)[0])
-            if len(rest) < length:
-                return
-            self._buffer = rest[length:]
-            Platform.count += 1
-            chat = json.loads(rest[:length])["chat_id"]
-            body = json.dumps(
-                {"ok": True, "result": {"message_id": Platform.count, "chat": {"id": chat}, "date": 1}}
-            ).encode()
-            head_out = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            self._transport.write(head_out.encode() + body)
 
 
 def bodies(port: int, count: int) -> Iterator[bytes]:
@@ -55,7 +26,7 @@ def bodies(port: int, count: int) -> Iterator[bytes]:
             "timestamp": "2026-01-01T00:00:00Z",
             "recipient": f"tg:{number % RECIPIENTS + 1}",
             "type": "text",
-            "body": {"text": "Your order 1042 has left our shop and will be with you tomorrow between 9 and 12."},
+            "body": {"text": f"Your order {number} has left our shop and will be with you tomorrow between 9 and 12."},
         }
         yield load.request(port, "/telegram/send/bench", body)
 
@@ -70,23 +41,20 @@ def pending(port: int) -> int:
 
 
 async def measure() -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Platform, "127.0.0.1", 0)
-    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    with load.gateway(base, core=0) as (port, pid):
-        load.pin(1)
-        before, began = load.cpu_seconds(pid), time.perf_counter()
-        result = await load.drive(port, bodies(port, MESSAGES), 32)
-        accepted = time.perf_counter() - began
-        while Platform.count < MESSAGES or await asyncio.to_thread(pending, port):
-            await asyncio.sleep(0.05)
-        seconds, cpu = time.perf_counter() - began, load.cpu_seconds(pid) - before
-    server.close()
+    async with Platform() as platform:
+        with load.gateway(platform.url, core=0) as (port, pid):
+            load.pin(1)
+            before, began = load.cpu_seconds(pid), time.perf_counter()
+            result = await load.drive(port, bodies(port, MESSAGES), 32)
+            accepted = time.perf_counter() - began
+            while platform.count < MESSAGES or await asyncio.to_thread(pending, port):
+                await asyncio.sleep(0.05)
+            seconds, cpu = time.perf_counter() - began, load.cpu_seconds(pid) - before
     print(f"{MESSAGES:,} messages to {RECIPIENTS:,} chats; refused {result.refused or 'none'}")
     print(f"accepted after {accepted:.2f} s ({MESSAGES / accepted:,.0f}/s while sending)")
     print(f"all sent and recorded after {seconds:.2f} s")
     print(f"end to end {MESSAGES / seconds:,.0f} messages/s, {cpu / MESSAGES * 1e6:.0f} µs of one core each")
-    print(f"platform calls {Platform.count:,} ({Platform.count / MESSAGES:.3f} per message)")
+    print(f"platform calls {platform.count:,} ({platform.count / MESSAGES:.3f} per message)")
 
 
 def main() -> None:

@@ -1,4 +1,7 @@
-"""Runs the benchmarks: ``./dev bench`` for all, ``./dev bench accept_http`` for one.
+"""Runs the benchmarks: ``./dev bench`` for the short form of ``side_by_side``, ``./dev bench accept_http`` for one.
+
+Sections and options behind ``side_by_side`` go to it, and so do options alone: ``./dev bench side_by_side accept --rounds 5``,
+``./dev bench --all``.
 
 Every figure comes from the run that prints it; nothing here passes or fails. Ratios are taken within one run, since absolute
 numbers depend on the machine. The machine's line is printed first.
@@ -10,19 +13,24 @@ import platform
 import sys
 from pathlib import Path
 
-NAMES = ("accept_store", "accept_http", "end_to_end", "webhooks_in")
-#: Only when they are named: they take minutes.
-LONG = ("million_queued", "databases", "retention", "console_store", "console_pages")
+SIDE_BY_SIDE = "side_by_side"
+NAMES = (
+    *(SIDE_BY_SIDE, "accept_store", "accept_http", "end_to_end", "webhooks_in"),
+    *("million_queued", "databases", "retention", "console_store", "console_pages"),
+)
 
 
 def main() -> None:
     sys.path.insert(0, str(Path(__file__).parent))
-    names = sys.argv[1:] or NAMES
-    unknown = [name for name in names if name not in NAMES + LONG]
+    names, options = sys.argv[1:] or [SIDE_BY_SIDE], []
+    if names[0] == SIDE_BY_SIDE or names[0].startswith("-"):
+        options = names[1:] if names[0] == SIDE_BY_SIDE else names
+        names = [SIDE_BY_SIDE]
+    unknown = [name for name in names if name not in NAMES]
     if unknown:
-        sys.exit(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(NAMES + LONG)}")
+        sys.exit(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}, {platform.system()}")
-    sys.argv[1:] = []  # the names are ours; a benchmark run by itself has options of its own
+    sys.argv[1:] = options  # side_by_side and each benchmark run by itself have options of their own
     for name in names:
         print(f"\n== {name} ==", flush=True)
         importlib.import_module(name).main()

@@ -2,7 +2,7 @@
 
 ``./dev bench webhooks_in``. The gateway runs on core 0, the generator on core 1; every webhook is a WhatsApp message of its
 own, signed as Meta signs. In the same run, on the same core, a bare ASGI application under the same server reads the very
-same requests and answers 200: the ratio says what the taking in costs, whatever the machine.
+same requests and sends them back: the ratio says what the taking in costs, whatever the machine.
 """
 
 import asyncio
@@ -21,21 +21,6 @@ import load
 WEBHOOKS = 6_000
 SECRET = "benchmark app secret 0001"
 NUMBER = "10650001"
-
-#: The other half of the ratio: it reads the body, and answers.
-ECHO = """
-import sys, uvicorn
-
-async def app(scope, receive, send):
-    if scope["type"] != "http":
-        return
-    while (await receive()).get("more_body"):
-        pass
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-    await send({"type": "http.response.body", "body": b""})
-
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", access_log=False, lifespan="off")
-"""
 
 
 @contextmanager
@@ -79,7 +64,7 @@ def webhooks(port: int, count: int, run: str) -> list[bytes]:
 
 def _webhook(port: int, name: str, number: int) -> bytes:
     phone = f"62812{number % 5000:08}"
-    text = "Is my order 1042 on its way? I would like to have it before the weekend, if that can be done."
+    text = f"Is my order {number} on its way? I would like to have it before the weekend, if that can be done."
     message = {"from": phone, "id": f"wamid.{name}", "timestamp": "1790000000", "type": "text", "text": {"body": text}}
     value = {
         "messaging_product": "whatsapp",
@@ -116,7 +101,7 @@ async def measure() -> None:
     print(f"{'':>16} {'connections':>12} {'webhooks/s':>12} {'p50 ms':>8} {'p99 ms':>8} {'µs CPU each':>12}")
     bare: dict[int, float] = {}
     port = load.free_port()
-    with served([sys.executable, "-c", ECHO, str(port)], port) as pid:
+    with served([sys.executable, "-m", "kurir.bench.bare", "echo", str(port)], port) as pid:
         await drive(port, pid, "warm", 8, 500)
         for connections in (1, 16, 64):
             bare[connections], line = await drive(port, pid, "bare ASGI", connections, WEBHOOKS)

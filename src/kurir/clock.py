@@ -5,7 +5,6 @@ monotonic clock. Tests use :class:`FakeClock`.
 """
 
 import os
-import threading
 import time
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -61,25 +60,24 @@ class FakeClock:
 
 
 class _Randomness:
-    """Random bytes from the system, fetched a page at a time: one system call for 400 ids instead of one each."""
+    """Random numbers of 80 bits from the system, fetched a page at a time: one system call for 400 ids instead of one each."""
 
     def __init__(self) -> None:
-        self._page = b""
-        self._at = 0
-        self._lock = threading.Lock()
+        self._numbers: list[int] = []
 
-    def take(self, size: int) -> bytes:
-        """Return *size* bytes that were never given before."""
-        with self._lock:
-            if self._at + size > len(self._page):
-                self._page = os.urandom(4096)
-                self._at = 0
-            self._at += size
-            return self._page[self._at - size : self._at]
+    def take(self) -> int:
+        """Return a number that was never given before. Threads may ask at once: a list gives each of its items once."""
+        try:
+            return self._numbers.pop()
+        except IndexError:
+            page = os.urandom(4000)
+            numbers = [int.from_bytes(page[at : at + 10], "big") for at in range(0, len(page), 10)]
+            self._numbers.extend(numbers[1:])
+            return numbers[0]
 
     def forget(self) -> None:
-        """Throw the page away: a forked child must not give its parent's bytes."""
-        self._page = b""
+        """Throw the page away: a forked child must not give its parent's numbers."""
+        self._numbers = []
 
 
 _RANDOMNESS: Final = _Randomness()
@@ -101,5 +99,4 @@ _FIXED_BITS: Final = 0x7 << 76 | 1 << 63
 def uuid7_hex(milliseconds: int | None = None) -> str:
     """Return a UUIDv7 as its 32 hexadecimal digits alone."""
     stamp = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
-    random = int.from_bytes(_RANDOMNESS.take(10), "big")
-    return f"{(stamp & 0xFFFFFFFFFFFF) << 80 | _FIXED_BITS | random & _RANDOM_BITS:032x}"
+    return f"{(stamp & 0xFFFFFFFFFFFF) << 80 | _FIXED_BITS | _RANDOMNESS.take() & _RANDOM_BITS:032x}"

@@ -14,6 +14,7 @@ makes the others.
 import asyncio
 import io
 import json
+import math
 import socket
 import time
 from collections import defaultdict
@@ -30,8 +31,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from kurir import networks, unreached
-from kurir.channels.base import Answer, Call, MediaFacts, NoAnswer, Stage
-from kurir.posting import AnswerTooLong, Poster, target
+from kurir.channels.base import Answer, Call, MediaFacts, NoAnswer, Stage, dumps
+from kurir.posting import AnswerTooLong, Poster, UnreadableAnswer, target
 from kurir.posting import request as post_to
 from kurir.quick import quick
 from kurir.resolving import ThreadsOfItsOwn
@@ -140,14 +141,11 @@ class _Progress:
     seconds: float
     deadline: asyncio.Timeout
     writing: bool = False
-    fixed: bool = False
 
     def begin(self) -> None:
-        """The first byte is written: what reaching the platform took is not the platform's, unless *fixed*."""
+        """The first byte is written: what reaching the platform took is not the platform's."""
         if not self.writing:
             self.writing = True
-            if self.fixed:
-                return
             self.deadline.reschedule(asyncio.get_running_loop().time() + self.seconds)
 
 
@@ -240,18 +238,15 @@ class Egress:
             headers={"User-Agent": "kurir"},
         )
         # No limit of connections that all endpoints share: a slow one would hold back the others. Each has its own above.
-        self._callbacks = aiohttp.ClientSession(
+        self._callbacks = Poster(
+            connect_seconds=CALLBACK_CONNECT_SECONDS,
+            idle_seconds=CALLBACK_IDLE_SECONDS,
+            read_seconds=math.inf,  # a callback has one time, for all of it
             connector=aiohttp.TCPConnector(
                 limit=0,
-                keepalive_timeout=CALLBACK_IDLE_SECONDS,
                 resolver=GuardedResolver(self._settings.allow_networks, resolver or self._names[1]),
                 socket_factory=self._guarded_socket,
             ),
-            timeout=aiohttp.ClientTimeout(total=None, connect=CALLBACK_CONNECT_SECONDS),
-            trace_configs=[trace],
-            auto_decompress=False,  # nobody needs the plain text, and a bomb stays what it is
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "kurir", "Accept-Encoding": "identity"},
         )
 
     async def close(self) -> None:
@@ -266,27 +261,28 @@ class Egress:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Posted:
         """Post *body* to a client's *url* through the guard, at most 15 s in all. Never raises; follows no redirect."""
         started = time.monotonic()
-        deadline = asyncio.timeout(CALLBACK_SECONDS)
-        progress = _Progress(CALLBACK_SECONDS, deadline, fixed=True)
-        status, answered, cut = 0, dict[str, str](), True
-        pieces: list[bytes] = []
-        miss, detail = None, ""
+        connection = None
+        answer: Answer | None = None
+        miss, detail, cut = None, "", False
         try:
-            target = _parsed(url)
-            self._judge(target)
-            async with (
-                deadline,
-                self._callbacks.post(
-                    target, data=body, headers=headers, allow_redirects=False, trace_request_ctx=progress
-                ) as response,
-            ):
-                status, answered = response.status, _headers(response)
-                cut = await _read_into(pieces, response.content, MAXIMUM_CALLBACK_ANSWER)
+            self._judge(_parsed(url))
+            to = target(url, frozenset(map(str.lower, headers)))
+            request = post_to(to, headers.items(), body)
+            connection = self._callbacks.idle(to.origin)
+            if connection is None:
+                async with asyncio.timeout(CALLBACK_SECONDS):
+                    connection = await self._callbacks.connected(to.origin)
+            left = CALLBACK_SECONDS - (time.monotonic() - started)
+            answer = await connection.post(request, seconds=left, most=MAXIMUM_CALLBACK_ANSWER, decoded=False)
         except Exception as error:  # noqa: BLE001 - whatever the far side made of it, it is an outcome
-            if not status:
-                miss, detail = _missed(error, connected=progress.writing)
+            answer = connection.begun() if connection is not None else None
+            cut = answer is not None
+            if answer is None:
+                miss, detail = _missed(error, connected=connection is not None)
         taken = round((time.monotonic() - started) * 1000)
-        return Posted(status, answered, b"".join(pieces), taken, miss, detail, cut=bool(status) and cut)
+        if answer is None:
+            return Posted(0, {}, b"", taken, miss, detail)
+        return Posted(answer.status, answer.headers, answer.body, taken, cut=cut)
 
     async def pack(self, call: Call, secrets: Iterable[str] = (), owner: str = "") -> "Parcel":
         """Fetch the file that *call* uploads, once *owner* has a slot for it. Never raises; to be closed by the caller.
@@ -325,21 +321,22 @@ class Egress:
                 await parcel.close()
         started = time.monotonic()
         answer: Answer | NoAnswer | NoFile
+        body = call.text()
         if parcel is not None and parcel.missing is not None:
             answer = parcel.missing
         elif parcel is None and call.method == "POST":
-            answer = await self._post(call, secrets)
+            answer = await self._post(call, body, secrets)
         else:
             form, seconds = (None, CALL_SECONDS) if parcel is None else (parcel.form, UPLOAD_SECONDS)
             answer = await self._exchange(call, form, secrets, seconds)
-        return Exchange(answer, round((time.monotonic() - started) * 1000), masked_request(call, secrets))
+        return Exchange(answer, round((time.monotonic() - started) * 1000), _masked_record(call, body, secrets))
 
-    async def _post(self, call: Call, secrets: Sequence[str]) -> Answer | NoAnswer:
+    async def _post(self, call: Call, body: str, secrets: Sequence[str]) -> Answer | NoAnswer:
         """Make a call that carries JSON, which is what nearly every call is."""
         stage = Stage.BEFORE_SEND
         try:
             to = target(call.url)
-            request = post_to(to, call.headers, call.body())
+            request = post_to(to, call.headers, body.encode())
             connection = await self._poster.connected(to.origin)
             stage = Stage.AFTER_SEND
             return await connection.post(request, seconds=CALL_SECONDS, most=MAXIMUM_ANSWER)
@@ -557,24 +554,37 @@ def duration_ms(head: bytes) -> int | None:
 
 def masked_request(call: Call, secrets: Iterable[str] = ()) -> str:
     """Return *call* as JSON text for the record and the preview, every secret replaced."""
-    record = {"method": call.method, "url": call.url, "headers": dict(call.headers), "json": call.json}
+    return _masked_record(call, call.text(), secrets)
+
+
+def _masked_record(call: Call, body: str, secrets: Iterable[str]) -> str:
+    """Return the record of *call*, whose JSON is *body*: it was written once, to be sent."""
+    upload = ""
     if call.upload is not None:
-        upload = call.upload
-        record["upload"] = {"field": upload.field, "source_url": upload.source_url, "filename": upload.filename}
-    return mask(json.dumps(record, ensure_ascii=False, separators=(",", ":")), secrets)
+        known = {"field": call.upload.field, "source_url": call.upload.source_url, "filename": call.upload.filename}
+        upload = f',"upload":{dumps(known)}'
+    return mask(f'{_record_head(call.method, call.url, call.headers)},"json":{body}{upload}}}', secrets)
+
+
+@lru_cache(maxsize=256)
+def _record_head(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> str:
+    return dumps({"method": method, "url": url, "headers": dict(headers)})[:-1]
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
     """Return *text* with every secret of at least four characters replaced, also as URLs and JSON write it."""
-    for secret in sorted(secrets, key=len, reverse=True):  # one may begin as another does
-        if len(secret) < 4:
-            continue
-        for form in _forms(secret):
-            text = text.replace(form, MASK)
+    for form in _all_forms(tuple(secrets)):
+        text = text.replace(form, MASK)
     return text
 
 
 @lru_cache(maxsize=256)
+def _all_forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what is replaced, in order: one secret may begin as another does."""
+    longest_first = sorted(secrets, key=len, reverse=True)
+    return tuple(dict.fromkeys(form for secret in longest_first if len(secret) >= 4 for form in _forms(secret)))
+
+
 def _forms(secret: str) -> tuple[str, ...]:
     """Return how JSON, a query and a path write *secret*, and how it stands by itself."""
     on_path = URL.build(path="/" + secret).raw_path[1:]
@@ -601,6 +611,8 @@ def _missed(error: BaseException, *, connected: bool) -> tuple[Miss, str]:
         if connected:
             return Miss.TIMEOUT, f"connected, and no answer within {CALLBACK_SECONDS:g} s"
         return Miss.CONNECT, "the connection took too long"
+    if isinstance(error, UnreadableAnswer):
+        return Miss.OTHER, "what answers there does not speak HTTP as a server should"
     return Miss.OTHER if connected else Miss.CONNECT, unreached.why(error)
 
 

@@ -1,4 +1,4 @@
-"""Posts to platforms over connections that stay open: HTTP/1.1, one call at a time on each.
+"""Posts to platforms and to clients' endpoints over connections that stay open: HTTP/1.1, one call at a time on each.
 
 aiohttp makes the connections: names, both families of addresses, TLS. Then it is not asked any more: its client serves
 everybody, and what it does for each call (a request and a response object, cookies, traces, a parser, three timers) costs
@@ -44,9 +44,19 @@ class Target:
     head: bytes
 
 
+#: What every request says, unless the caller says it in another way.
+_SAID: Final = {
+    "user-agent": "User-Agent: kurir",
+    "accept": "Accept: */*",
+    "accept-encoding": "Accept-Encoding: identity",
+}
+
+
 @lru_cache(maxsize=1024)
-def target(url: str) -> Target:
+def target(url: str, own: frozenset[str] = frozenset()) -> Target:
     """Return *url* as it is called. Raises ValueError where it is no plain http or https URL.
+
+    *own* are the names, in lower case, of headers that the caller gives: none of these is said for it.
 
     An account calls a handful of URLs, so that they are read once; where they are more, they are read again.
     """
@@ -58,8 +68,9 @@ def target(url: str) -> Target:
     if parsed.raw_user is not None or parsed.raw_password is not None:
         raise ValueError("it holds a user name")
     host = parsed.host_port_subcomponent
-    head = f"POST {parsed.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: kurir\r\nAccept: */*\r\n"
-    return Target(parsed.origin(), f"{head}Accept-Encoding: identity\r\n".encode())
+    said = (line for name, line in _SAID.items() if name not in own)
+    lines = (f"POST {parsed.raw_path_qs} HTTP/1.1", f"Host: {host}", *said)
+    return Target(parsed.origin(), "".join(f"{line}\r\n" for line in lines).encode())
 
 
 def request(to: Target, headers: Iterable[tuple[str, str]], body: bytes) -> bytes:
@@ -73,15 +84,24 @@ def request(to: Target, headers: Iterable[tuple[str, str]], body: bytes) -> byte
 
 
 class Poster:
-    """The connections to platforms. Made and closed inside the running loop.
+    """The connections to those who are called. Made and closed inside the running loop.
+
+    *connector* makes them, aiohttp's own where none is given.
 
     A connection that nobody used for *idle_seconds* is closed. To connect may take *connect_seconds*, and of a call so much
     time may pass without a byte of its answer as *read_seconds* says.
     """
 
-    def __init__(self, *, connect_seconds: float, idle_seconds: float, read_seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        connect_seconds: float,
+        idle_seconds: float,
+        read_seconds: float,
+        connector: aiohttp.TCPConnector | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30)
+        self._connector = connector or aiohttp.TCPConnector(limit=0, ttl_dns_cache=30)
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_seconds)
         self._idle: dict[URL, list[Connection]] = {}
         self.idle_seconds = idle_seconds
@@ -97,11 +117,9 @@ class Poster:
 
         Raises what aiohttp raises where none can be made.
         """
-        idle = self._idle.get(origin)
-        while idle:
-            connection = idle.pop()  # the one that was used last: the others grow old, and are closed
-            if connection.usable():
-                return connection
+        connection = self.idle(origin)
+        if connection is not None:
+            return connection
         # What of a request aiohttp has to know to connect; it is not sent.
         wanted = aiohttp.ClientRequest("POST", origin, loop=self._loop)
         try:
@@ -109,6 +127,15 @@ class Poster:
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {origin}") from error
         return Connection(self, origin, made, self._loop)
+
+    def idle(self, origin: URL) -> "Connection | None":
+        """Return a connection to *origin* that is there already, None where there is none."""
+        idle = self._idle.get(origin)
+        while idle:
+            connection = idle.pop()  # the one that was used last: the others grow old, and are closed
+            if connection.usable():
+                return connection
+        return None
 
     def put_back(self, connection: "Connection") -> None:
         """Keep *connection* for the next call."""
@@ -141,6 +168,7 @@ class Connection(asyncio.Protocol):
         self._fires_at = 0.0
         self._idle_until = self._ends_at = self._read_by = 0.0
         self._most = 0
+        self._decoded = True
         self._begin_answer()
         self._transport.set_protocol(self)
 
@@ -148,11 +176,13 @@ class Connection(asyncio.Protocol):
         """Return whether a call may be made over it."""
         return self._loop.time() < self._idle_until and not self._transport.is_closing()
 
-    async def post(self, request: bytes, *, seconds: float, most: int) -> Answer:
+    async def post(self, request: bytes, *, seconds: float, most: int, decoded: bool = True) -> Answer:
         """Send *request* and return its answer, of at most *most* bytes, within so many *seconds*.
 
-        Raises AnswerTooLong, UnreadableAnswer, TimeoutError and aiohttp's ClientError. Then the connection is closed.
+        An encoded body comes *decoded*, or as it is. Raises AnswerTooLong, UnreadableAnswer, TimeoutError and aiohttp's
+        ClientError. Then the connection is closed, and :meth:`begun` tells how far the answer had come.
         """
+        self._decoded = decoded
         now = self._loop.time()
         self._ends_at, self._read_by = now + seconds, now + self._poster.read_seconds
         self._most = most
@@ -167,6 +197,14 @@ class Connection(asyncio.Protocol):
             self._waiter = None
             self._transport.abort()
             raise
+
+    def begun(self) -> Answer | None:
+        """Return the answer as far as it came, None where its head never did, and forget it."""
+        if not self._headed:
+            return None
+        answer = Answer(self._status, self._named(), b"".join(self._pieces)[: self._most])
+        self._pieces.clear()
+        return answer
 
     # --- what comes ---------------------------------------------------------------------------------------------------
 
@@ -255,6 +293,8 @@ class Connection(asyncio.Protocol):
         self._poster.forget(self)
         self._handler.connection_lost(error)
         self._made.close()
+        # It holds this connection as this holds it: both, with what they read, would wait for the garbage collector.
+        del self._parser
 
     def _deliver(self, *, keep: bool) -> None:
         try:
@@ -275,10 +315,13 @@ class Connection(asyncio.Protocol):
     def _whole(self) -> Answer:
         if self._size > self._most:
             raise AnswerTooLong
-        headers = {name.decode("latin-1").lower(): _text(value) for name, value in self._headers}
+        headers = self._named()
         body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        encoding = headers.get("content-encoding")
+        encoding = headers.get("content-encoding") if self._decoded else None
         return Answer(self._status, headers, body if encoding is None else _plain(body, encoding, self._most))
+
+    def _named(self) -> dict[str, str]:
+        return {name.decode("latin-1").lower(): _text(value) for name, value in self._headers}
 
     def _fail(self, error: Exception) -> None:
         waiter, self._waiter = self._waiter, None

@@ -40,6 +40,25 @@ async def test_body_and_headers_arrive_as_they_are():
     assert one.headers["accept-encoding"] == "identity"
 
 
+async def test_a_clients_own_header_stands_in_place_of_ours():
+    async with recording(Mode.WELL) as hook:
+        egress = Egress(LOOPBACK)
+        for headers in ({"user-Agent": "theirs", "ACCEPT": "text/x", "X-Key": "ä"}, {}):  # over one connection
+            assert (await egress.post(hook.url, b"{}", headers)).status == 200
+        await egress.close()
+    theirs, ours = (one.headers for one in hook.received)
+    assert (theirs["user-agent"], theirs["accept"], theirs["accept-encoding"]) == ("theirs", "text/x", "identity")
+    assert (ours["user-agent"], ours["accept"]) == ("kurir", "*/*")
+
+
+async def test_a_header_that_would_be_two_is_never_sent():
+    async with recording(Mode.WELL) as hook:
+        egress = Egress(LOOPBACK)
+        answer = await egress.post(hook.url, b"{}", {"X-Key": "a\r\nX-Other: b"})
+        await egress.close()
+    assert (answer.status, answer.miss, hook.received) == (0, Miss.CONNECT, [])
+
+
 @pytest.mark.scorecard(20)
 @pytest.mark.parametrize("mode", [Mode.HANG, Mode.DRIP_HEAD])
 async def test_what_never_answers_is_left_in_time(mode, hurried):

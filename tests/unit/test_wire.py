@@ -588,11 +588,58 @@ _said = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str
 
 
 @settings(deadline=None)
-@given(_said, _said, seed_bodies("telegram"))
-def test_a_text_alone_is_written_as_every_message_is(identifier, text, other):
-    for given_body in (body("text", id=identifier, recipient="tg:1", body={"text": text}), other):
+@given(_said, _said, st.sampled_from([{}, {"send_at": "2099-01-01T00:00:00.5+07:00"}]), seed_bodies("telegram"))
+def test_a_text_alone_is_written_and_read_as_every_message_is(identifier, text, more, other):
+    for given_body in (body("text", id=identifier, recipient="tg:1", body={"text": text}, **more), other):
         message = decoded(given_body, "telegram")
         assert wire.encode(message) == wire._encode(message)
+        assert wire.restore(wire.encode(message)) == wire._restore(json.loads(wire.encode(message)))
+
+
+#: What a plain text may be changed to: some stay plain, most do not, some are no messages.
+_ODD_VALUES = st.one_of(
+    st.sampled_from(
+        [None, True, False, 0, 7, -1, 2**63, 1.0, 0.5, "", " ", "0", "x", "x" * 300, [], {}, {"text": "y"}]
+    ),
+    st.sampled_from(
+        ["tg:1001", "-100123", "@name_of", "0812345678", "+62 812-3456-7890", "line:U1", "2026-01-01T00:00:60Z"]
+    ),
+    _said,
+)
+_PLAIN_PLACES = (
+    "/id",
+    "/times",
+    "/timestamp",
+    "/recipient",
+    "/type",
+    "/body",
+    "/body/text",
+    "/body/media",
+    "/strict",
+    "/x",
+)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_a_plain_text_is_decoded_as_every_body_is(channel, data):
+    text = st.one_of(st.just("hello"), _said)
+    given_body = body("text", recipient=data.draw(st.sampled_from(RECIPIENTS[channel])), body={"text": data.draw(text)})
+    for at in data.draw(st.lists(st.sampled_from(_PLAIN_PLACES), max_size=2, unique=True)):
+        if not at.startswith("/body/") or isinstance(given_body.get("body"), dict):
+            given_body = changed(given_body, at, data.draw(_ODD_VALUES))
+    plain = wire._plain_text(given_body, channel, "ID")
+    decoder = wire._Decoder(channel, "ID")
+    message, found = decoder.message(given_body)
+    assert plain is None or (found == [] and plain == (message, decoder.read))
+    assert wire.examined(given_body, channel, "ID") == (message, found, decoder.read)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_the_least_text_is_plain(channel):
+    given_body = body("text", recipient=RECIPIENTS[channel][0], body={"text": "hello"})
+    assert wire._plain_text(given_body, channel, "") is not None
 
 
 def _is_mandatory(kind: str, at: str) -> bool:

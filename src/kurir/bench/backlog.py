@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,19 @@ MAX_AGE: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose the queue is, and when it is due: a client, its account on each channel; *due* None for now.
+
+    *first* is the number of the first message, for a queue that grows.
+    """
+
+    client: str = demo.CLIENT
+    accounts: Mapping[str, str] = field(default_factory=lambda: demo.ACCOUNTS)
+    due: datetime | None = None
+    first: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """What a start on *queued* messages took. *peak*: the process's memory at its highest, in bytes.
 
@@ -40,10 +53,12 @@ class Started:
     seconds: float
 
 
-def messages(people: Sequence[tuple[str, str]], count: int) -> Iterator[NewMessage]:
+def messages(people: Sequence[tuple[str, str]], count: int, owner: Owner | None = None) -> Iterator[NewMessage]:
     """Return *count* messages to *people* in turn, as the gateway's own intake would make them."""
+    owner = owner or Owner()
     now = datetime.now(UTC)
-    for number in range(count):
+    due = owner.due or now
+    for number in range(owner.first, owner.first + count):
         channel, address = people[number % len(people)]
         key = Key(f"L{number % len(people)}", number // len(people) + 1)
         recipient = f"{PREFIX_OF[channel]}:{address}"
@@ -61,9 +76,9 @@ def messages(people: Sequence[tuple[str, str]], count: int) -> Iterator[NewMessa
         encoded = wire.encode(message)
         yield NewMessage(
             tid=uuid7(),
-            client_id=demo.CLIENT,
+            client_id=owner.client,
             channel=channel,
-            account_id=demo.ACCOUNTS[channel],
+            account_id=owner.accounts[channel],
             message_id=message.id,
             recipient=message.recipient,
             lane=identity.lane_of(channel, read),
@@ -74,17 +89,17 @@ def messages(people: Sequence[tuple[str, str]], count: int) -> Iterator[NewMessa
             losses=(),
             priority=message.priority,
             accepted_at=now,
-            due_at=now,
-            expires_at=now + MAX_AGE,
+            due_at=due,
+            expires_at=due + MAX_AGE,
         )
 
 
-async def fill(database: Path, people: Sequence[tuple[str, str]], count: int) -> float:
+async def fill(database: Path, people: Sequence[tuple[str, str]], count: int, owner: Owner | None = None) -> float:
     """Queue *count* messages in *database*, which no gateway may hold; return the seconds that it took."""
     store = SqliteStore(database)
     await store.open()
     began = time.monotonic()
-    waiting = iter(messages(people, count))
+    waiting = iter(messages(people, count, owner))
     try:
 
         async def accept() -> None:

@@ -34,6 +34,10 @@ IN_FLIGHT: Final = 64
 WARM: Final = 500
 FAR: Final = "2099-01-01T00:00:00Z"
 START_SECONDS: Final = 60.0
+#: The shortest form: rounds, messages of each, and when no further round would end in time, in seconds.
+SHORT_ROUNDS: Final = 3
+SHORT_MESSAGES: Final = 2_000
+ENOUGH: Final = 50.0
 #: How often it is looked whether the last outcomes are recorded, in seconds.
 LOOK: Final = 0.02
 
@@ -51,6 +55,11 @@ class Round:
     p50: float = 0.0
     p99: float = 0.0
     busy: float = 0.0
+
+    @property
+    def core(self) -> float:
+        """The share of a core that it used: what is missing it waited, for the disk, the generator or other programs."""
+        return self.rate * self.cpu / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +175,8 @@ async def gateway(
             yield running
 
 
-def _measured(load: Load, seconds: float, cpu: float) -> Round:
+def measured(load: Load, seconds: float, cpu: float) -> Round:
+    """Return the round of a load that took *seconds* and *cpu* seconds. Raises RuntimeError when anything was refused."""
     if load.refused:
         raise RuntimeError(f"refused: {load.refused}")
     return Round(
@@ -181,7 +191,7 @@ async def accepts(running: Running, count: int) -> Round:
     requests = sends(running.port, CLIENT, count, run="run", send_at=FAR, first=WARM)
     used = cpu_seconds(running.pid)
     load = await drive(running.port, requests, IN_FLIGHT)
-    return _measured(load, load.seconds, cpu_seconds(running.pid) - used)
+    return measured(load, load.seconds, cpu_seconds(running.pid) - used)
 
 
 async def delivers(running: Running, platform: Platform, count: int, *, queued: bool, first: int = 0) -> Round:
@@ -190,7 +200,7 @@ async def delivers(running: Running, platform: Platform, count: int, *, queued: 
     requests = sends(running.port, CLIENT, count, run="run", first=first + WARM)
     used = cpu_seconds(running.pid)
     load, seconds = await _until_sent(running, platform, requests, queued=queued)
-    return _measured(load, seconds, cpu_seconds(running.pid) - used)
+    return measured(load, seconds, cpu_seconds(running.pid) - used)
 
 
 async def _until_sent(
@@ -228,8 +238,9 @@ def program(*arguments: str, cwd: Path | None = None) -> Callable[[str], Abstrac
 
 
 KURIR: Final = Contender("kurir", gateway, queued=True)
-ECHO: Final = Contender("bare echo", program("-m", "kurir.bench.bare", "echo"))
-RELAY: Final = Contender("bare relay, aiohttp", program("-m", "kurir.bench.bare", "relay"))
+# What is many times faster gets more messages, so that its round is not over before the clock of /proc has ticked often.
+ECHO: Final = Contender("bare echo", program("-m", "kurir.bench.bare", "echo"), share=5.0)
+RELAY: Final = Contender("bare relay, aiohttp", program("-m", "kurir.bench.bare", "relay"), share=2.0)
 
 #: Contender → what it did in each round.
 Rounds = dict[str, list[Round]]
@@ -242,7 +253,7 @@ async def accepting(contenders: Sequence[Contender], rounds: int, messages: int,
         async with contender.open("http://127.0.0.1:9") as running:
             return await accepts(running, int(messages * contender.share))
 
-    return await _turns(contenders, rounds, one, say)
+    return await turns(contenders, rounds, one, say)
 
 
 async def delivering(contenders: Sequence[Contender], rounds: int, messages: int, say: Callable[[str], None]) -> Rounds:
@@ -252,23 +263,49 @@ async def delivering(contenders: Sequence[Contender], rounds: int, messages: int
         async with Platform() as platform, contender.open(platform.url) as running:
             return await delivers(running, platform, int(messages * contender.share), queued=contender.queued)
 
-    return await _turns(contenders, rounds, one, say)
+    return await turns(contenders, rounds, one, say)
 
 
-async def _turns(
+async def turns(
     contenders: Sequence[Contender],
     rounds: int,
     one: Callable[[Contender], Awaitable[Round]],
     say: Callable[[str], None],
 ) -> Rounds:
+    """Let *contenders* take turns at *one*."""
     found: Rounds = {contender.name: [] for contender in contenders}
     with on_generator_core():
         for number in range(rounds):
             for contender in contenders:
                 done = await one(contender)
                 found[contender.name].append(done)
-                say(f"  round {number + 1}: {contender.name:24} {done.rate:>8,.0f}/s {done.cpu:>7,.0f} µs")
+                place = f"round {number + 1}: " if rounds > 1 else ""
+                say(f"  {place}{contender.name:24} {done.rate:>8,.0f}/s {done.cpu:>7,.0f} µs")
     return found
+
+
+async def short(say: Callable[[str], None]) -> str:
+    """Run the shortest form: accepting beside the bare echo, end to end beside a relay of aiohttp; return the tables.
+
+    Takes less than a minute: no round is begun after ENOUGH seconds. Raises DidNotStart.
+    """
+    sections = (
+        ("accept, beside a bare echo", accepting, ECHO),
+        ("end to end, beside a bare relay that keeps nothing", delivering, RELAY),
+    )
+    found: dict[str, Rounds] = {title: {} for title, _, _ in sections}
+    began = time.monotonic()
+    longest = 0.0
+    for number in range(SHORT_ROUNDS):
+        at = time.monotonic()
+        if number and at - began + longest > ENOUGH:
+            break
+        for title, measure, base in sections:
+            say(f"{title}, round {number + 1}")
+            for name, rounds in (await measure((base, KURIR), 1, SHORT_MESSAGES, say)).items():
+                found[title].setdefault(name, []).extend(rounds)
+        longest = max(longest, time.monotonic() - at)
+    return "\n\n".join(f"{title}\n{table(found[title], base.name)}" for title, _, base in sections)
 
 
 @contextlib.contextmanager
@@ -297,14 +334,14 @@ def by_processor(found: Rounds, name: str, base: str) -> list[float]:
 
 def table(found: Rounds, base: str) -> str:
     """Return the medians of every contender, and its ratio to *base* with the least and the most of it."""
-    lines = [
-        f"{'':24}{'per s':>9}{'µs each':>9}{'p50 ms':>8}{'p99 ms':>8}{'ratio':>8}  {'least – most':14}{'by processor':>13}"
-    ]
+    heads = f"{'':24}{'per s':>9}{'µs each':>9}{'p50 ms':>8}{'p99 ms':>8}{'core':>6}{'ratio':>8}"
+    lines = [f"{heads}  {'least – most':14}{'by processor':>13}"]
     for name, rounds in found.items():
-        rate, cpu, p50, p99 = (_median(getattr(one, key) for one in rounds) for key in ("rate", "cpu", "p50", "p99"))
+        keys = ("rate", "cpu", "p50", "p99", "core")
+        rate, cpu, p50, p99, core = (_median(getattr(one, key) for one in rounds) for key in keys)
         each = ratios(found, name, base)
         lines.append(
-            f"{name:24}{rate:>9,.0f}{cpu:>9,.0f}{p50:>8.2f}{p99:>8.2f}{_median(each):>8.3f}"
+            f"{name:24}{rate:>9,.0f}{cpu:>9,.0f}{p50:>8.2f}{p99:>8.2f}{core:>6.0%}{_median(each):>8.3f}"
             f"  {min(each):.3f} – {max(each):.3f} {_median(by_processor(found, name, base)):>13.3f}"
         )
     busy = {name: max(one.busy for one in rounds) for name, rounds in found.items()}
@@ -312,5 +349,11 @@ def table(found: Rounds, base: str) -> str:
         f"doubtful: the generator used {share:.0%} of its core beside {name}, which may be faster"
         for name, share in busy.items()
         if share > BUSY
+    ]
+    cores = {name: _median(one.core for one in rounds) for name, rounds in found.items()}
+    lines += [
+        f"doubtful: {name} used {share:.0%} of its core, and waited otherwise: for other programs, the generator or the disk"
+        for name, share in cores.items()
+        if 0 < share < BUSY
     ]
     return "\n".join(lines)

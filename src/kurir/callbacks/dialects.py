@@ -13,6 +13,7 @@ from typing import Any, Final
 from kurir.channels.base import JsonObject
 from kurir.domain.problem import Loss
 from kurir.intake.inbound_data import rfc3339
+from kurir.store import contact_data
 from kurir.store.base import ErrorRecord, PartRecord
 from kurir.store.feed import COMPAT_KINDS, EventRecord, StatusChange
 
@@ -53,7 +54,7 @@ def body(dialect: str, event: EventRecord, link: Link = no_link) -> bytes | None
     if not carries(dialect, event.kind):
         return None
     told = compat(event, link) if dialect == COMPAT else standard(event, link)
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    return contact_data.dump(told)
 
 
 def standard(event: EventRecord, link: Link = no_link) -> JsonObject:

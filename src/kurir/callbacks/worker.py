@@ -51,6 +51,8 @@ KEPT_HEADERS: Final = 50
 TRIES: Final = 5
 #: Events of which it is remembered how often they were refused or broke the endpoint.
 BLAMED: Final = 1000
+#: Made once: ``json.dumps`` with arguments makes an encoder each time.
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 
 
 class Poster(Protocol):
@@ -523,7 +525,7 @@ def attempt_of(endpoint_id: str, position: int, at: datetime, posted: Posted) ->
         at,
         posted.duration_ms,
         posted.status,
-        json.dumps(shown, ensure_ascii=False),
+        _ENCODER.encode(shown),
         posted.body[: KEPT_BODY_OF_SUCCESS if 200 <= posted.status < 300 else KEPT_BODY],
         error,
     )

@@ -24,6 +24,9 @@ from kurir.quick import quick
 #: A JSON object as the platforms take and give it. It does not travel past the edges: only calls, answers and webhooks.
 JsonObject: TypeAlias = dict[str, Any]
 
+#: JSON as it is sent to platforms and kept: no blanks, every letter as it is.
+dumps: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 # --- Facts: what comes from outside -----------------------------------------------------------------------------------
 
@@ -154,9 +157,13 @@ class Call:
     reply_token: str = ""
     file: bool = False
 
+    def text(self) -> str:
+        """Return the JSON body as text, no blanks."""
+        return dumps(self.json)
+
     def body(self) -> bytes:
         """Return the JSON body as it is sent: UTF-8, no blanks."""
-        return json.dumps(self.json, ensure_ascii=False, separators=(",", ":")).encode()
+        return self.text().encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +199,11 @@ class Rendering:
 # --- Answers and outcomes ---------------------------------------------------------------------------------------------
 
 
+def _unread() -> object:
+    """Stand for the JSON of an answer that nobody wanted yet."""
+    return _unread
+
+
 @quick
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -200,14 +212,18 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    _read: Any = field(default_factory=_unread, init=False, repr=False, compare=False)
 
     def json(self) -> JsonObject | None:
-        """Return the body as a JSON object, or None when it is anything else."""
-        try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-        return value if isinstance(value, dict) else None
+        """Return the body as a JSON object, or None when it is anything else. It is read once, and not to be changed."""
+        if self._read is _unread:
+            try:
+                value = json.loads(self.body)
+            except (ValueError, RecursionError):
+                value = None
+            object.__setattr__(self, "_read", value if isinstance(value, dict) else None)
+        found: JsonObject | None = self._read
+        return found
 
 
 class Stage(StrEnum):
@@ -332,6 +348,7 @@ Outcome: TypeAlias = Sent | Retry | Rejected | Unknown | AccountDown
 TIME_UNTOLD: Final = datetime.fromtimestamp(0, UTC)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
     """What a platform posted to us (or asked, for Meta's handshake). Header names are in lower case."""
@@ -366,6 +383,7 @@ class ReceiptError:
     provider_code: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """News of one message of ours, or of all of them up to a watermark.
@@ -387,6 +405,7 @@ class Receipt:
     raw: bytes = b""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Ignored:
     """An event that the gateway has no use for, or does not know. ``unread``: one that it could not read, for a later look."""
@@ -397,6 +416,7 @@ class Ignored:
     unread: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Person:
     """Who an event comes from, as the platform names them; "" where it does not say.
@@ -473,6 +493,7 @@ class Press:
     unknown: tuple[Call, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class InboundMessage:
     """A message of a person.

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from kurir.bench import faults, report, scenario
+from kurir.bench import speed as speeds
 from kurir.bench.processes import DidNotStart
-from kurir.cli import running
+from kurir.cli import running, serving
 from kurir.sandbox.config import CHANNELS
 
 
@@ -28,6 +29,10 @@ def bench(
     ] = "",
     channels: Annotated[str, typer.Option(help="The channels to send on, with commas between.")] = ",".join(CHANNELS),
     people: Annotated[int, typer.Option(min=1, max=100_000, help="Recipients on each channel.")] = 60,
+    speed: Annotated[
+        bool,
+        typer.Option("--speed", help="Measure how fast it is, beside bare programs, and end nothing; takes a minute."),
+    ] = False,
     keep: Annotated[
         Path | None, typer.Option(help="Keep database, ledgers and logs in this folder; else they are deleted.")
     ] = None,
@@ -37,6 +42,11 @@ def bench(
     It starts its own gateway and its own sandbox: nothing leaves this machine, and nothing of a gateway that runs here is
     touched. The exit code is 1 when an invariant is broken.
     """
+    if speed:
+        if kill or term or fault:
+            raise typer.BadParameter("--speed ends nothing and breaks nothing: leave out --kill, --term and --fault")
+        _measure()
+        return
     chosen = tuple(dict.fromkeys(word.strip() for word in channels.split(",") if word.strip()))
     if not chosen or not set(chosen) <= set(CHANNELS):
         raise typer.BadParameter(f"--channels takes {', '.join(CHANNELS)}")
@@ -68,3 +78,17 @@ def bench(
         running.fail(str(error))
     if not result.held:
         raise typer.Exit(1)
+
+
+def _measure() -> None:
+    """Print how fast the gateway is on this machine."""
+    typer.echo(scenario.origin())
+    try:
+        with asyncio.Runner(loop_factory=serving.loop_factory()) as runner:
+            typer.echo("\n" + runner.run(speeds.short(lambda text: typer.echo(text, err=True))))
+    except DidNotStart as error:
+        running.fail(str(error))
+    typer.echo(
+        "\nThe ratio is that of the rates, round by round; by processor: of the processor time of each, which other work on\n"
+        "the machine disturbs less. Everything was durable before its answer; the bare programs keep nothing."
+    )

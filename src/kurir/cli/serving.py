@@ -38,7 +38,7 @@ def run(work: Callable[[asyncio.Event], Awaitable[None]], *, patient: bool = Fal
         await work(stopping)
 
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(main())
     except (ConfigError, EncryptionKeyError, StoreUnusable) as error:
         fail(str(error))
@@ -60,7 +60,8 @@ def settle() -> None:
     gc.set_threshold(*COLLECT)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return how the fastest event loop that is here is made; None for asyncio's own."""
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:

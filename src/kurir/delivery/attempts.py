@@ -22,6 +22,8 @@ MAXIMUM_KEPT_BODY: Final = 16 * 1024
 #: How often a file is fetched that its host could not give: platforms that fetch by URL try once.
 FILE_ATTEMPTS: Final = 8
 
+_HEADERS: Final = json.JSONEncoder(ensure_ascii=False).encode
+
 #: What each outcome is called in attempts.
 NAMES: Final[Mapping[type[Outcome], str]] = {
     Sent: "sent",
@@ -85,7 +87,7 @@ def attempt_of(made: Made, exchange: Exchange, outcome: Outcome, secrets: Sequen
         said = "sent again after an unknown outcome"
         reason = f"{reason} ({said})" if reason else said
     if isinstance(answer, Answer):
-        status, headers, body = answer.status, json.dumps(dict(answer.headers), ensure_ascii=False), answer.body
+        status, headers, body = answer.status, _HEADERS(dict(answer.headers)), answer.body
     else:
         status, headers, body = 0, "{}", answer.reason.encode("utf-8", "replace")
     return AttemptRecord(
@@ -111,4 +113,8 @@ def no_call(number: int, at: datetime, outcome: str, error: ErrorRecord) -> Atte
 
 def _masked_body(body: bytes, secrets: Sequence[str]) -> bytes:
     """Return *body* with secrets masked; bytes that are no text stay as they are."""
+    if body.isascii():  # and in nearly every one of these there is none
+        text = body.decode("ascii")
+        found = mask(text, secrets)
+        return body if found is text else found.encode()
     return mask(body.decode("utf-8", "surrogateescape"), secrets).encode("utf-8", "surrogateescape")

@@ -82,7 +82,9 @@ class Breaker:
 
     def allowed(self, now: float) -> int:
         """Return how many calls may be in flight: all while closed, none while open, one when a probe is due."""
-        return {State.CLOSED: self._maximum, State.OPEN: 0, State.HALF_OPEN: 1}[self.state(now)]
+        if self._error is None:
+            return self._maximum
+        return 1 if self.state(now) is State.HALF_OPEN else 0
 
     def resize(self, maximum: int) -> None:
         """Take another maximum of calls in flight."""

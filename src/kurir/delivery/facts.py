@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from kurir.channels.base import Again, Channel, Facts, MediaFacts, ReplyTarget, ReplyToken
+from kurir.channels.base import Again, Channel, Facts, MediaFacts, ReplyTarget, ReplyToken, dumps
 from kurir.clock import Clock
 from kurir.domain.account import Account
 from kurir.domain.message import Message
@@ -81,7 +81,7 @@ def freeze(facts: Facts) -> bytes:
         "reply_token": asdict(facts.reply_token) if facts.reply_token else None,
         "media": {url: asdict(known) for url, known in facts.media.items()},
     }
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+    return dumps(record).encode()
 
 
 def thaw(frozen: bytes, tid: str) -> Facts:

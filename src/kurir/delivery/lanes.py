@@ -133,8 +133,11 @@ class Lane:
         """Return the best rank of what waits here: a normal message lifts the bulk before it."""
         if self.high.messages or self.high.left is not None:
             return 0
-        known = self.rest.messages if self.pinned is None else [self.pinned, *self.rest.messages]
-        return min((RANKS[message.priority] for message in known), default=1)
+        pinned, messages = self.pinned, self.rest.messages
+        if pinned is not None and pinned.priority is not Priority.BULK:
+            return RANKS[pinned.priority]
+        bulk = pinned is not None or bool(messages)
+        return 2 if bulk and all(message.priority is Priority.BULK for message in messages) else 1
 
 
 class Lanes:

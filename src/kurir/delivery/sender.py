@@ -96,6 +96,7 @@ _REFUSALS: Final = frozenset({"content_refused", "media_refused"})
 #: A look that has not ended so long after it was due is said to be under way.
 _LATE_SECONDS: Final = 1.0
 _NOTHING_LEARNED: Final = Learned()
+_FINISHED: Final = Finished()
 _CRASHED: Final = "the process stopped in the middle of the call"
 
 
@@ -116,6 +117,7 @@ class _Run:
     pasts: dict[int, Past]
     stored: bool
     gate: Gate
+    secrets: tuple[str, ...]
     probes: bool = False
     recorded: bool = True
     learned: Learned = _NOTHING_LEARNED
@@ -134,7 +136,10 @@ class _Run:
 
     def past(self, number: int) -> Past:
         """Return what part *number* has been through."""
-        return self.pasts.setdefault(number, Past())
+        past = self.pasts.get(number)
+        if past is None:
+            past = self.pasts[number] = Past()
+        return past
 
 
 class Sender:
@@ -215,7 +220,8 @@ class Sender:
         rendering = entry.channel.render(message, entry.account, facts)
         cured = any(part.again for part in queued.parts if part.phase is not Phase.ANSWERED)
         stored = queued.facts is not None and not cured  # a receipt may have named the cure, and nobody rendered it yet
-        run = _Run(queued, message, entry, facts, rendering, parts, {}, stored, gate, _inferred_block(to))
+        secrets = entry.account.settings.secrets()
+        run = _Run(queued, message, entry, facts, rendering, parts, {}, stored, gate, secrets, _inferred_block(to))
         try:
             return await self._parts(run)
         finally:
@@ -395,24 +401,24 @@ class Sender:
 
     def _mark(self, run: _Run, number: int) -> Mark:
         queued, part = run.queued, run.parts.get(number)
-        mark = Mark(
+        rendering, stored = run.rendering, run.stored
+        call = rendering.calls[number - 1]
+        run.stored = True
+        return Mark(
             tid=queued.tid,
             run=queued.run,
             part=number,
             at=self._clock.now(),
-            total=len(run.rendering.calls),
+            total=len(rendering.calls),
             address=run.facts.address,
             again=part.again if part else (),
-            reply_token=run.rendering.calls[number - 1].reply_token,
-            cures=tuple(cure.value for cure in run.rendering.calls[number - 1].cures),
+            facts=None if stored else gathering.freeze(run.facts),
+            losses=() if stored else rendering.losses,
+            tokens=() if stored else tuple((token.token, token.key) for token in rendering.tokens),
+            reply_token=call.reply_token,
+            choices=() if stored else tuple((choice.title, choice.key) for choice in rendering.choices),
+            cures=tuple(cure.value for cure in call.cures),
         )
-        if run.stored:
-            return mark
-        run.stored = True
-        tokens = tuple((token.token, token.key) for token in run.rendering.tokens)
-        choices = tuple((choice.title, choice.key) for choice in run.rendering.choices)
-        facts = gathering.freeze(run.facts)
-        return replace(mark, facts=facts, losses=run.rendering.losses, tokens=tokens, choices=choices)
 
     async def _call(self, run: _Run, number: int) -> tuple[Progress | None, bool]:
         """Make the call of a marked part. Returns (how the message goes on, None to go on now; next part is marked)."""
@@ -422,13 +428,15 @@ class Sender:
         past, began = run.past(number), self._clock.now()
         call = run.rendering.calls[number - 1]
         lapsed = call.repeatable and past.lapsed(began)
-        call = replace(call, after_unknown=past.doubtful() or lapsed, repeatable=call.repeatable and not lapsed)
+        after_unknown = past.doubtful() or lapsed
+        if lapsed or after_unknown != call.after_unknown:
+            call = replace(call, after_unknown=after_unknown, repeatable=call.repeatable and not lapsed)
         stale = call.repeatable and past.forgotten(began)
         made = Made(number, began, call, self._clock.monotonic(), probe=run.gate.made(number), stale=stale)
-        account = run.entry.account
-        exchange = await self._egress.send(call, account.settings.secrets(), account.client_id, run.parcel)
+        exchange = await self._egress.send(call, run.secrets, run.entry.account.client_id, run.parcel)
         run.gate.ended(alive=shows_life(exchange.answer))
-        await run.unpack()
+        if run.parcel is not None:
+            await run.unpack()
         known = run.parts.get(number)
         run.parts[number] = PartRecord(
             number, Phase.WAITING, attempts=known.attempts + 1 if known else 1, again=known.again if known else ()
@@ -462,14 +470,14 @@ class Sender:
         """Record a call as unknown whose answer a fault of ours kept from being recorded as what it was."""
         unread = replace(exchange, answer=NoAnswer(Stage.AFTER_SEND, reason))
         outcome = Unknown("ambiguous_error", reason)
-        attempt = attempt_of(made, unread, outcome, run.entry.account.settings.secrets())
+        attempt = attempt_of(made, unread, outcome, run.secrets)
         return await self._unknown(
             run, made.part, attempt, ErrorRecord("ambiguous_error", reason), repeatable=made.call.repeatable
         )
 
     async def _answered(self, run: _Run, made: Made, exchange: Exchange) -> tuple[Progress | None, bool]:
         """Record what came of a call, and say as :meth:`_call` does how the message goes on."""
-        number, call, secrets = made.part, made.call, run.entry.account.settings.secrets()
+        number, call, secrets = made.part, made.call, run.secrets
         outcome = masked(outcome_of(run.entry, call, exchange), secrets)
         attempt = attempt_of(made, exchange, outcome, secrets)
         counting.CALLS.add(run.queued.account_id, run.queued.channel, attempt.outcome)
@@ -507,11 +515,11 @@ class Sender:
             run.learned, run.probes = replace(run.learned, blocked=False), False
         verdict = PartAnswered(outcome.platform_ids, outcome.status, outcome.learned.quote_tokens)
         recorded = await self._record(run, number, attempt, verdict, next_mark)
-        run.parts[number] = PartRecord(number, Phase.ANSWERED, platform_ids=outcome.platform_ids)
         if next_mark is not None and not recorded.marked:
             run.gate.close()
         if not recorded.queued:
-            return Finished(), False
+            return _FINISHED, False
+        run.parts[number] = PartRecord(number, Phase.ANSWERED, platform_ids=outcome.platform_ids)
         if next_mark is not None and not recorded.marked:
             return Waiting(0.0, begun=True), False  # it moved under us: to be read anew
         if following is None:

@@ -7,8 +7,6 @@ wait first the urgent ones, then one client after the other, however many messag
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 from kurir.domain.message import Priority
@@ -28,20 +26,16 @@ class Turns:
         self._high: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._other: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
-    @asynccontextmanager
-    async def turn(self, client_id: str, priority: Priority) -> AsyncIterator[None]:
+    def turn(self, client_id: str, priority: Priority) -> "Turn":
         """Wait for a turn, and have it for as long as the ``async with`` block lasts."""
-        await self._take(client_id, priority)
-        try:
-            yield
-        finally:
-            self._pass_on()
+        return Turn(self, client_id, priority)
 
     def waiting(self) -> int:
         """Return how many wait."""
         return sum(len(queue) for queues in (self._high, self._other) for queue in queues.values())
 
-    async def _take(self, client_id: str, priority: Priority) -> None:
+    async def take(self, client_id: str, priority: Priority) -> None:
+        """Wait for a turn, which is to be passed on."""
         if self._free > 0:
             self._free -= 1
             return
@@ -52,10 +46,11 @@ class Turns:
             await mine
         except asyncio.CancelledError:
             if mine.done() and not mine.cancelled():
-                self._pass_on()  # it was given the turn in the moment it was cancelled
+                self.pass_on()  # it was given the turn in the moment it was cancelled
             raise
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
+        """End a turn: whoever is next has it."""
         self._given += 1
         order = (self._other, self._high) if self._given % OTHERS == 0 else (self._high, self._other)
         for queues in order:
@@ -68,6 +63,23 @@ class Turns:
                     following.set_result(None)
                     return
         self._free += 1
+
+
+class Turn:
+    """A turn that is wanted, and then had."""
+
+    __slots__ = ("_client_id", "_priority", "_turns")
+
+    def __init__(self, turns: Turns, client_id: str, priority: Priority) -> None:
+        self._turns = turns
+        self._client_id = client_id
+        self._priority = priority
+
+    async def __aenter__(self) -> None:
+        await self._turns.take(self._client_id, self._priority)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._turns.pass_on()
 
 
 def _living(queue: deque[asyncio.Future[None]]) -> asyncio.Future[None] | None:

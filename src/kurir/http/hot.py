@@ -25,6 +25,7 @@ HEALTH: Final = frozenset({"/livez", "/readyz", "/metrics"})
 
 #: The usual names, in which nothing is to be decoded. Others go the usual way.
 _SEND: Final = re.compile(rb"/([a-z]{1,20})/send/([A-Za-z0-9._~-]{1,64})")
+_WEBHOOK: Final = re.compile(rb"/webhooks/([A-Za-z0-9._~-]{1,64})")
 
 
 @lru_cache(1_000)
@@ -32,6 +33,13 @@ def _send_place(url: bytes) -> tuple[str, str, str] | None:
     """Return path, channel and client of the URL of a send; None where it is none, or not to be taken whole."""
     found = _SEND.fullmatch(url)
     return None if found is None else (url.decode(), found[1].decode(), found[2].decode())
+
+
+@lru_cache(1_000)
+def _webhook_place(url: bytes) -> tuple[str, str] | None:
+    """Return path and account of the URL of a webhook; None where it is none, or not to be taken whole."""
+    found = _WEBHOOK.fullmatch(url)
+    return None if found is None else (url.decode(), found[1].decode())
 
 
 class HotPath:
@@ -43,8 +51,19 @@ class HotPath:
         self._webhook: ASGIApp = RequestIds(webhooks.receive_webhook.raw)  # type: ignore[attr-defined] # set by raw()
 
     def whole(self, url: bytes) -> Take | None:
-        """Return what takes a whole request to *url*: of a send."""
-        return None if _send_place(url) is None else self._take_send
+        """Return what takes a whole request to *url*: of a send, or of a webhook."""
+        if _send_place(url) is not None:
+            return self._take_send
+        return None if _webhook_place(url) is None else self._take_webhook
+
+    def _take_webhook(self, request: WholeRequest) -> bool:
+        place = _webhook_place(request.url)
+        assert place is not None, "it was found before"  # noqa: S101 - narrows the type
+        path, account_id = place
+        scope = request.scope(path)
+        scope["app"] = self._app
+        scope["path_params"] = {"account_id": account_id}
+        return webhooks.take_whole(request, scope)
 
     def _take_send(self, request: WholeRequest) -> bool:
         place = _send_place(request.url)

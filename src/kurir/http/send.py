@@ -104,8 +104,9 @@ def take_whole(request: WholeRequest, scope: Scope) -> bool:
 
     What it checks, in which order, and what it answers is what :func:`_send` does.
     """
-    on_edge: Edge = scope["app"].state.edge
-    acceptor: Acceptor = scope["app"].state.acceptor
+    state = scope["app"].state
+    on_edge: Edge = state.edge
+    acceptor: Acceptor = state.acceptor
     with_id = (b"request-id", edge.begin(scope))
 
     def end(accepting: Accepting, asked: Future[Accepted | Conflict]) -> None:

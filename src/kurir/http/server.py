@@ -61,6 +61,10 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        if getattr(self.server_state, "leaving", False):
+            # It was taken from the queue of the system just before that was closed: nobody goes over the connections again.
+            transport.close()
+            return
         self._deadline = self.loop.call_later(REQUEST_SECONDS, self._close)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -207,8 +211,8 @@ class Protocol(HttpToolsProtocol):
         """Write the answer to a request that came whole; with *last* close behind it."""
         if self.transport.is_closing():
             return
-        common = b"".join([name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers])
-        self.transport.write(b"%b%b\r\n%b" % (head, common, body))
+        common = b"".join([b"%b: %b\r\n" % each for each in self.server_state.default_headers])
+        self.transport.write(b"".join((head, common, b"\r\n", body)))
         if last:
             self.transport.close()
         self.on_response_complete()
@@ -274,6 +278,7 @@ class _Server(uvicorn.Server):
     def leave(self) -> None:
         """Begin to shut down."""
         self.should_exit = True
+        self.server_state.leaving = True  # type: ignore[attr-defined] # read by Protocol
         self._leaving.set()
 
     async def main_loop(self) -> None:

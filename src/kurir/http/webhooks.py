@@ -8,21 +8,21 @@ As with a send, the work is an ASGI function of its own: a webhook has no use fo
 than the taking in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
 import structlog
 from fastapi import APIRouter
 from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from kurir import counting
 from kurir.channels.base import Handshake, WebhookRejected, WebhookRequest
-from kurir.directory import Directory
+from kurir.counting import WEBHOOKS
+from kurir.directory import Directory, Entry
 from kurir.http import edge
 from kurir.http.answers import RequestFailed
 from kurir.http.edge import Edge, RawRoute, guarded, raw
+from kurir.http.whole import WholeRequest
 from kurir.intake.receive import Receiver
 from kurir.store.base import StoreUnavailable
 
@@ -69,10 +69,6 @@ class _Counting:
 
 
 async def _post(scope: Scope, receive: Receive, send: Send, _edge: Edge) -> None:
-    small = _small_body(receive)
-    if small is not None:
-        await _take(scope, send, small, refusal=401)
-        return
     counting = _Counting(scope["app"].state.webhook_bytes, receive)
     try:
         await _take(scope, send, counting.receive, refusal=401)
@@ -96,15 +92,53 @@ async def answer_handshake(account_id: str) -> None:
     """Answer Meta's handshake."""
 
 
-def _small_body(receive: Receive) -> bytes | None:
-    """Return the body where all of it is here already and it is too small to count; None where it has to be received.
+def take_whole(request: WholeRequest, scope: Scope) -> bool:
+    """Take a webhook that came whole, as nearly all come. Returns False where it is to go the usual way.
 
-    Nearly every webhook comes in one piece with its head: then there is nothing to wait for, to time or to count.
+    What it checks and what it answers is what :func:`_take` does; what is refused or large goes there at once.
     """
-    cycle = getattr(receive, "__self__", None)
-    if isinstance(cycle, RequestResponseCycle) and not cycle.more_body and len(cycle.body) <= UNCOUNTED:
-        return bytes(cycle.body)
-    return None
+    state = scope["app"].state
+    account_id: str = scope["path_params"]["account_id"]
+    entry = state.directory.accounts().get(account_id)
+    if entry is None or len(request.body) > UNCOUNTED:
+        return False
+    receiver: Receiver = state.receiver
+    with_id = (b"request-id", edge.begin(scope))
+
+    def done(result: object) -> None:
+        if isinstance(result, BaseException) and not isinstance(result, WebhookRejected | StoreUnavailable):
+            status, content, headers, kind = edge.failure(scope, edge.failed_by(scope, result), state.edge.base)
+        else:
+            kind = b""
+            status, content, headers = _answer_to(result, scope, entry, refusal=401)
+        request.answer(status, content, [*headers, with_id], kind)
+
+    try:
+        receiver.begin(entry, _request(scope, request.body), done)
+    except Exception as error:  # noqa: BLE001 - each has its answer
+        done(error)
+    return True
+
+
+def _answer_to(
+    result: object, scope: Scope, entry: Entry, *, refusal: int
+) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """Return status, body and headers of the answer to a webhook that came to *result*, or failed with it."""
+    state = scope["app"].state
+    account_id, channel = entry.account.id, entry.account.channel
+    if isinstance(result, WebhookRejected):
+        WEBHOOKS.add(channel, "rejected")
+        log.warning("webhook_rejected", account=account_id, why=str(result))
+        return refusal, b"", []
+    if isinstance(result, StoreUnavailable):
+        WEBHOOKS.add(channel, "not_stored")
+        log.error("webhook_not_stored", account=account_id, error=str(result))
+        return 503, b"", _raw_headers(edge.STORE_RETRY)
+    WEBHOOKS.add(channel, "taken")
+    state.heard.note(account_id, state.clock.now())
+    if isinstance(result, Handshake):
+        return 200, result.body, [(b"content-type", b"text/plain; charset=utf-8")]
+    return 200, b"", []
 
 
 async def _take(scope: Scope, send: Send, source: bytes | Receive, *, refusal: int) -> None:
@@ -123,40 +157,31 @@ async def _take(scope: Scope, send: Send, source: bytes | Receive, *, refusal: i
         body = source if isinstance(source, bytes) else await edge.read_body(scope, source, MAXIMUM_WEBHOOK)
     except RequestFailed as failed:
         log.warning("webhook_not_read", account=account_id[:64], why=failed.detail)
-        await _answer(send, failed.status, headers=failed.headers)
+        await _answer(send, failed.status, headers=_raw_headers(failed.headers))
         return
+    result: object
     try:
         result = await receiver.receive(entry, _request(scope, body))
-    except WebhookRejected as rejected:
-        counting.WEBHOOKS.add(entry.account.channel, "rejected")
-        log.warning("webhook_rejected", account=account_id, why=str(rejected))
-        await _answer(send, refusal)
-        return
-    except StoreUnavailable as error:
-        counting.WEBHOOKS.add(entry.account.channel, "not_stored")
-        log.error("webhook_not_stored", account=account_id, error=str(error))  # noqa: TRY400 - a stack tells no more
-        await _answer(send, 503, headers=edge.STORE_RETRY)
-        return
-    counting.WEBHOOKS.add(entry.account.channel, "taken")
-    state.heard.note(account_id, state.clock.now())
-    if isinstance(result, Handshake):
-        await _answer(send, 200, result.body, headers={"Content-Type": "text/plain; charset=utf-8"})
-    else:
-        await _answer(send, 200)
+    except (WebhookRejected, StoreUnavailable) as error:
+        result = error
+    status, content, headers = _answer_to(result, scope, entry, refusal=refusal)
+    await _answer(send, status, content, headers)
 
 
 def _request(scope: Scope, body: bytes) -> WebhookRequest:
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
-    asked = scope["query_string"]
+    asked = scope.get("query_string", b"")
     query = dict(parse_qsl(asked.decode("latin-1"), keep_blank_values=True)) if asked else {}
     return WebhookRequest(scope["method"], query, headers, body)
 
 
-async def _answer(send: Send, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
-    start = [(b"content-length", b"%d" % len(body))]
-    if headers:
-        start += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+def _raw_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+async def _answer(send: Send, status: int, body: bytes = b"", headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    start = [(b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})

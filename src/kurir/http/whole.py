@@ -64,17 +64,19 @@ class WholeRequest:
         }
 
     def answer(self, status: int, body: bytes, headers: Headers, kind: bytes = JSON) -> None:
-        """Answer, if anybody is still there. To be called once."""
+        """Answer, if anybody is still there, with a body of the *kind*; of no kind with b"". To be called once."""
         if self.disconnected:
             return
-        head = [STATUS_LINE[status], b"content-type: ", kind, b"\r\ncontent-length: ", b"%d\r\n" % len(body)]
+        head = b"%bcontent-length: %d\r\n" % (STATUS_LINE[status], len(body))
+        if kind:
+            head += b"content-type: %b\r\n" % kind
+        for each in headers:
+            head += b"%b: %b\r\n" % each
         last = not self.keep_alive or _ENDS in headers
-        for name, value in headers:
-            head += (name, b": ", value, b"\r\n")
         if last and _ENDS not in headers:
-            head.append(b"connection: close\r\n")
+            head += b"connection: close\r\n"
         self.response_complete = True
-        self._connection.reply(b"".join(head), body, last=last)
+        self._connection.reply(head, body, last=last)
 
 
 #: Takes a request. Returns False, having done nothing, where it has to go the usual way.

@@ -26,6 +26,7 @@ from kurir.channels.base import (
 from kurir.clock import Clock
 from kurir.directory import Entry
 from kurir.intake import inbound_data as data
+from kurir.quick import quick
 from kurir.store import GatewayStore
 from kurir.store.inbound import Arrival, ChoiceRecord, Heard, NewEvent
 
@@ -48,8 +49,22 @@ class Arrivals:
         self.calls |= other.calls
         return self
 
+    def __add__(self, other: "Arrivals") -> "Arrivals":
+        return Arrivals(self.records + other.records, self.calls | other.calls)
 
-_Read = tuple[InboundMessage, str, tuple[Call, ...]]
+
+@quick
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A message as it is told: ``key`` is the client's own of what was pressed, ``calls`` are to be made at once.
+
+    ``reply_id`` is the client's own id of the message that was quoted or pressed, "" where it is not ours.
+    """
+
+    message: InboundMessage
+    key: str = ""
+    reply_id: str = ""
+    calls: tuple[Call, ...] = ()
 
 
 class Resolver:
@@ -64,18 +79,30 @@ class Resolver:
 
     async def arrivals(self, owner: Entry, event: Told) -> Arrivals:
         """Return *event*, which the platform sent to the account *owner*, ready to be taken in. Raises StoreError."""
+        plain = self.plain(owner, event)
+        if plain is not None:
+            return plain
         match event:
             case InboundMessage():
                 return await self._message(owner, event)
             case ContactNews():
-                return await self._contact(owner, event)
+                return _contact(owner, event) + await self._linked(owner, event, event.person, event.referral)
             case Reaction():
-                reply_id = await self._ours(owner, event.platform_id) if event.platform_id else ""
-                told = data.reacted(event, **_place(owner), reply_id=reply_id)
-                heard = _heard(
-                    owner, event.sender, event.at, heard=bool(event.emoji)
-                )  # taking one back opens no window
-                return _one(owner, event, "message.reaction", told, heard)
+                return _reaction(owner, event, await self._ours(owner, event.platform_id))
+        raise AssertionError(f"{type(event).__name__} names nothing that is to be looked up")
+
+    def plain(self, owner: Entry, event: Told) -> Arrivals | None:
+        """Return what :meth:`arrivals` does, where nothing has to be looked up for it; None where something has."""
+        match event:
+            case InboundMessage():
+                press = event.press
+                if event.reply_to or event.referral or (press is not None and press.data.startswith(keys.PREFIX)):
+                    return None
+                return _message(owner, _unquoted(event))
+            case ContactNews():
+                return None if event.referral else _contact(owner, event)
+            case Reaction():
+                return None if event.platform_id else _reaction(owner, event, "")
             case Edited():
                 told = data.edited(event, **_place(owner))
                 return _one(owner, event, "message.edited", told, _heard(owner, event.sender, event.at))
@@ -87,50 +114,24 @@ class Resolver:
                 told = data.written_by_agent(event, **_place(owner))
                 return _one(owner, event, "message.agent", told, None)
 
-    # --- messages ---------------------------------------------------------------------------------------------------------
-
     async def _message(self, owner: Entry, given: InboundMessage) -> Arrivals:
-        read: _Read = (given, "", ())
-        if given.press is not None:
-            read = await self._pressed(owner, given, given.press)
-        message, key, calls = read
-        reply_id = await self._ours(owner, message.reply_to) if message.reply_to else ""
-        account, person = owner.account, message.sender
-        heard = _heard(owner, person, message.at, heard=not message.live)
-        found = Arrivals()
-        for number in range(len(data.files_of(message))):
-            first = number == 0
-            found.records.append(
-                Arrival(
-                    account_id=account.id,
-                    client_id=account.client_id,
-                    event_id=data.event_id_of(message, number),
-                    at=message.at,
-                    event=_told(owner, message, number, key, reply_id),
-                    heard=heard if first else None,
-                    platform_id=message.platform_id if first else "",
-                    address=person.address,
-                    quote_token=message.quote_token,
-                    reply_token=message.reply_token if first else "",
-                    typed=partial(_typed, owner, message, reply_id) if _may_be_typed(message) else None,
-                )
-            )
-        if message.referral:
-            found += await self._linked(owner, message, person, message.referral)
-        if calls:
-            found.calls[message.event_id] = owner, calls
+        read = _unquoted(given) if given.press is None else await self._pressed(owner, given, given.press)
+        if given.reply_to:
+            read = replace(read, reply_id=await self._ours(owner, given.reply_to))
+        found = _message(owner, read)
+        if given.referral:
+            found += await self._linked(owner, read.message, given.sender, given.referral)
         return found
 
     async def _pressed(self, owner: Entry, message: InboundMessage, press: Press) -> _Read:
-        """Return the message as it is told, the client's own key of what was pressed, and the calls to make at once."""
         if not press.data.startswith(keys.PREFIX):
-            return message, press.data, press.known
+            return _unquoted(message)
         key = await self._store.key_of(owner.account.client_id, press.data)
         if key is not None:
-            return message, key, press.known
+            return _Read(message, key, calls=press.known)
         # A token that nobody knows, of a database before this one: it is told, since somebody pressed something.
         text = f"a button that is not known any more: {press.title}" if press.title else "an unknown button"
-        return replace(message, kind=Kind.UNSUPPORTED, press=None, text=text), "", press.unknown
+        return _Read(replace(message, kind=Kind.UNSUPPORTED, press=None, text=text), calls=press.unknown)
 
     async def _ours(self, owner: Entry, platform_id: str) -> str:
         """Return the client's own id of the message that the platform calls *platform_id*, "" where it is not ours."""
@@ -138,36 +139,6 @@ class Resolver:
         return quoted.message_id if quoted is not None else ""
 
     # --- people -----------------------------------------------------------------------------------------------------------
-
-    async def _contact(self, owner: Entry, news: ContactNews) -> Arrivals:
-        heard = replace(
-            _heard(owner, news.person, news.at, heard=news.heard),
-            blocked=news.blocked if news.blocked is not None else (False if news.heard else None),
-            phone=news.shared_phone or news.person.phone,
-            moved_to=news.moved_to,
-        )
-        told = data.contact(news, **_place(owner))
-        kinds = []
-        if news.blocked is not None:
-            kinds.append("contact.blocked" if news.blocked else "contact.unblocked")
-        if news.shared_phone:
-            kinds.append("contact.linked")
-        found = Arrivals()
-        if not kinds:  # something is learned, and nobody has to be told
-            found.records.append(_arrival(owner, news.event_id, news.at, news.person, None, heard))
-        for number, kind in enumerate(kinds):
-            event = NewEvent(kind, news.person.address, news.at, data.dump(told))
-            event_id = news.event_id if number == 0 else f"{news.event_id}#{kind}"
-            arrival = _arrival(owner, event_id, news.at, news.person, event, heard if number == 0 else None)
-            told_anyway = (
-                kind == "contact.linked" or news.first_time
-            )  # who adds us for the first time had not blocked us
-            found.records.append(replace(arrival, changes=not told_anyway))
-        first = found.records[0]
-        found.records[0] = replace(first, reply_token=news.reply_token)
-        if news.referral:
-            found += await self._linked(owner, news, news.person, news.referral)
-        return found
 
     async def _linked(
         self, owner: Entry, event: InboundMessage | ContactNews, person: Person, payload: str
@@ -191,6 +162,71 @@ class Resolver:
         new = NewEvent("contact.linked" if phone else "contact.referred", person.address, event.at, told)
         one = _arrival(owner, news.event_id, event.at, person, new, heard)
         return Arrivals([replace(one, link=payload) if good else one])
+
+
+def _unquoted(message: InboundMessage) -> _Read:
+    """Return a message that names nothing which only we know."""
+    press = message.press
+    return _Read(message) if press is None else _Read(message, press.data, calls=press.known)
+
+
+def _message(owner: Entry, read: _Read) -> Arrivals:
+    message, account, person = read.message, owner.account, read.message.sender
+    heard = _heard(owner, person, message.at, heard=not message.live)
+    found = Arrivals()
+    for number in range(len(data.files_of(message))):
+        first = number == 0
+        found.records.append(
+            Arrival(
+                account_id=account.id,
+                client_id=account.client_id,
+                event_id=data.event_id_of(message, number),
+                at=message.at,
+                event=_told(owner, message, number, read.key, read.reply_id),
+                heard=heard if first else None,
+                platform_id=message.platform_id if first else "",
+                address=person.address,
+                quote_token=message.quote_token,
+                reply_token=message.reply_token if first else "",
+                typed=partial(_typed, owner, message, read.reply_id) if _may_be_typed(message) else None,
+            )
+        )
+    if read.calls:
+        found.calls[message.event_id] = owner, read.calls
+    return found
+
+
+def _contact(owner: Entry, news: ContactNews) -> Arrivals:
+    heard = replace(
+        _heard(owner, news.person, news.at, heard=news.heard),
+        blocked=news.blocked if news.blocked is not None else (False if news.heard else None),
+        phone=news.shared_phone or news.person.phone,
+        moved_to=news.moved_to,
+    )
+    told = data.contact(news, **_place(owner))
+    kinds = []
+    if news.blocked is not None:
+        kinds.append("contact.blocked" if news.blocked else "contact.unblocked")
+    if news.shared_phone:
+        kinds.append("contact.linked")
+    found = Arrivals()
+    if not kinds:  # something is learned, and nobody has to be told
+        found.records.append(_arrival(owner, news.event_id, news.at, news.person, None, heard))
+    for number, kind in enumerate(kinds):
+        event = NewEvent(kind, news.person.address, news.at, data.dump(told))
+        event_id = news.event_id if number == 0 else f"{news.event_id}#{kind}"
+        arrival = _arrival(owner, event_id, news.at, news.person, event, heard if number == 0 else None)
+        told_anyway = kind == "contact.linked" or news.first_time  # who adds us for the first time had not blocked us
+        found.records.append(replace(arrival, changes=not told_anyway))
+    first = found.records[0]
+    found.records[0] = replace(first, reply_token=news.reply_token)
+    return found
+
+
+def _reaction(owner: Entry, event: Reaction, reply_id: str) -> Arrivals:
+    told = data.reacted(event, **_place(owner), reply_id=reply_id)
+    heard = _heard(owner, event.sender, event.at, heard=bool(event.emoji))  # taking one back opens no window
+    return _one(owner, event, "message.reaction", told, heard)
 
 
 def _told(owner: Entry, message: InboundMessage, number: int, key: str, reply_id: str) -> NewEvent:

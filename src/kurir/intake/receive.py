@@ -14,9 +14,10 @@ understood are known by their ids, so that a replay takes in only what is missin
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -37,6 +38,7 @@ from kurir.clock import Clock
 from kurir.directory import Directory, Entry, owner_of, same_app
 from kurir.egress import Egress
 from kurir.intake.arrivals import Arrivals, Resolver
+from kurir.quick import quick
 from kurir.store import GatewayStore
 from kurir.store.base import ErrorRecord, ReceiptRecord, StoreUnavailable
 from kurir.store.inbound import Arrival, Quarantined, TakenIn, Unread, Webhook
@@ -49,6 +51,7 @@ CURES: Final = {"window_closed": Again.TEMPLATE}
 CALLS_AT_ONCE: Final = 100
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What the webhook held is durable. Counts are of its events; ``new`` of those that were not known before.
@@ -60,6 +63,10 @@ class Stored:
     ignored: int
     new: int = 0
     unread: tuple[str, ...] = ()
+
+
+#: Is told what :meth:`Receiver.receive` returns or raises.
+Done = Callable[[Handshake | Stored | BaseException], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,7 @@ class Hears:
     stopped: Callable[[str, ErrorRecord], None] = lambda *_: None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Source:
     """Where events come from: ``body`` is the webhook's, None for updates that were fetched, each of which has its own.
@@ -126,6 +134,7 @@ class Receiver:
         self._egress = egress
         self._resolver = Resolver(store, clock)
         self._calls: set[asyncio.Task[None]] = set()
+        self._begun: set[asyncio.Task[Stored]] = set()
 
     async def receive(self, entry: Entry, request: WebhookRequest) -> Handshake | Stored:
         """Verify, parse and store *request* of the account's platform.
@@ -137,9 +146,73 @@ class Receiver:
         if handshake is not None:
             return handshake
         source = _Source(request.body, self._clock.now())
+        return await self._read(entry, *_parsed(entry, request), source)
+
+    def begin(self, entry: Entry, request: WebhookRequest, done: Done) -> None:
+        """Do as :meth:`receive`, for who has no task: *done* is told what that returns or raises, once.
+
+        A webhook that has nothing to wait for but its commit, as nearly all have, makes no task here either. Raises
+        WebhookRejected at once.
+        """
+        handshake = entry.channel.verify(entry.account, request)
+        if handshake is not None:
+            done(handshake)
+            return
+        source = _Source(request.body, self._clock.now())
         events, why = _parsed(entry, request)
+        found = None if why else self._gather_plain(entry, events)
+        if found is None:
+            self._finish(self._read(entry, events, why, source), done)
+        elif not found.receipts and not found.arrivals.records:
+            done(Stored(0, 0))
+        else:
+            try:
+                asked = self._store.taking_in(Webhook(source.at, found.receipts, found.arrivals.records))
+            except StoreUnavailable as error:
+                done(error)
+            else:
+                asked.add_done_callback(partial(self._taken, entry, events, source, found, done))
+
+    def _taken(
+        self,
+        entry: Entry,
+        events: Sequence[Inbound],
+        source: _Source,
+        found: _Gathered,
+        done: Done,
+        asked: asyncio.Future[TakenIn],
+    ) -> None:
+        if asked.cancelled():  # the process ends
+            return
+        error = asked.exception()
+        if error is None:
+            taken = asked.result()
+            try:
+                self._tell(taken, found, source)
+            except Exception as fault:  # noqa: BLE001 - whoever waits is told
+                done(fault)
+            else:
+                done(Stored(len(found.receipts), 0, len(taken.new)))
+        elif isinstance(error, StoreUnavailable) or not isinstance(error, Exception):
+            done(error)
+        else:
+            log.error("webhook_not_taken_in", account=entry.account.id, events=len(events), exc_info=error)
+            self._finish(self._one_by_one(entry, events, source, None, _fault(error)), done)
+
+    def _finish(self, work: Coroutine[None, None, Stored], done: Done) -> None:
+        def ended(task: asyncio.Task[Stored]) -> None:
+            self._begun.discard(task)
+            if not task.cancelled():
+                done(task.exception() or task.result())
+
+        task = asyncio.create_task(work)
+        self._begun.add(task)
+        task.add_done_callback(ended)
+
+    async def _read(self, entry: Entry, events: Sequence[Inbound], why: str, source: _Source) -> Stored:
         if why:
-            await self._quarantine(entry, source, request.body, why)
+            assert source.body is not None, "what could not be read is a webhook"  # noqa: S101 - narrows the type
+            await self._quarantine(entry, source, source.body, why)
             return Stored(0, 0, unread=(why,))
         return await self._take(entry, events, source)
 
@@ -219,6 +292,27 @@ class Receiver:
             await self._store.take_in(Webhook(self._clock.now(), poll_offset=poll_offset))
         return all_of_it
 
+    def _gather_plain(self, entry: Entry, events: Sequence[Inbound]) -> _Gathered | None:
+        """Return what :meth:`_gather` does, where nothing has to be looked up or told for it; None where something has."""
+        found = _Gathered()
+        try:
+            for event in events:
+                if isinstance(event, Ignored | AccountNews) or event.at == TIME_UNTOLD:
+                    return None
+                owner = self._owner(entry, event.owner)
+                if owner is None:
+                    return None
+                if isinstance(event, Receipt):
+                    found.receipts.append(_record(owner, event))
+                    continue
+                arrivals = self._resolver.plain(owner, event)
+                if arrivals is None:
+                    return None
+                found.arrivals += arrivals
+        except Exception:  # noqa: BLE001 - it comes again in _gather, which tells of it
+            return None
+        return found
+
     async def _gather(self, entry: Entry, events: Sequence[Inbound], source: _Source) -> _Gathered:
         found = _Gathered()
         for event in events:
@@ -266,9 +360,10 @@ class Receiver:
         """Let the calls that are under way end for a moment, and give the others up: they were never promised."""
         if self._calls:
             await asyncio.wait(self._calls, timeout=1.0)
-        for task in self._calls:
+        left = [*self._calls, *self._begun]
+        for task in left:
             task.cancel()
-        await asyncio.gather(*self._calls, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
 
     # --- after the commit -------------------------------------------------------------------------------------------------
 

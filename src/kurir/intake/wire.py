@@ -69,6 +69,11 @@ _PARTS_OF: Final[dict[MessageType, frozenset[str]]] = {
     MessageType.TEMPLATE: frozenset({"template"}),
 }
 _ALL_PARTS: Final = ("text", "media", "location", "button", "list", "template")
+#: The members of a text without anything else, and of its content.
+_PLAIN: Final = frozenset({"id", "times", "timestamp", "recipient", "type", "body"})
+_ONLY_TEXT: Final = frozenset({"text"})
+#: The members of the canonical form of such a text.
+_RECORD_OF_TEXT: Final = frozenset({"id", "channel", "recipient", "type", "text"})
 _AROUND: Final = frozenset({"header", "footer"})
 _EXTENSIONS: Final = frozenset({"account", "expires_in", "send_at", "priority", "strict", "fallback"})
 
@@ -114,9 +119,41 @@ def examined(
     """Return what :func:`examine` does, and who the recipient is: None where that is one of the problems."""
     if not isinstance(body, dict):
         return None, [Problem("", "wrong_type", "the body must be a JSON object")], None
+    plain = _plain_text(body, channel, default_region)
+    if plain is not None:
+        return plain[0], [], plain[1]
     decoder = _Decoder(channel, default_region)
     message, problems = decoder.message(body)
     return message, problems, decoder.read
+
+
+def _plain_text(body: Json, channel: str, default_region: str) -> tuple[Message, Recipient] | None:
+    """Return what the decoder would make of a text without anything else, and without a problem; None for any other body.
+
+    Most bodies are that, and the decoder takes three times as long to find that there is nothing in them that it looks for.
+    """
+    content = body.get("body")
+    if body.keys() != _PLAIN or body["type"] != "text" or type(content) is not dict or content.keys() != _ONLY_TEXT:
+        return None
+    identifier, recipient, text, stamp, times = (
+        body["id"],
+        body["recipient"],
+        content["text"],
+        body["timestamp"],
+        body["times"],
+    )
+    sound = (
+        type(identifier) is type(recipient) is type(text) is type(stamp) is str
+        and type(times) is int
+        and -(2**63) <= times < 2**63
+        and not (is_empty(identifier) or is_empty(text))
+        and len(identifier) <= MAXIMUM_ID_BYTES // 4
+        and parse_time(stamp) is not None
+    )
+    read = recipients.read(channel, recipient, default_region) if sound else None
+    if not isinstance(read, Recipient):
+        return None
+    return Message(id=identifier, channel=channel, recipient=recipient, type=MessageType.TEXT, text=text), read
 
 
 def placed(body: object, at: str) -> str:
@@ -646,24 +683,25 @@ def encode(message: Message) -> bytes:
 
 
 def _is_text_alone(message: Message) -> bool:
-    """Return whether *message* is a text and nothing else, as most are."""
+    """Return whether *message* is a text and nothing else but when it is to be sent, as most are."""
     return (
         message.type is MessageType.TEXT
         and message.text != ""
         and message.priority is Priority.NORMAL
         and not (message.reply_id or message.reply_token or message.account or message.fallback or message.strict)
-        and not (message.expires_in_seconds or message.send_at)
-        and not (message.media or message.location or message.buttons or message.list)
+        and not (message.expires_in_seconds or message.media or message.location or message.buttons or message.list)
         and not (message.header or message.footer or message.template)
     )
 
 
 def _encode_text(message: Message) -> bytes:
     """Do what :func:`_encode` does with a text alone, in a quarter of the time."""
-    channel, identifier, recipient, text = (
-        encode_basestring(one) for one in (message.channel, message.id, message.recipient, message.text)
+    quote = encode_basestring
+    due = f',"send_at":"{message.send_at.isoformat()}"' if message.send_at else ""
+    written = (
+        f'{{"channel":{quote(message.channel)},"id":{quote(message.id)},"recipient":{quote(message.recipient)}{due},'
+        f'"text":{quote(message.text)},"type":"text"}}'
     )
-    written = f'{{"channel":{channel},"id":{identifier},"recipient":{recipient},"text":{text},"type":"text"}}'
     return written.encode()
 
 
@@ -726,6 +764,12 @@ def fingerprint(encoded: bytes) -> bytes:
 def restore(encoded: bytes) -> Message:
     """Return the message in a canonical form that :func:`encode` wrote; ``ignored`` is empty."""
     record: dict[str, Any] = from_json(encoded, cache_strings="keys")
+    if record.keys() == _RECORD_OF_TEXT and record["type"] == "text":
+        return Message(record["id"], record["channel"], record["recipient"], MessageType.TEXT, record["text"])
+    return _restore(record)
+
+
+def _restore(record: dict[str, Any]) -> Message:
     media, location, header = record.get("media"), record.get("location"), record.get("header")
     listed, send_at = record.get("list"), record.get("send_at")
     template, fallback = record.get("template"), record.get("fallback")

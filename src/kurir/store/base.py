@@ -387,6 +387,7 @@ class Recorded:
 # --- receipts ---------------------------------------------------------------------------------------------------------------
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ReceiptRecord:
     """A receipt of an account, ready to be applied. Fields as in ``kurir.channels.base.Receipt``.

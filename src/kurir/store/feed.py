@@ -15,6 +15,7 @@ from typing import Protocol
 
 from kurir.domain.problem import Loss
 from kurir.domain.status import Status
+from kurir.quick import quick
 from kurir.store.base import EndpointRecord, ErrorRecord, PartRecord
 
 #: Every kind of event there is, as an endpoint's filter names it; ``*`` stands for all.
@@ -36,6 +37,7 @@ STATUS_KIND = "message.status"
 COMPAT_KINDS = ("message.status", "message.received", "postback.received")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StatusChange:
     """What an event of the kind ``message.status`` tells of its message, as the message stood after that change.
@@ -55,6 +57,7 @@ class StatusChange:
     losses: tuple[Loss, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class EventRecord:
     """An event of a client's feed; a change to the status 0 is none.
@@ -90,6 +93,7 @@ class Owed(StrEnum):
     FAILED = "failed"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CallbackRecord:
     """A callback: the event at ``position`` for an endpoint. ``tries`` counts those of this run; a replay begins a new one.
@@ -113,6 +117,7 @@ class CallbackRecord:
         return f"evt_{self.endpoint_id}_{self.position}"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CallbackAttempt:
     """One try of a callback. ``status`` is the HTTP status, 0 when no answer came; then ``error`` says why. Body ≤ 16 KiB."""
@@ -127,6 +132,7 @@ class CallbackAttempt:
     error: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Called:
     """What came of a try: the attempt, the state that follows, and when the next try is due (PENDING only)."""

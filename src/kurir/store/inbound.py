@@ -4,14 +4,17 @@ One webhook is one transaction: its receipts, its arrivals and what they teach o
 are to hear of and the callbacks that are owed for them. What was taken in before changes nothing.
 """
 
+from asyncio import Future
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from kurir.quick import quick
 from kurir.store.base import ReceiptRecord
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What an arrival teaches of a person; None and "" leave what is known as it is.
@@ -37,6 +40,7 @@ class Heard:
     inferred: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewEvent:
     """An event for the client's feed. ``kind`` is its type in the standard dialect, ``data`` its ``data`` there, as JSON.
@@ -61,6 +65,7 @@ class ChoiceRecord:
     choices: tuple[tuple[str, str], ...] = field(default_factory=tuple)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """One thing that came in. ``event_id`` is the same for every repeat within the account.
@@ -89,6 +94,7 @@ class Arrival:
     typed: Callable[[ChoiceRecord], NewEvent | None] | None = field(default=None, compare=False)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """What one webhook brought, to be taken in at *at* (our clock).
@@ -102,6 +108,7 @@ class Webhook:
     poll_offset: tuple[str, int] | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TakenIn:
     """What is true and durable after :meth:`InboundStore.take_in`.
@@ -231,6 +238,13 @@ class InboundStore(Protocol):
         over. A new one adds its event at the end of the client's feed, in their order, and owes a callback to each enabled
         endpoint of the client that wants the kind; teaches what was heard of the person; and keeps what a reply to it
         needs. Nobody's phone is doubled: a phone that moves leaves its old contact without one.
+        """
+        ...
+
+    def taking_in(self, webhook: Webhook) -> Future[TakenIn]:
+        """Begin :meth:`take_in`, and return what will have its result: for who has no task that could wait.
+
+        May raise StoreUnavailable at once, and then nothing was begun.
         """
         ...
 

@@ -9,8 +9,8 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Final, TypeVar
+from functools import cached_property, partial
+from typing import Final, TypeAlias, TypeVar
 
 from kurir.domain.message import Priority
 from kurir.domain.status import Status
@@ -76,6 +76,7 @@ from kurir.store.operations import (
 from kurir.store.operations import receipts as applying
 from kurir.store.sql_access import SqlAccess
 from kurir.store.sql_looking import SqlLooking
+from kurir.store.together import Together
 
 #: Seconds that the sweep over the whole database may take.
 SWEEP_SECONDS = 600.0
@@ -84,6 +85,8 @@ SWEEP_SECONDS = 600.0
 PATIENCE_SECONDS: Final = 10.0
 
 T = TypeVar("T")
+#: An account's id, and an address or a phone there.
+Place: TypeAlias = tuple[str, str]
 
 
 class SqlStore(SqlAccess, SqlLooking):
@@ -255,6 +258,10 @@ class SqlStore(SqlAccess, SqlLooking):
         """Take everything of a webhook in, in one transaction."""
         return await self._write(_whose(webhook), lambda db: inbound.take_in(db, webhook), seconds=PATIENCE_SECONDS)
 
+    def taking_in(self, webhook: Webhook) -> "asyncio.Future[TakenIn]":
+        """Begin to take a webhook in, and return what will tell what :meth:`take_in` does."""
+        return asyncio.ensure_future(self.take_in(webhook))
+
     async def quarantine(self, unread: Unread) -> int | None:
         """Keep a webhook that could not be read, and return its number; None beyond the account's bound."""
         return await self._write(
@@ -358,9 +365,23 @@ class SqlStore(SqlAccess, SqlLooking):
             Whose(client_id=client_id), lambda db: people.unlink_contact(db, client_id, account_id, address, at)
         )
 
+    @cached_property
+    def _contacts(self) -> Together[Place, ContactRecord]:
+        async def ask(places: Sequence[Place]) -> dict[Place, ContactRecord]:
+            return await self._read(lambda db: people.contacts_at(db, places))
+
+        return Together(ask)
+
+    @cached_property
+    def _contacts_by_phone(self) -> Together[Place, ContactRecord]:
+        async def ask(places: Sequence[Place]) -> dict[Place, ContactRecord]:
+            return await self._read(lambda db: people.contacts_by_phone(db, places))
+
+        return Together(ask)
+
     async def contact(self, account_id: str, address: str) -> ContactRecord | None:
         """Return the contact with this address, or alias, on the account."""
-        return await self._read(lambda db: people.contact(db, account_id, address))
+        return await self._contacts.get((account_id, address))
 
     async def aliases(self, account_id: str, address: str) -> list[str]:
         """Return the other addresses of the contact at *address*."""
@@ -368,7 +389,7 @@ class SqlStore(SqlAccess, SqlLooking):
 
     async def contact_by_phone(self, account_id: str, phone: str) -> ContactRecord | None:
         """Return the contact that the phone is linked to on the account."""
-        return await self._read(lambda db: people.contact_by_phone(db, account_id, phone))
+        return await self._contacts_by_phone.get((account_id, phone))
 
     async def contacts(
         self,

@@ -42,6 +42,7 @@ from kurir.channels.whatsapp.fields import (
     scoped_id,
     string,
 )
+from kurir.quick import quick
 
 _CAPTIONED: Final = ("image", "video", "document")
 
@@ -102,9 +103,10 @@ def person(own_phone: str, *ids: str, contact: JsonObject | None = None) -> Pers
 # --- Messages ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@quick
+@dataclass(frozen=True, slots=True)
 class _Told:
-    """One message whose sender and id are known. Not frozen, since one is made for each message, and freezing costs."""
+    """One message whose sender and id are known."""
 
     json: JsonObject
     type: str

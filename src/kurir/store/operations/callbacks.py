@@ -247,11 +247,11 @@ def called(db: Database, results: Sequence[Called]) -> None:
     for result in results:
         attempt = result.attempt
         key = (attempt.endpoint_id, attempt.position)
-        if db.execute(_IS_THERE, key).fetchone() is None:
-            continue  # the endpoint was deleted meanwhile, or retention was faster
         at, pending = rows.micros(attempt.at), result.state is Owed.PENDING
         next_at, ended_at = (rows.micros_or_none(result.next_at), None) if pending else (None, at)
         db.execute(_MOVE, (result.state.value, next_at, ended_at, *key))
+        if db.changes() == 0 and db.execute(_IS_THERE, key).fetchone() is None:
+            continue  # the endpoint was deleted meanwhile, or retention was faster
         body = attempt.body[:BODY_BYTES]
         db.execute(_KEEP, (*key, at, attempt.duration_ms, attempt.status, attempt.headers, body, attempt.error))
         db.execute(_THIN_OUT, (*key, FIRST_ATTEMPTS, LAST_ATTEMPTS))

@@ -5,6 +5,7 @@ is known of another address of theirs is drawn together under the one that stand
 of the writer, the reading ones of a reader.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -22,7 +23,17 @@ BLOCKING: Final = ("contact.unblocked", "contact.blocked")
 _SECOND: Final = 1_000_000
 
 _CONTACT: Final = rows.CONTACT + "WHERE account_id = ? AND address = ?"
-_CONTACT_BY_PHONE: Final = rows.CONTACT + "WHERE account_id = ? AND phone = ? AND phone <> ''"
+#: How many are asked for by one statement: each is planned once, and what is asked for fills the next larger one.
+_SIZES: Final = (1, 4, 16, 64, 200)
+
+
+def _sized(statement: str) -> dict[int, str]:
+    return {size: statement.format(among=f"IN ({', '.join('?' * size)})") for size in _SIZES}
+
+
+_CONTACTS_AT: Final = _sized(rows.CONTACT + "WHERE account_id = ? AND address {among}")
+_CONTACTS_BY_PHONE: Final = _sized(rows.CONTACT + "WHERE account_id = ? AND phone {among} AND phone <> ''")
+_ALIASES_AMONG: Final = _sized("SELECT account_id, alias FROM contact_alias WHERE account_id = ? AND alias {among}")
 _ALIAS: Final = "SELECT address, moved, at FROM contact_alias WHERE account_id = ? AND alias = ?"
 _ALIASES: Final = "SELECT alias FROM contact_alias WHERE account_id = ? AND address = ? ORDER BY alias"
 _CONTACTS: Final = rows.CONTACT + "WHERE client_id = ? AND (account_id, address) > (?, ?)"
@@ -99,8 +110,43 @@ def contact(db: Database, account_id: str, address: str) -> ContactRecord | None
 
 def contact_by_phone(db: Database, account_id: str, phone: str) -> ContactRecord | None:
     """Return the contact that a phone is linked to."""
-    row = db.execute(_CONTACT_BY_PHONE, (account_id, phone)).fetchone()
-    return None if row is None else rows.contact(row)
+    return contacts_by_phone(db, [(account_id, phone)]).get((account_id, phone))
+
+
+def contacts_at(db: Database, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ContactRecord]:
+    """Return the contacts with these (account id, address), or with them as an alias."""
+    found = _many(db, _CONTACTS_AT, places, lambda one: one.address)
+    for account_id, address in _asked(db, _ALIASES_AMONG, [place for place in places if place not in found]):
+        known = contact(db, account_id, address)
+        if known is not None:
+            found[account_id, address] = known
+    return found
+
+
+def contacts_by_phone(db: Database, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ContactRecord]:
+    """Return the contacts that these (account id, phone) are linked to."""
+    return _many(db, _CONTACTS_BY_PHONE, places, lambda one: one.phone)
+
+
+def _many(
+    db: Database, sized: dict[int, str], places: Sequence[tuple[str, str]], name: Callable[[ContactRecord], str]
+) -> dict[tuple[str, str], ContactRecord]:
+    records = [rows.contact(row) for row in _asked(db, sized, places)]
+    return {(record.account_id, name(record)): record for record in records}
+
+
+def _asked(db: Database, sized: dict[int, str], places: Sequence[tuple[str, str]]) -> list[rows.Row]:
+    """Return what *sized* finds of these (account id, name)."""
+    names: dict[str, list[str]] = {}
+    for account_id, name in places:
+        names.setdefault(account_id, []).append(name)
+    found: list[rows.Row] = []
+    for account_id, wanted in names.items():
+        for start in range(0, len(wanted), _SIZES[-1]):
+            some = wanted[start : start + _SIZES[-1]]
+            size = next(size for size in _SIZES if size >= len(some))
+            found += db.execute(sized[size], (account_id, *some, *some[-1:] * (size - len(some))))
+    return found
 
 
 def contacts(

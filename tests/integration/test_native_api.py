@@ -628,7 +628,7 @@ async def test_a_phone_with_0_is_resolved_by_the_clients_region(gateway):
 
 # --- every route ------------------------------------------------------------------------------------------------------
 
-#: It takes a token of its own; test_metrics.py has its tests.
+#: It takes a token of its own; test_metrics_route.py has its tests.
 WATCHED = {("GET", "/metrics")}
 PUBLIC = {
     ("GET", "/livez"),

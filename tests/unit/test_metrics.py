@@ -3,11 +3,15 @@
 import re
 from pathlib import Path
 
+import apsw
 import pytest
 
-from kurir import logs, metrics
+from kurir import counting, logs, metrics
 from kurir.counting import Count, Spread
 from kurir.metrics import FAMILIES, Kind
+from kurir.store.base import StoreUnavailable
+from kurir.store.database import Whose
+from kurir.store.sqlite import SqliteStore
 
 LINE = re.compile(r'^[a-z_]+(\{([a-z_]+="(\\.|[^"\\])*"(,(?=[a-z])|(?=\})))+\})? -?[0-9.e+-]+$')
 
@@ -96,3 +100,23 @@ def test_every_metric_is_described_and_no_other():
         row = f"| `{one.name}` | {one.kind} | {labels} | {one.help} |"
         assert row in (installation if one.of == "installation" else process), row
     assert len(re.findall(r"^\| `", page, re.MULTILINE)) == len(FAMILIES)
+
+
+async def test_a_commit_that_fails_is_counted_and_one_that_works(tmp_path):
+    def seen(result: str) -> int:
+        return dict(counting.COMMITS.items()).get((result,), 0)
+
+    def broken(_db: object) -> None:
+        raise apsw.IOError("the disk is gone")
+
+    store = SqliteStore(tmp_path / "kurir.db")
+    await store.open()
+    try:
+        done, failed = seen("done"), seen("failed")
+        await store.set_meta("a", "b")
+        assert (seen("done"), seen("failed")) == (done + 1, failed)
+        with pytest.raises(StoreUnavailable):
+            await store._write(Whose(), broken)
+        assert seen("failed") == failed + 1
+    finally:
+        await store.close()

@@ -1,7 +1,9 @@
 """/metrics over real HTTP: who may read it, and that what happens is in it."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,6 +14,8 @@ from kurir.http import metrics as route
 from kurir.metrics import CONTENT_TYPE, FAMILIES
 from kurir.store.base import StoreUnavailable
 from support.bodies import body
+from support.delivering import eventually
+from support.endpoint import Mode, recording
 from support.servers import Running, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -78,6 +82,48 @@ async def test_what_happens_is_counted(gateway: Running) -> None:
     assert grew('kurir_call_seconds_count{channel="telegram"}') == 1
     assert grew('kurir_commits_total{result="done"}') >= 1
     assert grew("kurir_commit_seconds_sum") > 0
+
+
+async def test_what_platforms_and_endpoints_say_is_counted(gateway: Running) -> None:
+    before = await numbers(gateway)
+    _, _, answer = await gateway.send("whatsapp", body(id="with receipts"))
+    await gateway.until(answer["data"]["tid"], 2)
+    async with gateway.session.post(f"{gateway.url}/webhooks/demo-wa", data=b"{}") as response:
+        assert response.status == 401
+    after = await numbers(gateway)
+    for result in ("taken", "rejected"):
+        name = f'kurir_webhooks_total{{channel="whatsapp",result="{result}"}}'
+        assert after[name] > before.get(name, 0.0), name
+    assert after['kurir_webhook_last_timestamp_seconds{account="demo-wa",channel="whatsapp"}'] > 0
+
+
+async def test_what_is_owed_is_told_by_endpoint_and_each_try_is_counted(tmp_path: Path) -> None:
+    async with recording() as hook:
+        hook.mode = Mode.FAIL
+
+        def with_hook(document: dict[str, Any]) -> None:
+            with_tokens(document)
+            document["allow_networks"] = ["127.0.0.0/8"]
+            secret = "whsec_" + base64.b64encode(b"a secret of this test, only").decode()
+            document["clients"]["demo"]["callbacks"] = [{"url": hook.url, "secret": secret}]
+
+        async with running(tmp_path, edit=with_hook) as gateway:
+            _, _, answer = await gateway.send("telegram", body(id="tells"))
+            await gateway.until(answer["data"]["tid"], 1)
+            await hook.until(1)
+            (listed,) = await gateway.gateway.store.all_endpoints()
+            labels = f'endpoint="{listed.id}",client="demo"'
+            tries = f'kurir_callback_tries_total{{endpoint="{listed.id}",result="endpoint"}}'
+
+            async def tried() -> bool:
+                return tries in await numbers(gateway)
+
+            await eventually(tried)
+            found = await numbers(gateway)
+            assert found[f"kurir_callbacks_owed{{{labels}}}"] >= 1
+            assert found[f"kurir_callbacks_oldest_seconds{{{labels}}}"] >= 0
+            assert found[f"kurir_callbacks_failed{{{labels}}}"] == 0
+            assert found[f'kurir_endpoint_standing{{{labels},standing="failing"}}'] == 1
 
 
 async def test_what_waits_is_told_with_its_age_and_how_its_account_stands(gateway: Running) -> None:

@@ -387,6 +387,37 @@ async def test_a_password_that_changes_while_it_is_hashed_lets_nobody_in(gate, h
     assert gate.cached(headers()) is None
 
 
+async def test_a_new_hash_of_the_same_password_keeps_nobody_out_who_was_being_let_in(gate, hasher):
+    hasher.gate = threading.Event()
+    attempt = asyncio.create_task(gate.authenticate(headers(), HERE))
+    await asyncio.sleep(0)
+    gate.replace([client(CountingHasher())])
+    hasher.gate.set()
+    assert await attempt == Authenticated("acme-id")
+    assert gate.cached(headers()) == "acme-id"
+    assert hasher.slow == ["real", "real"]
+
+
+@pytest.mark.parametrize("change", [{"enabled": False}, {"allow_from": ("198.51.100.0/24",)}])
+async def test_who_is_shut_out_while_it_is_hashed_is_not_let_in(gate, hasher, change):
+    hasher.gate = threading.Event()
+    attempt = asyncio.create_task(gate.authenticate(headers(), HERE))
+    await asyncio.sleep(0)
+    gate.replace([replace(client(CountingHasher()), **change)])
+    hasher.gate.set()
+    assert await attempt == Denied()
+
+
+async def test_a_password_that_was_made_meanwhile_lets_in(gate, hasher):
+    password = generate_password()
+    hasher.gate = threading.Event()
+    attempt = asyncio.create_task(gate.authenticate(headers(password=password), HERE))
+    await asyncio.sleep(0)
+    gate.replace([client(CountingHasher(), password=password)])
+    hasher.gate.set()
+    assert await attempt == Authenticated("acme-id")
+
+
 async def test_no_more_successes_are_remembered_than_are_allowed(gate, monkeypatch, hasher):
     monkeypatch.setattr(auth, "REMEMBERED", 3)
     gate.replace([client(hasher, f"c{number}") for number in range(5)])

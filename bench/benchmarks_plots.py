@@ -20,7 +20,7 @@ mpl.rcParams.update(
 )
 
 from matplotlib import pyplot as plt  # noqa: E402 - behind the choice of what it draws with
-from matplotlib.ticker import NullLocator  # noqa: E402
+from matplotlib.ticker import NullLocator  # noqa: E402 - as above
 
 OURS, OTHERS = "#00796b", "#b0bec5"
 LINES = ("#00796b", "#e65100", "#3949ab", "#6d4c41", "#546e7a")

@@ -136,7 +136,7 @@ async def test_a_node_whose_connection_is_cut_goes_on_with_what_it_had(dsn):
         assert (works.owned, works.ended) == (all_of(works), [])
 
 
-async def test_a_lock_in_the_way_of_a_renewal_ends_no_session_and_is_tried_again_at_once(dsn):
+async def test_a_lock_in_the_way_of_a_renewal_ends_no_session_and_is_tried_again_at_once(dsn, monkeypatch):
     works = Works()
     async with keeper(dsn, works) as node:
         await node._with_connection(node._renew)
@@ -144,10 +144,21 @@ async def test_a_lock_in_the_way_of_a_renewal_ends_no_session_and_is_tried_again
         session = node._connection
         await session.execute("SET lock_timeout = '0.2s'")
         other = await asyncpg.connect(dsn)
+        renew, refused = leases.renew, []
+
+        async def renewed(connection: Any, node_id: str) -> Any:
+            try:
+                return await renew(connection, node_id)
+            except asyncpg.LockNotAvailableError as error:
+                refused.append(error)
+                await other.execute("COMMIT")  # the lock goes when it was met, and not by a clock
+                raise
+
+        monkeypatch.setattr(leases, "renew", renewed)
         try:
             await other.execute("BEGIN; SELECT * FROM lease FOR UPDATE")
-            asyncio.get_running_loop().call_later(0.3, lambda: asyncio.ensure_future(other.execute("COMMIT")))
             await node._keep()
+            assert len(refused) == 1
             assert node.alive() == ""
             assert node._connection is session
         finally:

@@ -71,6 +71,7 @@ async def test_each_step_of_a_message_is_counted_where_it_happened(store):
         (300, ACCOUNT, "delivered", 1),
         (900, ACCOUNT, "read", 1),
     ]
+    assert await store.tallies(*ALL_DAY, 300, kind="sent") == [each for each in five if each.kind == "sent"]
     summed = await store.tallies(*ALL_DAY, 300, by_account=False)
     assert [(each.client_id, each.account_id, each.kind, each.times) for each in summed] == [
         ("", "", "accepted", 2),

@@ -71,7 +71,7 @@ def relay(open_client: Callable[[], Awaitable[tuple[Post, Callable[[], Awaitable
 def serve(app: App, port: int, *, lifespan: bool = True) -> None:
     """Serve *app* as the gateway is served, until SIGTERM."""
     on = "on" if lifespan else "off"
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False, lifespan=on, http="httptools")  # type: ignore[arg-type]
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False, lifespan=on, http="httptools")  # type: ignore[arg-type] # a str, as uvicorn has it
 
 
 def aiohttp_client(platform: str) -> Callable[[], Awaitable[tuple[Post, Callable[[], Awaitable[object]]]]]:

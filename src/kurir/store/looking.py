@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from kurir.domain.status import Status
+from kurir.quick import quick
 from kurir.store.base import ContactRecord, MessageRecord, StatusEvent
 from kurir.store.feed import CallbackAttempt, CallbackRecord, Replay
 
@@ -91,6 +92,7 @@ class Counted:
     looked_back_to: datetime | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Tally:
     """How often something happened to an account from ``at`` on, for as long as was asked for. ``kind`` is of TALLIED."""
@@ -238,12 +240,14 @@ class LookingStore(Protocol):
         *,
         by_account: bool = True,
         account_id: str | None = None,
+        kind: str | None = None,
     ) -> list[Tally]:
         """Return how much happened in each step from *since* to before *until*, by account and kind; none of zero.
 
         Steps begin at multiples of *step_seconds* since 1970, which is a multiple of TALLY_SECONDS; multiples of an hour are
         quicker. They are a second or two behind, and more while there is much to do. Not *by_account*: they are summed up, and
-        ``client_id`` and ``account_id`` are "". With *account_id* they are that account's alone.
+        ``client_id`` and ``account_id`` are "". With *account_id* they are that account's alone, with
+        *kind* of that kind alone.
         """
         ...
 

@@ -96,12 +96,13 @@ class SqlLooking(ABC):
         *,
         by_account: bool = True,
         account_id: str | None = None,
+        kind: str | None = None,
     ) -> list[Tally]:
         """Return how much happened in each step, by account and kind."""
         between = (since, until)
         return await self._study(
             lambda db: tallies.tallies(
-                db, between, step_seconds, client_ids, by_account=by_account, account_id=account_id
+                db, between, step_seconds, client_ids, by_account=by_account, account_id=account_id, kind=kind
             )
         )
 

@@ -35,7 +35,7 @@ async def home(request: Request) -> Response:
     name = request.query_params.get("range", "24h")
     length, step, small_step = overview.RANGES.get(name, overview.RANGES["24h"])
     summed = await store.tallies(now - length, now, step, whose, by_account=False)
-    by_account = await store.tallies(now - length, now, small_step, whose)
+    by_account = await store.tallies(now - length, now, small_step, whose, kind="sent")
     accounts = await own_accounts(request)
     shown = overview.worst_first(accounts, state.operator().state)[: overview.CARDS]
     lines = overview.sparks(by_account, now - length, now, small_step)

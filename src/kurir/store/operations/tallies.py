@@ -225,6 +225,7 @@ def tallies(
     *,
     by_account: bool,
     account_id: str | None = None,
+    kind: str | None = None,
 ) -> list[Tally]:
     """Return how much happened in each step of the time *between*, of one account or of all."""
     if step_seconds <= 0 or step_seconds % TALLY_SECONDS:
@@ -235,13 +236,18 @@ def tallies(
     since, until = (rows.micros(moment) for moment in between)
     scope = "" if client_ids is None else f"AND client_id IN ({', '.join('?' * len(client_ids))})"
     scope += "" if account_id is None else " AND account_id = ?"
+    scope += "" if kind is None else " AND kind = ?"
     statement = _TALLIES.replace("{whose}", "client_id, account_id," if by_account else "").replace("{scope}", scope)
     values = (step_seconds * 1_000_000, width, _begun(since, step_seconds), until, *(client_ids or ()))
-    values += () if account_id is None else (account_id,)
+    values += tuple(each for each in (account_id, kind) if each is not None)
     found = db.execute(statement, values)
     if by_account:
-        return [Tally(rows.moment(row[0]), *row[1:]) for row in found]
-    return [Tally(rows.moment(at), "", "", kind, times) for at, kind, times in found]
+        moments: dict[int, datetime] = {}  # a step of each account and kind: the same few again and again
+        return [
+            Tally(moments.get(at) or moments.setdefault(at, rows.moment(at)), client_id, account, what, times)
+            for at, client_id, account, what, times in found
+        ]
+    return [Tally(rows.moment(at), "", "", what, times) for at, what, times in found]
 
 
 def top_errors(db: Database, since: datetime, client_ids: Sequence[str] | None, limit: int) -> list[ErrorTally]:

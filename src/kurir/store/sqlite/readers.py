@@ -17,7 +17,7 @@ import apsw
 
 from kurir.quick import quick
 from kurir.store.base import StoreUnavailable
-from kurir.store.sqlite.writer import Operation, as_store_error
+from kurir.store.sqlite.writer import Operation, as_store_error, take_waiting
 
 T = TypeVar("T")
 
@@ -99,26 +99,12 @@ class Reader:
     def _main(self) -> None:
         more = True
         while more:
-            jobs, more = self._take()
+            jobs, more = take_waiting(self._jobs, self._together)
             done = self._read(jobs)
             if done and self._loop is not None:
                 with suppress(RuntimeError):  # the loop was closed under us: nobody waits any more
                     self._loop.call_soon_threadsafe(self._wake, done)
         self._close()
-
-    def _take(self) -> tuple[list[_Job], bool]:
-        """Return what waits, at least one job unless it ends, and whether more may come."""
-        jobs: list[_Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == self._together:
-                return jobs, True
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return jobs, True
-        return jobs, False
 
     def _wake(self, done: list[_Done]) -> None:
         self._pending -= len(done)

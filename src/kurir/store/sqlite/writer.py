@@ -28,6 +28,7 @@ from kurir import counting
 from kurir.store.base import StoreError, StoreUnavailable
 
 T = TypeVar("T")
+J = TypeVar("J")
 
 #: A transaction's part: it gets a connection inside a transaction that somebody else begins and commits. It may be run
 #: twice, so it does nothing but read and write there.
@@ -82,6 +83,21 @@ def as_store_error(error: Exception) -> Exception:
     if isinstance(error, apsw.Error):
         return StoreError(f"{type(error).__name__}: {error}")
     return error
+
+
+def take_waiting(jobs: "queue.SimpleQueue[J | None]", most: int) -> tuple[list[J], bool]:
+    """Wait for a job, and return it with what else waits, up to *most*; and whether more may come: None ends it."""
+    taken: list[J] = []
+    job = jobs.get()
+    while job is not None:
+        taken.append(job)
+        if len(taken) == most:
+            return taken, True
+        try:
+            job = jobs.get_nowait()
+        except queue.Empty:
+            return taken, True
+    return taken, False
 
 
 @dataclass(slots=True)
@@ -243,7 +259,7 @@ class Writer:
         opened.set_result(None)
         more = True
         while more:
-            jobs, more = self._take()
+            jobs, more = take_waiting(self._jobs, BATCH)
             if jobs:
                 self._commit(jobs)
                 self._hand_back(jobs)
@@ -253,20 +269,6 @@ class Writer:
             with suppress(apsw.Error):
                 self._db.close()
             self._db = None
-
-    def _take(self) -> tuple[list[_Job], bool]:
-        """Return what waits, at least one job, and whether more may come."""
-        jobs: list[_Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == BATCH:
-                return jobs, True
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return jobs, True
-        return jobs, False
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
         """Run *jobs* in one transaction. Afterwards each has its result, and it is durable, or its error."""

@@ -48,6 +48,8 @@ ENDS_SOON: Final = timedelta(days=21)
 ENDS_AT_ONCE: Final = timedelta(days=7)
 #: How long the public URL may take to show its certificate, in seconds.
 TLS_SECONDS: Final = 10.0
+#: Instead of the permissions of a file that whoever looks may not look at.
+UNSEEN: Final = -1
 #: The oldest PostgreSQL that the tests run on.
 OLDEST_POSTGRES: Final = 15
 
@@ -113,7 +115,8 @@ class Facts:
     """All that is judged. ``key_mode`` are the permissions of the key's file, None where there is no file.
 
     ``running``: a gateway was asked; else only configuration and database were looked at. ``sealed``: the accounts, and when
-    their tokens came to be what they are. ``disk`` is None where the folder of the data is not there.
+    their tokens came to be what they are. ``disk`` is None where the folder of the data is not there. ``accounts``,
+    ``endpoints``, ``depths`` and ``owed`` are None where nobody looked. ``fresh``: there is no database yet.
     """
 
     now: datetime
@@ -122,13 +125,14 @@ class Facts:
     disk: DiskFacts | None
     key_mode: int | None
     not_ready: tuple[str, ...] = ()
-    accounts: tuple[Worker, ...] = ()
-    endpoints: tuple[Worker, ...] = ()
+    accounts: tuple[Worker, ...] | None = ()
+    endpoints: tuple[Worker, ...] | None = ()
     nodes: tuple[tuple[str, datetime], ...] = ()
-    depths: tuple[QueueDepth, ...] = field(default=())
-    owed: tuple[Owed, ...] = ()
+    depths: tuple[QueueDepth, ...] | None = field(default=())
+    owed: tuple[Owed, ...] | None = ()
     sealed: tuple[tuple[str, datetime | None], ...] = ()
     running: bool = True
+    fresh: bool = False
 
 
 def measure(folder: Path) -> DiskFacts:
@@ -153,18 +157,28 @@ def _sync_ms(folder: Path) -> float | None:
 
 
 def key_mode(settings: Settings) -> int | None:
-    """Return the permissions of the key's file, None where the key is in none that can be seen."""
+    """Return the permissions of the key's file, :data:`UNSEEN` where they are hidden, None where the key is in no file."""
     if not isinstance(settings.encryption_key, KeyFile):
         return None
     try:
         return stat.S_IMODE(settings.encryption_key.path.stat().st_mode)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return UNSEEN
+
+
+def disk(settings: Settings) -> DiskFacts | None:
+    """Return what :func:`measure` finds of the folder of the data, None where it is not there or cannot be looked at."""
+    try:
+        return measure(settings.data_folder)
     except OSError:
         return None
 
 
-async def look_at_disk(settings: Settings) -> tuple[DiskFacts, int | None]:
+async def look_at_disk(settings: Settings) -> tuple[DiskFacts | None, int | None]:
     """Look at the folder of the data and at the key's file, in a thread."""
-    return await asyncio.to_thread(lambda: (measure(settings.data_folder), key_mode(settings)))
+    return await asyncio.to_thread(lambda: (disk(settings), key_mode(settings)))
 
 
 # --- judging ------------------------------------------------------------------------------------------------------------
@@ -262,8 +276,8 @@ def _durability(engine: EngineFacts) -> Finding:
 def _disk(facts: Facts) -> list[Finding]:
     disk = facts.disk
     if disk is None:
-        fix = f"make {facts.settings.data_folder}, and give it to kurir's user"
-        return [Finding("disk", Level.BAD, "the folder of the data is not there", fix)]
+        fix = f"make {facts.settings.data_folder} and give it to kurir's user; else look as that user"
+        return [Finding("disk", Level.BAD, "the folder of the data is not there, or hidden from who looks", fix)]
     level = Level.BAD if disk.free < NO_ROOM else Level.WARN if disk.free < LITTLE_ROOM else Level.OK
     fix = "" if level is Level.OK else "make room, lower retention or inbound_media_space"
     room = Finding("disk", level, f"{_bytes(disk.free)} free of {_bytes(disk.total)}", fix)
@@ -313,7 +327,10 @@ def look_at_certificate(url: str, context: ssl.SSLContext | None = None) -> Cert
 def certificate(facts: CertificateFacts, now: datetime) -> Finding:
     """Return what is to be said of the public URL's certificate. Pure."""
     if facts.refused:
-        fix = "give the proxy the whole chain of a certificate that is valid for this name: platforms refuse others"
+        fix = (
+            "give the proxy the whole chain of a certificate that is valid for this name: platforms refuse others. Where they "
+            "take it, this machine lacks the certificates of those who issue them"
+        )
         return Finding("certificate", Level.BAD, f"{facts.host}: {facts.refused}", fix)
     if facts.ends is None:
         fix = "see that the proxy runs; if this machine alone cannot reach it, ask from outside"
@@ -328,6 +345,13 @@ def _key(facts: Facts) -> Finding:
     source = facts.settings.encryption_key
     if not isinstance(source, KeyFile):
         return Finding("encryption key", Level.OK, "given by the configuration")
+    if facts.key_mode is None and facts.fresh:
+        return Finding(
+            "encryption key", Level.OK, f"the first start makes {source.path.name}; keep a copy elsewhere then"
+        )
+    if facts.key_mode == UNSEEN:
+        fix = "look as kurir's user"
+        return Finding("encryption key", Level.WARN, f"{source.path.name} is hidden from who looks: not checked", fix)
     if facts.key_mode is None:
         fix = "without it no token can be read after a restart: restore it from a backup"
         return Finding("encryption key", Level.BAD, f"{source.path.name} is not there", fix)
@@ -344,7 +368,13 @@ def _admin(settings: Settings) -> Finding:
     return Finding("administrator's API", Level.WARN, "closed: there is no admin_token", fix)
 
 
+def _unseen(subject: str) -> Finding:
+    return Finding(subject, Level.OK, "not looked at: ask a gateway that runs")
+
+
 def _accounts(facts: Facts) -> Finding:
+    if facts.accounts is None:
+        return _unseen("accounts")
     stopped = [one for one in facts.accounts if one.standing in ("out", "parked")]
     paused = [one for one in facts.accounts if one.standing == "paused"]
     if stopped:
@@ -366,6 +396,8 @@ def _tokens(facts: Facts) -> Finding:
 
 
 def _endpoints(facts: Facts) -> Finding:
+    if facts.endpoints is None:
+        return _unseen("callbacks")
     failing = [one for one in facts.endpoints if one.standing == "failing"]
     if failing:
         return Finding(
@@ -379,6 +411,8 @@ def _endpoints(facts: Facts) -> Finding:
 
 
 def _owed(facts: Facts) -> Finding:
+    if facts.owed is None:
+        return _unseen("callbacks owed")
     late = [one for one in facts.owed if one.callbacks and one.oldest_at is not None]
     if not late:
         return Finding("callbacks owed", Level.OK, "none")
@@ -392,6 +426,8 @@ def _owed(facts: Facts) -> Finding:
 
 
 def _waiting(facts: Facts) -> Finding:
+    if facts.depths is None:
+        return _unseen("queue")
     due = [one for one in facts.depths if one.oldest_at is not None and one.oldest_at <= facts.now]
     if not due:
         return Finding("queue", Level.OK, "nothing that is due waits")

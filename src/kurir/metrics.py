@@ -96,18 +96,23 @@ FAMILIES: Final = (
     Family("kurir_disk_size_bytes", Kind.GAUGE, "The size of that disk."),
     Family("kurir_info", Kind.GAUGE, "1; its labels say what runs.", ("version", "engine", "role")),
     Family("kurir_sends_total", Kind.COUNTER, "Sends: accepted, replayed, conflict.", ("channel", "result")),
-    Family("kurir_requests_refused_total", Kind.COUNTER, "Requests that ended with an error, by its code.", ("code",)),
+    Family(
+        "kurir_requests_refused_total",
+        Kind.COUNTER,
+        "Requests that were answered with an error, by its code.",
+        ("code",),
+    ),
     Family(
         "kurir_calls_total",
         Kind.COUNTER,
-        "Calls to the platform: sent, retry, rejected, unknown, account_down.",
+        "Calls that send messages: sent, retry, rejected, unknown, account_down.",
         (*_ACCOUNT, "outcome"),
     ),
-    Family("kurir_call_seconds", Kind.HISTOGRAM, "How long calls to the platform took.", ("channel",)),
+    Family("kurir_call_seconds", Kind.HISTOGRAM, "How long those calls took.", ("channel",)),
     Family(
         "kurir_webhooks_total",
         Kind.COUNTER,
-        "Calls of the platforms to known accounts: taken, rejected, not_stored.",
+        "Webhooks of known accounts: taken, rejected (no genuine signature), not_stored.",
         ("channel", "result"),
     ),
     Family(
@@ -121,7 +126,7 @@ FAMILIES: Final = (
     Family(
         "kurir_log_lines_total",
         Kind.COUNTER,
-        "Events that the log tells as warning or error, those that it left out too.",
+        "Events of the log that warn, or worse, as far as --log-level lets them through; those that it left out too.",
         ("level", "event"),
     ),
     Family("process_resident_memory_bytes", Kind.GAUGE, "Memory of the process (Linux)."),
@@ -134,8 +139,17 @@ FAMILIES: Final = (
 Values: TypeAlias = Iterable[tuple[Labels, float]]
 
 
-def counted() -> dict[str, Values]:
-    """Return what this process counted, by the names of the families."""
+#: What may be counted although nothing was yet, by the names of the families.
+Expected: TypeAlias = Mapping[str, Iterable[Labels]]
+_COMMITS: Final = (("done",), ("failed",))
+
+
+def counted(expected: Expected | None = None) -> dict[str, Values]:
+    """Return what this process counted, by the names of the families; 0 of what is *expected* and did not happen yet.
+
+    Prometheus sees a number grow from one look to the next. One that begins to be there with its first failure did not grow
+    (its documentation, "Instrumentation", "Avoid missing metrics"), so a single failed commit would raise no alert.
+    """
     counts: dict[str, Count] = {
         "kurir_sends_total": counting.SENDS,
         "kurir_requests_refused_total": counting.REFUSED,
@@ -145,7 +159,10 @@ def counted() -> dict[str, Values]:
         "kurir_log_lines_total": counting.LOG_LINES,
         "kurir_calls_total": counting.CALLS,
     }
-    return {name: count.items() for name, count in counts.items()}
+    wanted = {"kurir_commits_total": _COMMITS, **(expected or {})}
+    return {
+        name: (dict.fromkeys(wanted.get(name, ()), 0) | dict(count.items())).items() for name, count in counts.items()
+    }
 
 
 #: The families that are histograms.

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from typer.testing import CliRunner, Result
 
 from kurir import doctor
+from kurir.cli import doctor as doctor_cli
 from kurir.cli.app import app
 from kurir.configuration.file import parse
 from kurir.gateway import open_store
@@ -101,9 +104,10 @@ def made(config: Path) -> None:
 def test_without_a_gateway_configuration_and_database_are_looked_at(tmp_path):
     config = configured(tmp_path)
     done = offline(config, "--json")
-    assert done.exit_code == 2
-    assert (levels(done)["database"], levels(done)["encryption key"]) == ("warn", "bad")
+    assert (levels(done)["database"], levels(done)["encryption key"]) == ("warn", "ok"), "the first start makes both"
+    assert done.exit_code == 1
     made(config)
+    assert levels(offline(config, "--json"))["encryption key"] == "bad"
     (tmp_path / "kurir.key").touch(mode=0o600)
     before = sorted(one.name for one in tmp_path.iterdir())
     done = offline(config, "--json")
@@ -112,6 +116,27 @@ def test_without_a_gateway_configuration_and_database_are_looked_at(tmp_path):
     assert done.exit_code == 1
     assert "no gateway was asked" in done.output
     assert sorted(one.name for one in tmp_path.iterdir()) == before, "nothing was left behind"
+
+
+def test_a_database_of_a_newer_kurir_is_bad_and_nothing_of_it_is_told(tmp_path):
+    config = configured(tmp_path)
+    made(config)
+    with closing(apsw.Connection(str(tmp_path / "kurir.db"))) as db:
+        columns = db.execute("SELECT * FROM migration ORDER BY version DESC LIMIT 1").fetchone()
+        assert columns is not None
+        db.execute(f"INSERT INTO migration VALUES (99{', ?' * (len(columns) - 1)})", columns[1:])
+    done = offline(config, "--json")
+    assert (levels(done)["database"], done.exit_code) == ("bad", 2)
+    assert "newer" in done.output
+    said = {one["subject"]: one["says"] for one in told(done)["findings"]}
+    assert all("not looked at" in said[one] for one in ("accounts", "callbacks", "callbacks owed", "queue"))
+
+
+def test_a_schema_of_a_newer_kurir_is_not_told_to_be_brought_up_by_a_start():
+    (older,), (newer,) = doctor_cli._of_version(2, 3), doctor_cli._of_version(4, 3)
+    assert (older.level, newer.level) == ("warn", "bad")
+    assert "brings it up" not in newer.fix
+    assert doctor_cli._of_version(3, 3) == []
 
 
 @pytest.mark.of_sqlite("the rows of a PostgreSQL are looked at by a node")
@@ -146,6 +171,8 @@ def test_of_postgresql_server_and_schema_are_looked_at(tmp_path):
     secret = dsn.replace("kurir@", "kurir:hush-hush@")
     done = offline(configured(tmp_path), "--json", KURIR_DATABASE=secret)
     assert (levels(done)["database"], levels(done)["schema"]) == ("ok", "warn")
+    assert levels(done)["accounts"] == "ok", "nobody looked, so nothing is missed"
+    assert "there is none" not in done.output
     assert "PostgreSQL" in done.output
     done = offline(configured(tmp_path), "--json", KURIR_DATABASE="postgresql://kurir:hush-hush@127.0.0.1:1/kurir")
     assert (levels(done)["database"], done.exit_code) == ("bad", 2)

@@ -102,6 +102,7 @@ def test_a_well_installation_is_well():
         ({"owed": (Owed("https://h", 2, NOW - timedelta(minutes=6)),)}, "callbacks owed", Level.WARN),
         ({"owed": (Owed("https://h", 2, NOW - timedelta(hours=2)),)}, "callbacks owed", Level.BAD),
         ({"disk": None}, "disk", Level.BAD),
+        ({"key_mode": doctor.UNSEEN}, "encryption key", Level.WARN),
     ],
 )
 def test_what_is_wrong_is_found_with_what_mends_it(more, subject, level):
@@ -121,6 +122,7 @@ def test_what_is_wrong_is_found_with_what_mends_it(more, subject, level):
         {"sealed": (("a", NOW - timedelta(days=900)), ("b", None))},
         {"running": False, "nodes": (("n", NOW - timedelta(days=1)),)},
         {"engine": replace(SQLITE, settings={})},
+        {"fresh": True, "key_mode": None},
         {"settings": settings(encryption_key=KeyValue((b"k" * 32,))), "key_mode": None},
     ],
 )
@@ -175,6 +177,29 @@ def test_what_was_not_asked_is_said_to_be():
     text = doctor.text(doctor.findings(replace(WELL, running=False)))
     assert "no gateway was asked" in text
     assert "nodes" not in text
+
+
+def test_what_nobody_looked_at_is_not_told_as_well_or_empty():
+    facts = replace(WELL, accounts=None, endpoints=None, depths=None, owed=None)
+    said = {one.subject: one.says for one in doctor.findings(facts)}
+    for subject in ("accounts", "callbacks", "callbacks owed", "queue"):
+        assert "not looked at" in said[subject], subject
+
+
+def test_a_key_that_is_hidden_is_not_told_to_be_gone(tmp_path, monkeypatch):
+    def hidden(_path: Path) -> None:
+        raise PermissionError("not yours")
+
+    path = tmp_path / "kurir.key"
+    path.touch()
+    monkeypatch.setattr(Path, "stat", hidden)
+    assert doctor.key_mode(settings(encryption_key=KeyFile(path))) == doctor.UNSEEN
+
+
+async def test_a_folder_that_is_gone_is_a_finding_and_no_fault(tmp_path):
+    found, _mode = await doctor.look_at_disk(replace(settings(), data_folder=tmp_path / "gone"))
+    assert found is None
+    assert levels(replace(WELL, disk=found)) == {"disk": Level.BAD}
 
 
 # --- the certificate of the public URL --------------------------------------------------------------------------------

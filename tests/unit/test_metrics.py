@@ -88,6 +88,14 @@ def test_lines_that_warn_are_counted_by_their_event_and_others_are_not():
     assert seen() == before + 1
 
 
+def test_what_may_happen_is_told_as_0_before_it_does():
+    found = metrics.counted({"kurir_calls_total": [("never used", "line", "unknown")]})
+    assert dict(found["kurir_calls_total"])["never used", "line", "unknown"] == 0
+    assert {("done",), ("failed",)} <= dict(found["kurir_commits_total"]).keys()
+    counting.COMMITS.add("failed")
+    assert dict(metrics.counted()["kurir_commits_total"])[("failed",)] >= 1
+
+
 def test_a_standing_is_one_of_its_words():
     assert metrics.one_of(("a",), ("out", "working"), "out") == [(("a", "out"), 1.0), (("a", "working"), 0.0)]
 

@@ -5,7 +5,6 @@ The exit code is that of the worst finding: 0 well, 1 to be looked at, 2 bad. Wh
 
 import asyncio
 import os
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +23,7 @@ from kurir.configuration.model import Configuration
 from kurir.configuration.problems import ConfigError
 from kurir.console import auditing
 from kurir.doctor import Facts, Finding, Level, Owed, Worker
-from kurir.settings import PostgresUrl, Settings
+from kurir.settings import PostgresUrl
 from kurir.store import migrations
 from kurir.store.access import EngineFacts
 from kurir.store.base import StoreError
@@ -103,11 +102,9 @@ def _offline(path: Path | None) -> list[Finding]:
         fix = "mend these keys; with the variables of the gateway set here, kurir config check tells the same"
         return [Finding("configuration", Level.BAD, str(error), fix)]
     settings = configuration.settings
-    facts = replace(_bare(configuration), key_mode=doctor.key_mode(settings))
-    with suppress(OSError):
-        facts = replace(facts, disk=doctor.measure(settings.data_folder))
+    facts = replace(_bare(configuration), key_mode=doctor.key_mode(settings), disk=doctor.disk(settings))
     try:
-        facts, more = _with_database(facts, settings)
+        facts, more = _with_database(facts, configuration)
     except (StoreError, apsw.Error) as error:
         more = [Finding("database", Level.BAD, str(error), "kurir db status says which database it is")]
     found = [one for one in doctor.findings(facts) if not (more and one.subject in _of(more))]
@@ -119,21 +116,28 @@ def _of(found: list[Finding]) -> set[str]:
 
 
 def _bare(configuration: Configuration) -> Facts:
-    """Return what the configuration alone tells."""
-    accounts = [account.id for client in configuration.clients for account in client.accounts]
+    """Return what the configuration alone tells: nothing of what is in the database."""
     return Facts(
         now=datetime.now(UTC),
         settings=configuration.settings,
         engine=None,
         disk=None,
         key_mode=None,
-        accounts=tuple(Worker(name, "declared") for name in accounts),
+        accounts=None,
+        endpoints=None,
+        depths=None,
+        owed=None,
         running=False,
     )
 
 
-def _with_database(facts: Facts, settings: Settings) -> tuple[Facts, list[Finding]]:
+def _declared(configuration: Configuration) -> tuple[Worker, ...]:
+    return tuple(Worker(one.id, "declared") for client in configuration.clients for one in client.accounts)
+
+
+def _with_database(facts: Facts, configuration: Configuration) -> tuple[Facts, list[Finding]]:
     """Return *facts* with what the database tells, and what else is to be said of it. Raises StoreError, apsw.Error."""
+    settings = configuration.settings
     if isinstance(settings.database, PostgresUrl):
         there = asyncio.run(look_there(settings.database.url))
         newest = len(migrations.load("postgres"))
@@ -146,24 +150,28 @@ def _with_database(facts: Facts, settings: Settings) -> tuple[Facts, list[Findin
     path = settings.database
     about = backup.look(path)
     if about is None:
-        return facts, [Finding("database", Level.WARN, f"there is none at {path} yet", "kurir serve makes it")]
+        first = replace(facts, accounts=_declared(configuration), endpoints=(), depths=(), owed=(), fresh=True)
+        return first, [Finding("database", Level.WARN, f"there is none at {path} yet", "kurir serve makes it")]
     more = _of_version(about.version, len(migrations.load("sqlite")))
     if about.moved is not None:
         says = f"it was copied to PostgreSQL at {about.moved[0]}: no gateway starts on it"
         more.append(Finding("moved", Level.WARN, says, "kurir db reopen lets one start on it again"))
     engine = EngineFacts("SQLite", apsw.sqlite_lib_version(), about.version, about.size, {})
     facts = replace(facts, engine=engine)
-    return (facts if more else _with_rows(facts, path)), more
+    return (facts if more else _with_rows(facts, configuration, path)), more
 
 
 def _of_version(version: int, newest: int) -> list[Finding]:
     if version == newest:
         return []
     says = f"the schema has the version {version}, and this kurir makes it {newest}: nothing in it is looked at"
+    if version > newest:
+        fix = "start the kurir that made it, or a newer one; the way back is a backup"
+        return [Finding("schema", Level.BAD, f"{says}, and no gateway of this version starts on it", fix)]
     return [Finding("schema", Level.WARN, says, "the next start brings it up, or kurir db migrate; back it up before")]
 
 
-def _with_rows(facts: Facts, path: Path) -> Facts:
+def _with_rows(facts: Facts, configuration: Configuration, path: Path) -> Facts:
     """Return *facts* with what stands in a SQLite database; nothing of it is changed."""
     with backup.looked_at(path) as db:
         accounts = [one for one in config.accounts(db) if one.enabled]
@@ -177,7 +185,7 @@ def _with_rows(facts: Facts, path: Path) -> Facts:
             stand.append(Worker(name, standing.value, why))
             owed.append(Owed(name, one.pending, one.oldest_at))
     known = {one.id for one in accounts}
-    new = [one for one in facts.accounts if one.name not in known]
+    new = [one for one in _declared(configuration) if one.name not in known]
     return replace(
         facts,
         accounts=(

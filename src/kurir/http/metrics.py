@@ -22,6 +22,7 @@ from kurir import __version__, metrics
 from kurir.callbacks import ladder
 from kurir.connect.heard import LastWebhooks
 from kurir.counting import Labels
+from kurir.delivery.attempts import NAMES
 from kurir.delivery.state import Standing
 from kurir.directory import Directory
 from kurir.http.edge import admit_watcher
@@ -39,6 +40,9 @@ STORE_SECONDS: Final = 5.0
 
 _STANDINGS: Final = tuple(one.value for one in Standing if one is not Standing.DISABLED)
 _ENDPOINT_STANDINGS: Final = tuple(one.value for one in ladder.Standing if one is not ladder.Standing.DISABLED)
+_OF_SENDS: Final = ("accepted", "replayed", "conflict")
+_OF_WEBHOOKS: Final = ("taken", "rejected", "not_stored")
+_OF_CALLS: Final = tuple(sorted(set(NAMES.values())))
 _STARTED: Final = time.time()
 
 
@@ -59,7 +63,7 @@ async def show_metrics(request: Request) -> Response:
     assert settings is not None, "the gateway told them"  # noqa: S101 - narrows the type
     stored = await _stored(request.app.state)
     found: dict[str, Values] = {
-        **metrics.counted(),
+        **metrics.counted(_expected(request.app.state)),
         **stored,
         "kurir_store_read": [((), float(bool(stored)))],
         **_of_accounts(request.app.state),
@@ -73,17 +77,30 @@ async def show_metrics(request: Request) -> Response:
     return Response(content, headers={"Content-Type": metrics.CONTENT_TYPE} | ({"Connection": "close"} if many else {}))
 
 
+def _expected(state: Any) -> dict[str, list[Labels]]:
+    """Return what may be counted of the channels that accounts are on, and of the accounts that this process owns."""
+    directory: Directory = state.directory
+    operator: Operator = state.operator()
+    accounts = [(name, entry.account.channel) for name, entry in directory.accounts().items()]
+    channels = sorted({channel for _, channel in accounts})
+    return {
+        "kurir_sends_total": [(channel, result) for channel in channels for result in _OF_SENDS],
+        "kurir_webhooks_total": [(channel, result) for channel in channels for result in _OF_WEBHOOKS],
+        "kurir_calls_total": [(*one, result) for one in accounts if operator.owns(one[0]) for result in _OF_CALLS],
+    }
+
+
 async def _stored(state: Any) -> dict[str, Values]:
     """Return what the store tells, {} where it does not."""
     kept: Stored = state.stored_metrics
     async with kept.asking:
         if time.monotonic() - kept.at >= KEPT_SECONDS:
-            kept.told = {}
+            told: dict[str, Values] = {}
             with suppress(StoreError, TimeoutError):
                 async with asyncio.timeout(STORE_SECONDS):
-                    kept.told = {**await _of_queues(state), **await _of_endpoints(state)}
-                    kept.told["kurir_nodes"] = [((), float(len(await state.nodes())))]
-            kept.at = time.monotonic()
+                    found = {**await _of_queues(state), **await _of_endpoints(state)}
+                    told = {**found, "kurir_nodes": [((), float(len(await state.nodes())))]}
+            kept.told, kept.at = told, time.monotonic()
         return kept.told
 
 

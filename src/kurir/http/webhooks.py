@@ -17,7 +17,7 @@ from fastapi import APIRouter
 from starlette.types import Message, Receive, Scope, Send
 
 from kurir.channels.base import Handshake, WebhookRejected, WebhookRequest
-from kurir.counting import WEBHOOKS
+from kurir.counting import REFUSED, WEBHOOKS
 from kurir.directory import Directory, Entry
 from kurir.http import edge
 from kurir.http.answers import RequestFailed
@@ -107,7 +107,9 @@ def take_whole(request: WholeRequest, scope: Scope) -> bool:
 
     def done(result: object) -> None:
         if isinstance(result, BaseException) and not isinstance(result, WebhookRejected | StoreUnavailable):
-            status, content, headers, kind = edge.failure(scope, edge.failed_by(scope, result), state.edge.base)
+            failed = edge.failed_by(scope, result)
+            REFUSED.add(failed.code)
+            status, content, headers, kind = edge.failure(scope, failed, state.edge.base)
         else:
             kind = b""
             status, content, headers = _answer_to(result, scope, entry, refusal=401)
@@ -156,6 +158,7 @@ async def _take(scope: Scope, send: Send, source: bytes | Receive, *, refusal: i
             return
         body = source if isinstance(source, bytes) else await edge.read_body(scope, source, MAXIMUM_WEBHOOK)
     except RequestFailed as failed:
+        REFUSED.add(failed.code)
         log.warning("webhook_not_read", account=account_id[:64], why=failed.detail)
         await _answer(send, failed.status, headers=_raw_headers(failed.headers))
         return

@@ -90,14 +90,18 @@ def test_the_unit_runs_without_rights_and_writes_into_its_folder_alone() -> None
     assert found["StateDirectory"] == ["kurir"]
     assert found["WorkingDirectory"] == [FOLDER]
     assert found["StateDirectoryMode"] == ["0700"]
-    assert "WatchdogSec" not in found, "kurir does not speak to systemd's watchdog"
-    assert found["Type"] == ["exec"], "nor does it say that it is ready"
+    assert found["Type"] == ["notify"]
+    assert found["NotifyAccess"] == ["main"]
+    assert seconds(found["WatchdogSec"][0]) >= 10, "a busy machine is not to be taken for one that hangs"
+    assert found["TimeoutStartSec"] == ["infinity"], "a migration is not to be cut off"
+    assert found["StartLimitIntervalSec"] == ["0"], "else systemd gives up after some failures"
+    assert found["Restart"] == ["always"]
 
 
 def test_the_unit_gives_settings_that_there_are_and_time_to_drain() -> None:
     found = unit()
     given = dict(one.split("=", 1) for one in found["Environment"])
-    assert set(given) <= VARIABLES
+    assert {name for name in given if name.startswith("KURIR_")} <= VARIABLES
     assert given["KURIR_DATABASE"].startswith(f"{FOLDER}/")
     assert parse({}, given, channels={}).settings.listen.port == PORT
     assert seconds(found["TimeoutStopSec"][0]) > DRAIN
@@ -253,6 +257,8 @@ def test_a_pod_has_no_rights_a_read_only_root_and_time_to_drain(workload: Any) -
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["fsGroup"] == 10001
     assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
+    assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
     inside = container["securityContext"]
     assert inside["readOnlyRootFilesystem"] is True
     assert inside["allowPrivilegeEscalation"] is False

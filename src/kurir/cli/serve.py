@@ -1,6 +1,7 @@
 """``kurir serve``: the gateway from a configuration file."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ import typer
 
 from kurir import channels, logs
 from kurir.cli import processes as family
-from kurir.cli import running, serving
+from kurir.cli import running, serving, systemd
 from kurir.configuration.file import load
 from kurir.configuration.problems import ConfigError
 from kurir.gateway import Gateway, Options
@@ -76,7 +77,9 @@ def serve(
         await _greet(gateway)
         if child is not None:
             child.follow(stopping)
-        await stopping.wait()
+        # Of a family its parent speaks: systemd listens to one process.
+        async with systemd.told() if child is None else contextlib.nullcontext():
+            await stopping.wait()
         await gateway.stop()
 
     serving.run(work, patient=child is not None)

@@ -13,6 +13,8 @@ metadata:
     {{- include "kurir.labels" . | nindent 4 }}
 spec:
   automountServiceAccountToken: false
+  # No variables of the services of the namespace: one that is called kurir would begin with KURIR_ as our settings do.
+  enableServiceLinks: false
   # The pause before SIGTERM, and the drain: some seconds, 46 at the very most.
   terminationGracePeriodSeconds: 75
   securityContext:
@@ -20,6 +22,8 @@ spec:
     runAsUser: 10001
     runAsGroup: 10001
     fsGroup: 10001
+    # Not every file at every start: only where the volume is not the group's yet.
+    fsGroupChangePolicy: OnRootMismatch
     seccompProfile:
       type: RuntimeDefault
   containers:

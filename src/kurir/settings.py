@@ -88,6 +88,13 @@ SETTINGS: Final = (
         secret=True,
     ),
     Setting(
+        "traces_to",
+        "URL",
+        "none",
+        "Where traces of OpenTelemetry go: a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`. "
+        "Without one there are none. It wants the extra `kurir[otel]`.",
+    ),
+    Setting(
         "allow_networks",
         "list of CIDRs",
         "[]",
@@ -187,5 +194,6 @@ class Settings:
     processes: int = 1
     label: str = ""
     metrics_token: str | None = field(default=None, repr=False)
+    traces_to: str = ""
     mask: bool = True
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)

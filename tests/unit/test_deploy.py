@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kurir import __version__, settings
+from kurir import __version__, settings, tracing
 from kurir.callbacks import deliverer
 from kurir.callbacks.ladder import Standing as OfEndpoint
 from kurir.cli import processes
@@ -41,6 +41,7 @@ DRAIN = (
     + inspect.signature(Dispatcher.stop).parameters["seconds"].default
     + deliverer.DRAIN_SECONDS
     + deliverer.RESULT_SECONDS
+    + tracing.CLOSE_SECONDS
 )
 VARIABLES = {one.variable for one in SETTINGS} | {settings.CONFIG_VARIABLE}
 PATHS = {route.path for router in (operations.router, metrics_route.router) for route in router.routes}
@@ -63,7 +64,7 @@ def seconds(text: str) -> float:
 
 
 def test_the_drain_is_what_the_files_say_it_is() -> None:
-    assert DRAIN == 46
+    assert DRAIN == 48
     assert processes.END_SECONDS <= DRAIN
     assert f"{DRAIN:g} at the very most" in read("systemd", "kurir.service")
     assert f"{DRAIN:g} at the very most" in read("helm", "kurir", "templates", "_pod.tpl")

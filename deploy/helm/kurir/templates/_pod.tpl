@@ -15,7 +15,7 @@ spec:
   automountServiceAccountToken: false
   # No variables of the services of the namespace: one that is called kurir would begin with KURIR_ as our settings do.
   enableServiceLinks: false
-  # The pause before SIGTERM, and the drain: some seconds, 46 at the very most.
+  # The pause before SIGTERM, and the drain: some seconds, 48 at the very most.
   terminationGracePeriodSeconds: 75
   securityContext:
     runAsNonRoot: true

@@ -11,6 +11,7 @@ No span has a text, a phone number or a person.
 """
 
 import asyncio
+import logging
 import os
 import re
 import threading
@@ -22,9 +23,15 @@ from enum import Enum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import structlog
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
+log = structlog.get_logger(__name__)
+
+#: How often it is said that spans do not reach the collector, in seconds: the library says it at every try.
+TOLD_SECONDS: Final = 60.0
 #: How long the last spans may take to leave at a stop, in seconds.
 CLOSE_SECONDS: Final = 2.0
 #: The header of sends and of callbacks.
@@ -121,6 +128,32 @@ class Span:
         self._span.end(at_ns)
 
 
+class Complaints(logging.Handler):
+    """Tells as one event of our log, once in :data:`TOLD_SECONDS`, what the library has to complain of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._told_at: float | None = None
+        self._left_out = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell it, or count it."""
+        now = time.monotonic()
+        if self._told_at is not None and now - self._told_at < TOLD_SECONDS:
+            self._left_out += 1
+            return
+        before, self._told_at, self._left_out = self._left_out, now, 0
+        log.warning("traces_not_sent", why=record.getMessage()[:300], **({"left_out": before} if before else {}))
+
+
+def listen(name: str = "opentelemetry") -> None:
+    """Hear what the library logs, instead of the handler of all others; once, however often it is called."""
+    logger = logging.getLogger(name)
+    if not any(isinstance(one, Complaints) for one in logger.handlers):
+        logger.addHandler(Complaints())
+        logger.propagate = False
+
+
 class Traces:
     """Spans, and where they go: *place* is the URL of a collector that takes OTLP over HTTP."""
 
@@ -142,6 +175,7 @@ class Traces:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - the extra
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - the extra
 
+        listen()
         self._api, self._nothing = trace, Context()  # never what happens to be current: one task serves many messages
         about = {"service.name": os.environ.get("OTEL_SERVICE_NAME") or "kurir", "service.version": self._version}
         # It is ours to end, with a bound; and nothing is set for the whole process: it may hold several gateways.

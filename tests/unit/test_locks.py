@@ -1,6 +1,7 @@
 """The lock files: each library with its hashes, nothing twice without a reason, and what fits together in one environment."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,12 @@ def test_every_lock_is_of_what_its_group_asks_for(group: str) -> None:
     asked = re.findall(r"^([a-z][a-z0-9-]*)", FOLDER.joinpath(f"{group}.in").read_text("utf-8"), re.MULTILINE)
     assert set(asked) <= {name for name, _ in pins(group)}
     assert f"-r requirements/{group}.in" in text(group)
+
+
+def test_the_extra_for_traces_is_what_the_tests_run_with_and_not_in_production() -> None:
+    project = tomllib.loads(FOLDER.parent.joinpath("pyproject.toml").read_text("utf-8"))["project"]
+    extra = project["optional-dependencies"]["otel"]
+    assert set(extra) <= set(FOLDER.joinpath("dev.in").read_text("utf-8").splitlines())
+    names = {re.split(r"[<>=]", one)[0] for one in extra}
+    assert names <= {name for name, _ in pins("dev")}
+    assert {"opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"}.isdisjoint(name for name, _ in pins("run"))

@@ -1,10 +1,12 @@
 """Traces: what a request may bring, what is stored with a message, and the spans that come of it."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -156,3 +158,24 @@ async def test_who_does_not_want_to_be_sampled_is_passed_on_and_not_recorded(tra
 
 async def test_what_was_never_opened_can_be_closed() -> None:
     await Traces("http://127.0.0.1:1/v1/traces", "1").close()
+
+
+def test_what_the_library_complains_of_is_one_event_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "opentelemetry.of.this.test"
+    tracing.listen(name)
+    tracing.listen(name)
+    library = logging.getLogger(name)
+    assert len(library.handlers) == 1
+    assert not library.propagate, "else it is told twice, and not as JSON"
+    now = 1000.0
+    monkeypatch.setattr(tracing.time, "monotonic", lambda: now)
+    with structlog.testing.capture_logs() as told:
+        for _ in range(3):
+            library.warning("Transient error %s", "refused")
+            library.info("nothing that matters")
+        now += tracing.TOLD_SECONDS
+        library.error("Failed to export")
+    assert [(one["event"], one["why"], one.get("left_out")) for one in told] == [
+        ("traces_not_sent", "Transient error refused", None),
+        ("traces_not_sent", "Failed to export", 2),
+    ]

@@ -89,7 +89,7 @@ def test_a_body_that_was_erased_has_none() -> None:
 
 def test_without_the_extra_the_setting_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "find_spec", lambda _name: None)
-    with pytest.raises(ConfigError, match=r"traces_to.*pip install 'kurir\[otel\]'"):
+    with pytest.raises(ConfigError, match=r"traces_to.*pip install opentelemetry-sdk"):
         parse({"traces_to": "http://127.0.0.1:4318/v1/traces"}, {}, channels={})
     assert parse({}, {}, channels={}).settings.traces_to == ""
 

@@ -172,7 +172,8 @@ def _collector(value: object) -> str:
     found = url(value)
     if not tracing.installed():
         raise WrongValueError(
-            "traces want a library that is not installed: pip install 'kurir[otel]', or leave this out"
+            "traces want libraries that are not installed: pip install opentelemetry-sdk "
+            "opentelemetry-exporter-otlp-proto-http, or leave this out"
         )
     return found
 

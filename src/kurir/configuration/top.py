@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
+from kurir import tracing
 from kurir.configuration.problems import WrongValueError
 from kurir.configuration.table import Reading, Table
 from kurir.configuration.values import (
@@ -20,6 +21,7 @@ from kurir.configuration.values import (
     size,
     switch,
     text,
+    url,
 )
 from kurir.networks import Network
 from kurir.secretbox import EncryptionKeyError, KeyFile, KeySource, KeyValue, parse_keys, read_key_file
@@ -61,6 +63,8 @@ def read_settings(table: Table, flags: Mapping[str, object], current_folder: Pat
         public_url=layers.read("public_url", public_url, own_url),
         encryption_key=layers.read("encryption_key", _encryption_key(table.reading), beside_database),
         admin_token=layers.read("admin_token", table.referred(_admin_token), None),
+        metrics_token=layers.read("metrics_token", table.referred(_admin_token), None),
+        traces_to=layers.read("traces_to", _collector, ""),
         allow_networks=layers.read("allow_networks", _networks, ()),
         retention=layers.read("retention", duration(timedelta(days=1)), timedelta(days=90)),
         search_text=layers.read("search_text", switch, True),
@@ -162,6 +166,16 @@ def _admin_token(value: object) -> str:
     if len(token) < _ADMIN_TOKEN_LENGTH:
         raise WrongValueError(f"expected at least {_ADMIN_TOKEN_LENGTH} characters; `kurir config init` prints a token")
     return token
+
+
+def _collector(value: object) -> str:
+    found = url(value)
+    if not tracing.installed():
+        raise WrongValueError(
+            "traces want libraries that are not installed: pip install opentelemetry-sdk "
+            "opentelemetry-exporter-otlp-proto-http, or leave this out"
+        )
+    return found
 
 
 def _networks(value: object) -> tuple[Network, ...]:

@@ -61,9 +61,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "of_sqlite(why): about SQLite alone, and left out over another store")
 
 
-# --- nothing skipped ----------------------------------------------------------------------------------------------------
+# --- nothing skipped, and what failed ----------------------------------------------------------------------------------------------------
 
 _skipped: list[str] = []
+_failed: list[str] = []
 #: The reason by which a test is left out that only ``./dev scorecard --tier N`` runs.
 LONG_TIER = "long tier"
 
@@ -71,6 +72,8 @@ LONG_TIER = "long tier"
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped and not hasattr(report, "wasxfail") and LONG_TIER not in str(report.longrepr):
         _skipped.append(report.nodeid)
+    if report.failed:
+        _failed.append(report.nodeid)
     _collect_row(report)
 
 
@@ -78,6 +81,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if os.environ.get("KURIR_NOTHING_SKIPPED") and _skipped and exitstatus == 0:
         print("\nSKIPPED where nothing may be: " + ", ".join(_skipped))
         session.exitstatus = 1
+    failed = os.environ.get("KURIR_FAILED")
+    if failed and not hasattr(session.config, "workerinput"):
+        Path(failed).write_text("".join(f"{one}\n" for one in dict.fromkeys(_failed)), encoding="utf-8")
     if "12" in _rows:
         _rows["12"]["figures"] = [f"{len(_rows['12']['outcomes'])} tests, {count()} sweeps, none broken"]
     target = os.environ.get("KURIR_SCORECARD")

@@ -35,7 +35,7 @@ NOTICED_SECONDS = 30.0
 #: Lines of its log in one second, at most.
 LINES = 10
 #: A machine that runs the tests beside two databases takes its time; so much, in seconds, is not the gateway's.
-SLACK = 1.0
+SLACK = 1.0 if NIGHTLY else 3.0
 
 
 @dataclass

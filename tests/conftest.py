@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "of_sqlite(why): about SQLite alone, and left out over another store")
 
 
-# --- nothing skipped, and what failed ----------------------------------------------------------------------------------------------------
+# --- nothing skipped, and what failed ------------------------------------------------------------------------------------
 
 _skipped: list[str] = []
 _failed: list[str] = []

@@ -1,28 +1,26 @@
 """Independent judges: three SDKs that real bots use send to the sandbox and are happy with its answers."""
 
 import asyncio
-import warnings
 
 import pytest
-import pywa
-from aiogram import Bot
-from aiogram.client.default import DefaultBotProperties
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import TelegramBadRequest
-from aiogram.types import BufferedInputFile, InlineKeyboardButton, InlineKeyboardMarkup, InputMediaPhoto, Update
-from pywa.errors import WhatsAppError
-from pywa.types import Button, Section, SectionList, SectionRow
 
 from kurir.sandbox.config import DEMO_LINE, DEMO_TELEGRAM, DEMO_WHATSAPP
+from support.lazy import Lazy
 from support.sandbox import BUDI, running
 
-with warnings.catch_warnings():
-    # The SDK announces at import that its version 2 is deprecated; only its version 3 is used here.
-    warnings.simplefilter("ignore")
-    from linebot.v3 import messaging as line
-    from linebot.v3 import webhook as line_webhook
-    from linebot.v3 import webhooks as line_events
+aiogram = Lazy("aiogram")
+tg_default = Lazy("aiogram.client.default")
+tg_session = Lazy("aiogram.client.session.aiohttp")
+tg_server = Lazy("aiogram.client.telegram")
+tg_errors = Lazy("aiogram.exceptions")
+tg = Lazy("aiogram.types")
+pywa = Lazy("pywa")
+wa_errors = Lazy("pywa.errors")
+wa = Lazy("pywa.types")
+# The SDK announces at import that its version 2 is deprecated; only its version 3 is used here.
+line = Lazy("linebot.v3.messaging", loud=False)
+line_webhook = Lazy("linebot.v3.webhook", loud=False)
+line_events = Lazy("linebot.v3.webhooks", loud=False)
 
 HOST = "https://media.sandbox.invalid"
 
@@ -31,8 +29,10 @@ pytestmark = pytest.mark.judge
 
 async def test_aiogram_is_happy():
     async with running() as world:
-        session = AiohttpSession(api=TelegramAPIServer.from_base(f"{world.server.url}/telegram"))
-        bot = Bot(DEMO_TELEGRAM.token, session=session, default=DefaultBotProperties(parse_mode="HTML"))
+        session = tg_session.AiohttpSession(api=tg_server.TelegramAPIServer.from_base(f"{world.server.url}/telegram"))
+        bot = aiogram.Bot(
+            DEMO_TELEGRAM.token, session=session, default=tg_default.DefaultBotProperties(parse_mode="HTML")
+        )
         chat = BUDI.telegram_chat_id
         try:
             assert (await bot.get_me()).username == DEMO_TELEGRAM.username
@@ -40,7 +40,7 @@ async def test_aiogram_is_happy():
             assert (await bot.get_webhook_info()).url == "https://gw.example/hook"
             assert await bot.delete_webhook()
             assert await bot.get_updates() == []
-            keyboard = InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text="A", callback_data="a")]])
+            keyboard = tg.InlineKeyboardMarkup(inline_keyboard=[[tg.InlineKeyboardButton(text="A", callback_data="a")]])
             first = await bot.send_message(chat, "<b>Hi</b>", reply_markup=keyboard)
             assert (first.text, first.entities[0].type) == ("Hi", "bold")
             second = await bot.send_photo(chat, f"{HOST}/demo.jpg", caption="Look", reply_to_message_id=None)
@@ -48,18 +48,21 @@ async def test_aiogram_is_happy():
             assert (await bot.send_video(chat, f"{HOST}/demo.mp4")).video
             assert (await bot.send_voice(chat, f"{HOST}/demo.ogg")).voice
             assert (await bot.send_audio(chat, f"{HOST}/demo.m4a")).audio
-            upload = BufferedInputFile(b"PK", "räk.docx")
+            upload = tg.BufferedInputFile(b"PK", "räk.docx")
             assert (await bot.send_document(chat, upload)).document.file_name == "räk.docx"
-            album = [InputMediaPhoto(media=f"{HOST}/demo.jpg"), InputMediaPhoto(media=BufferedInputFile(b"x", "a.jpg"))]
+            album = [
+                tg.InputMediaPhoto(media=f"{HOST}/demo.jpg"),
+                tg.InputMediaPhoto(media=tg.BufferedInputFile(b"x", "a.jpg")),
+            ]
             assert len(await bot.send_media_group(chat, album)) == 2
             assert (await bot.send_location(chat, 0, 106.8)).location
             assert (await bot.send_venue(chat, 0, 106.8, "T", "A")).venue
             assert (await bot.send_contact(chat, "+62", "A")).contact
             assert await bot.send_chat_action(chat, "typing")
             assert (await bot.get_chat(chat)).first_name == "Budi"
-            with pytest.raises(TelegramBadRequest, match="query is too old"):
+            with pytest.raises(tg_errors.TelegramBadRequest, match="query is too old"):
                 await bot.answer_callback_query("1")
-            with pytest.raises(TelegramBadRequest, match="chat not found"):
+            with pytest.raises(tg_errors.TelegramBadRequest, match="chat not found"):
                 await bot.send_message(5, "x")
         finally:
             await bot.session.close()
@@ -110,11 +113,14 @@ async def test_pywa_is_happy():
         # pywa has no setting for another host; its session takes one.
         client.api._session.base_url = f"{url}/graph/v26.0"
         to = f"+{BUDI.phone}"
-        first = client.send_message(to, "*Hi*", buttons=[Button("A", callback_data="a")], footer="Bye")
+        first = client.send_message(to, "*Hi*", buttons=[wa.Button("A", callback_data="a")], footer="Bye")
         assert first.id.startswith("wamid.")
-        rows = [SectionRow("R", callback_data="r", description="More")]
+        rows = [wa.SectionRow("R", callback_data="r", description="More")]
         client.send_message(
-            to, "List", buttons=SectionList("Menu", sections=[Section("S", rows=rows)]), reply_to_message_id=first.id
+            to,
+            "List",
+            buttons=wa.SectionList("Menu", sections=[wa.Section("S", rows=rows)]),
+            reply_to_message_id=first.id,
         )
         client.send_image(to, f"{HOST}/demo.jpg", caption="Look")
         client.send_document(to, f"{HOST}/demo.pdf", filename="a.pdf")
@@ -122,7 +128,7 @@ async def test_pywa_is_happy():
         media = client.upload_media(b"OggS", mime_type="audio/ogg", filename="a.ogg")
         client.send_voice(to, media)
         assert client.mark_message_as_read(first.id)
-        with pytest.raises(WhatsAppError) as refused:
+        with pytest.raises(wa_errors.WhatsAppError) as refused:
             client.send_message(to, "x" * 5000)
         assert refused.value.code == 100
         client.api._session.close()
@@ -148,10 +154,10 @@ FILES = ("image", "video", "audio", "voice", "document", "sticker")
 
 async def test_aiogram_reads_every_update_and_polls():
     async with running() as world:
-        session = AiohttpSession(api=TelegramAPIServer.from_base(f"{world.server.url}/telegram"))
-        bot = Bot(DEMO_TELEGRAM.token, session=session)
+        session = tg_session.AiohttpSession(api=tg_server.TelegramAPIServer.from_base(f"{world.server.url}/telegram"))
+        bot = aiogram.Bot(DEMO_TELEGRAM.token, session=session)
         try:
-            keyboard = InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text="A", callback_data="a")]])
+            keyboard = tg.InlineKeyboardMarkup(inline_keyboard=[[tg.InlineKeyboardButton(text="A", callback_data="a")]])
             await bot.send_message(BUDI.telegram_chat_id, "Hi", reply_markup=keyboard)
             await world.act("telegram", "press", choice="A")
             await world.act("telegram", "open", text="abc")
@@ -178,7 +184,7 @@ async def test_aiogram_reads_every_update_and_polls():
             assert content.read()[:2] == b"\xff\xd8"
             assert await bot.answer_callback_query(updates[0].callback_query.id)
             assert await bot.get_updates(offset=updates[-1].update_id + 1) == []
-            with pytest.raises(TelegramBadRequest):
+            with pytest.raises(tg_errors.TelegramBadRequest):
                 await bot.get_file("no-such-file")
         finally:
             await bot.session.close()
@@ -188,7 +194,7 @@ async def test_aiogram_reads_a_posted_update():
     async with running(channels=("telegram",)) as world:
         await world.act("telegram", "text", text="Hi")
         (body,) = await world.receiver.wait(1)
-        assert Update.model_validate(body).message.text == "Hi"
+        assert tg.Update.model_validate(body).message.text == "Hi"
 
 
 async def test_line_bot_sdk_reads_every_event():

@@ -323,6 +323,9 @@ class HttpServer:
         self._socket = socket.create_server(
             (self._host, self._port), family=family, backlog=2048, reuse_port=self._shared
         )
+        # asyncio leaves a socket alone that was made without a protocol number, and Nagle's algorithm then holds the second
+        # write of an answer back until the first is acknowledged, for 40 ms. What is accepted inherits it (tcp(7)).
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._port = self._socket.getsockname()[1]
 
     async def start(self) -> None:

@@ -61,10 +61,12 @@ async def running(
     store: Any = None,
     extra: dict[str, Any] | None = None,
     edit: Callable[[dict[str, Any]], None] | None = None,
+    phones: bool = False,
 ) -> AsyncIterator[Running]:
     """Run a gateway with the demo's accounts against a sandbox.
 
-    *extra* is merged into the client's configuration; *edit* may change the whole document before it is parsed.
+    *extra* is merged into the client's configuration; *edit* may change the whole document before it is parsed. With *phones*
+    the console has the sandbox's phones, as in ``kurir up``.
     """
     sandbox = SandboxServer(demo_config())
     await sandbox.start()
@@ -76,7 +78,11 @@ async def running(
         if edit is not None:
             edit(document)
         configuration = parse(document, {}, channels=channels.installed())
-        options = Options({demo.MEDIA_HOST: f"{sandbox.url}/sandbox/media"}, demo.contacts(sandbox.sandbox.config))
+        options = Options(
+            {demo.MEDIA_HOST: f"{sandbox.url}/sandbox/media"},
+            demo.contacts(sandbox.sandbox.config),
+            sandbox=sandbox.sandbox if phones else None,
+        )
         gateway = Gateway(configuration, options, store=store or await store_of(folder))
         await gateway.start()
         for channel, url in demo.webhooks(gateway.server.url).items():

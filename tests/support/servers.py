@@ -12,7 +12,7 @@ import aiohttp
 from kurir import channels, demo
 from kurir.configuration.file import parse
 from kurir.gateway import Gateway, Options
-from kurir.sandbox.config import demo_config
+from kurir.sandbox.config import SandboxConfig, demo_config
 from kurir.sandbox.server import SandboxServer
 from support.stores import store_of
 from support.sweeps import sweep
@@ -62,13 +62,14 @@ async def running(
     extra: dict[str, Any] | None = None,
     edit: Callable[[dict[str, Any]], None] | None = None,
     phones: bool = False,
+    config: SandboxConfig | None = None,
 ) -> AsyncIterator[Running]:
     """Run a gateway with the demo's accounts against a sandbox.
 
     *extra* is merged into the client's configuration; *edit* may change the whole document before it is parsed. With *phones*
-    the console has the sandbox's phones, as in ``kurir up``.
+    the console has the sandbox's phones, as in ``kurir up``. *config* is the sandbox's, if not that of the demo.
     """
-    sandbox = SandboxServer(demo_config())
+    sandbox = SandboxServer(config or demo_config())
     await sandbox.start()
     try:
         document = demo.document(

@@ -15,9 +15,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from support import walking
+from kurir.store.access import UserChange
+from support import console, walking
 from support.endpoint import recording
-from support.servers import running
+from support.servers import PASSWORD, running
 from support.tenants import PATHS, PHONE, Actor, Stage, Told, actors_of, furnish, missing_of, two_tenants
 from support.walking import OPEN, SAFE, Door
 
@@ -139,6 +140,44 @@ async def test_a_phone_is_not_read_by_the_country_of_another_client(stage):
     asked_of = {name: (await stage.ask(stage.actors[name], ask)).text for name in ("owner", "user")}
     assert "default_region" not in asked_of["owner"]
     assert "default_region" in asked_of["user"]
+
+
+async def test_nobody_learns_who_exists_by_failing_to_log_in(stage):
+    """The same answer for whoever is there and whoever is not. That it takes the same time `bench/logins.py` measures."""
+    gateway, admin = stage.gateway, stage.actors["admin"].headers
+    where = f"{gateway.url}/v1/admin/clients"
+    for path, wanted in (
+        ("", {"id": "gone"}),
+        ("/gone/disable", None),
+        ("", {"id": "far", "allow_from": ["192.0.2.0/24"]}),
+    ):
+        async with stage.session.post(where + path, json=wanted, headers=admin) as response:
+            assert response.status == 200, await response.text()
+            password = (await response.json())["data"]["password"] or PASSWORD
+    access, now = gateway.gateway.console.access, gateway.gateway.clock.now()
+    for name, enabled, known in (("known", True, True), ("off", False, True), ("by-link", True, False)):
+        user = await console.user(gateway.gateway, "viewer", name=name)
+        if known:
+            assert await access.set_password(user, name, PASSWORD, "")
+        if not enabled:
+            await access.store.change_user(user.id, UserChange(enabled=False), now)
+    told = []
+    for name, given in (("demo", "wrong"), ("nobody", "wrong"), ("gone", "wrong"), ("far", password)):
+        headers = {"Auth-username": name, "Auth-password": given}
+        async with stage.session.post(f"{gateway.url}/telegram/send/demo", json={}, headers=headers) as response:
+            ask = walking.Ask(Door("POST", ""), "/telegram/send/demo", (), None)
+            told.append(_plain(Told(response.status, {}, await response.text()), ask, {}))
+    assert told[0].status == 401
+    assert told == [told[0]] * 4
+    pages = []
+    for name, given in (("known", "wrong"), ("nobody", "wrong"), ("off", PASSWORD), ("by-link", "wrong")):
+        fields, headers = {"name": name, "password": given}, {"Sec-Fetch-Site": "same-origin"}
+        async with stage.session.post(f"{gateway.url}/console/sign-in", data=fields, headers=headers) as response:
+            ask = walking.Ask(Door("POST", ""), "/console/sign-in", (), None)
+            page = (await response.text()).replace(f'value="{name}"', 'value="<name>"')
+            pages.append(_plain(Told(response.status, {}, page), ask, {}))
+    assert pages[0].status == 401
+    assert pages == [pages[0]] * 4
 
 
 async def test_every_route_can_be_walked(stage):

@@ -1,9 +1,9 @@
 """Does the time of a refused login tell who exists? ``./dev bench logins``.
 
-Failed logins of every kind, one after another and the kinds taking turns, against one gateway over loopback: the API
-and the console. It prints the medians of each kind, of the time on the clock and of the processor's (gateway and asker
-are one process), and their ratios to a wrong password of somebody who exists. The limits of failures are lifted for it; nothing
-else is changed.
+Failed logins of every kind, one after another and the kinds taking turns, against one gateway over loopback: the API and the
+console. It prints the medians of each kind, of the time on the clock and of the processor's (gateway and asker are one
+process), and their ratios to a wrong password of somebody who exists. The limits of failures are lifted for it; nothing else
+is changed.
 """
 
 import asyncio

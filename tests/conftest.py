@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from kurir.bench import processes
+from support import forking
 from support.sweeps import count
 
 _connect = socket.socket.connect
@@ -31,6 +33,10 @@ def _is_loopback(host: str) -> bool:
 
 
 socket.socket.connect = _only_loopback  # type: ignore[method-assign] # for the whole run, on purpose
+
+
+if os.environ.get("KURIR_TIER") != "N" and hasattr(os, "fork"):
+    processes.spawn = forking.spawn
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

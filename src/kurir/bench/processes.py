@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import aiohttp
 
@@ -44,6 +44,11 @@ def free_port() -> int:
         return port
 
 
+def spawn(arguments: Sequence[str], log: BinaryIO) -> "subprocess.Popen[bytes]":
+    """Start a process in a session of its own; what it says goes to *log*. The project's tests put another way here."""
+    return subprocess.Popen(arguments, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - our own command
+
+
 class Process:
     """A process of ours that listens on a port of this machine. What it says goes to *log*."""
 
@@ -70,9 +75,7 @@ class Process:
     def start(self) -> None:
         """Start it, and return at once."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own command
-                self._arguments, stdout=log, stderr=log, start_new_session=True
-            )
+            self._process = spawn(self._arguments, log)
         self.started_at = time.time()
 
     async def ready(self, seconds: float = START_SECONDS) -> float:

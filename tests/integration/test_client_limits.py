@@ -7,6 +7,8 @@ from typing import Any
 
 from kurir import demo
 from kurir.clock import SystemClock
+from kurir.configuration.file import parse
+from kurir.console import installation
 from kurir.delivery.gcra import Gcra
 from kurir.domain.account import Rate
 from kurir.http.answers import RequestFailed
@@ -149,6 +151,17 @@ def test_a_client_is_let_through_as_the_accounts_limits_let_calls_through():
             assert free
             known.take(clock.at)
     assert 100 < refused < 900
+
+
+def test_the_page_of_settings_shows_the_bounds_as_the_file_writes_them():
+    def shown(document: dict[str, Any]) -> dict[str, str]:
+        parsed = parse({**document, "clients": {"a": {"password": PASSWORD}}}, {}, channels={})
+        return {one.setting.name: one.value for one in installation.rows(parsed.settings)}
+
+    assert (shown({})["client_rate"], shown({})["client_queue"]) == ("none", "none")
+    bounded = shown({"client_rate": "6000/60s", "client_queue": 9})
+    # Without a burst as many at once as in one second.
+    assert (bounded["client_rate"], bounded["client_queue"]) == ("6000/60s burst 100", "9")
 
 
 def test_without_bounds_nothing_is_counted():

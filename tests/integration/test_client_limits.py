@@ -155,7 +155,7 @@ def test_a_client_is_let_through_as_the_accounts_limits_let_calls_through():
 
 def test_the_page_of_settings_shows_the_bounds_as_the_file_writes_them():
     def shown(document: dict[str, Any]) -> dict[str, str]:
-        parsed = parse({**document, "clients": {"a": {"password": PASSWORD}}}, {}, channels={})
+        parsed = parse({**document, "clients": {"a": {"username": "a", "password": PASSWORD}}}, {}, channels={})
         return {one.setting.name: one.value for one in installation.rows(parsed.settings)}
 
     assert (shown({})["client_rate"], shown({})["client_queue"]) == ("none", "none")

@@ -16,7 +16,7 @@ from support.bodies import body
 from support.console import BROWSER
 from support.delivering import eventually
 from support.servers import PASSWORD, Running
-from support.walking import OPEN, Door
+from support.walking import ADMINISTRATORS, CLIENTS, OPEN, Door
 
 ADMIN = "an administrator's token"
 #: Words and numbers of the client whose things are looked for. None may be in an answer to somebody else.
@@ -82,9 +82,9 @@ class Actor:
             return Right.OPERATE in self.rights
         if door.right:
             return door.right in self.rights
-        if door.path.startswith("/v1/admin/"):
+        if door.path.startswith(ADMINISTRATORS):
             return self.name == "admin"
-        return self.name in ("client", "victim") and not door.path.startswith(("/webhooks/", "/media/"))
+        return self.name in ("client", "victim") and door.path.startswith(CLIENTS)
 
     def sees_all(self, door: Door) -> bool:
         """Whether the door shows this actor everybody's things, rightly."""

@@ -84,6 +84,10 @@ OPEN = frozenset(
     }
 )
 
+#: What opens to the administrator's token, and to a client's credentials, by the beginning of the path.
+ADMINISTRATORS = ("/v1/admin/", "/metrics")
+CLIENTS = ("/v1/", "/{channel}/")
+
 #: What a search of the console may be asked, with the things that it could find.
 _SEARCHES = [
     {"q": word}

@@ -19,6 +19,7 @@ from kurir.channels.base import (
     ContactNews,
     Deleted,
     Edited,
+    Facts,
     InboundLocation,
     InboundMedia,
     InboundMessage,
@@ -33,11 +34,19 @@ from kurir.channels.messenger import errors as messenger_errors
 from kurir.channels.telegram import errors as telegram_errors
 from kurir.channels.whatsapp import errors as whatsapp_errors
 from kurir.configuration.values import show_rate
+from kurir.domain.account import (
+    Account,
+    ChannelSettings,
+    LineSettings,
+    MessengerSettings,
+    TelegramSettings,
+    WhatsAppSettings,
+)
 from kurir.domain.errors import ERRORS, ErrorEntry
-from kurir.domain.message import MessageType
+from kurir.domain.message import Message, MessageType
 from kurir.domain.problem import Loss
 from kurir.domain.status import Status
-from kurir.intake import inbound_data
+from kurir.intake import inbound_data, wire
 from kurir.store.base import ErrorRecord, PartRecord, Phase
 from kurir.store.feed import COMPAT_KINDS, KINDS, STATUS_KIND, EventRecord, StatusChange
 
@@ -118,7 +127,30 @@ def errors() -> str:
         + table(
             ("code", "what happened", "why", "what to do"), ((code(e.code), e.title, e.cause, e.fix) for e in ended)
         )
+        + "## Platform codes\n\n"
+        + "Which codes of a platform, or words of its answer, become each of ours. What each of them means, and what\n"
+        + "follows, is in [platform errors](platform-errors.md). A code that is not here comes of no platform's code:\n"
+        + "kurir finds by itself that a message is `expired`.\n\n"
+        + table(("code", *BUILT_IN), (row for row in map(_by_platform, ERRORS) if any(row[1:])))
     )
+
+
+def _by_platform(ours: str) -> tuple[str, ...]:
+    """Return a code of ours and the codes of each platform that become it."""
+    given = (
+        dict.fromkeys(theirs for theirs, ours_ in one.PLATFORM_CODES if ours_ == ours) for one in BUILT_IN.values()
+    )
+    return code(ours), *(", ".join(_runs(list(each))) for each in given)
+
+
+def _runs(codes: list[str]) -> Iterator[str]:
+    """Yield the codes, three and more numbers that follow one another as one range."""
+    while codes:
+        length = 1
+        while length < len(codes) and codes[0].isdigit() and codes[length] == str(int(codes[0]) + length):
+            length += 1
+        run, codes = (codes[:length], codes[length:]) if length > 2 else (codes[:1], codes[1:])
+        yield code(run[0]) if len(run) == 1 else f"{code(run[0])} to {code(run[-1])}"
 
 
 def _is_problem(entry: ErrorEntry) -> bool:
@@ -317,11 +349,29 @@ def channels() -> str:
                 if any(kind in BUILT_IN[name].CAPABILITIES.types for name in names)
             ),
         )
+        + "On the phones of the sandbox, which draw what arrived there, some of them look like this. There is no picture\n"
+        + "of each type on each channel here: `kurir up` shows them.\n\n"
+        + "![Four phones side by side, each with the sender's ledger](../images/phones.png)\n\n"
+        + "## What becomes of a message\n\n"
+        + "Messages as they are, made into calls by each channel as a send makes them. What is not counted as a loss is\n"
+        + "shown as asked, if perhaps by another part. A code after 422 refuses the message at accept.\n"
+        + "A call of LINE carries up to five messages, and the LINE account of this table has no preview picture for\n"
+        + "videos. What a kind means is in [losses](losses.md); the preview tells it for a message of your own.\n\n"
+        + table(("message", *names), ((words, *(_fate(name, body) for name in names)) for words, body in PROBES))
         + "## What the platform tells\n\n"
         + "The last status is the highest that a message can reach. *Repeat is safe*: the platform drops a second copy.\n\n"
         + table(
-            ("channel", "receipts of", "last status", "repeat is safe"),
-            ((name, _receipts(BUILT_IN[name]), _last(BUILT_IN[name]), _yes(BUILT_IN[name])) for name in names),
+            ("channel", "receipts of", "last status", "repeat is safe", "that somebody blocks the account"),
+            (
+                (
+                    name,
+                    _receipts(BUILT_IN[name]),
+                    _last(BUILT_IN[name]),
+                    _yes(BUILT_IN[name].CAPABILITIES.idempotent),
+                    "told, and when no more" if BUILT_IN[name].CAPABILITIES.tells_blocking else "only by a refusal",
+                )
+                for name in names
+            ),
         )
         + "## Rates and concurrency\n\n"
         + "The defaults of `rate` and `concurrency` of an account ([configuration](configuration.md#accounts)). Both are\n"
@@ -358,13 +408,106 @@ def _status(status: Status) -> str:
     return f"{status.value} {status.name.lower()}".replace("-", "−")
 
 
-def _yes(channel: Channel) -> str:
-    return "yes" if channel.CAPABILITIES.idempotent else "no"
+def _yes(value: bool) -> str:  # noqa: FBT001 - it is what is said
+    return "yes" if value else "no"
 
 
 def _limits(channel: Channel) -> str:
     rows = ((one.field, f"{one.maximum:,}", one.unit, one.beyond, one.source) for one in channel.LIMITS)
     return f"## Limits of {channel.NAME}\n\n" + table(("what", "maximum", "counted in", "beyond it", "source"), rows)
+
+
+#: A person on each channel, and an account of it.
+_PEOPLE: Final = {
+    "whatsapp": "6281234567890",
+    "telegram": "1001",
+    "line": "U" + "4af49806" * 4,
+    "messenger": "24312345678901234",
+}
+_SETTINGS: Final[Mapping[str, ChannelSettings]] = {
+    "whatsapp": WhatsAppSettings("1", "t", "s", "v"),
+    "telegram": TelegramSettings("1:t"),
+    "line": LineSettings("t", "s"),
+    "messenger": MessengerSettings("1", "t", "s", "v"),
+}
+
+
+def _media(kind: str, name: str, words: str = "", title: str = "") -> JsonObject:
+    return {"type": kind, "body": {"text": words, "media": {"url": f"https://files.example.com/{name}", "name": title}}}
+
+
+def _buttons(count: int, title: str = "Yes", key: str = "k", words: str = "Which?", **more: Any) -> JsonObject:
+    buttons = [{"key": f"{key}{number}", "title": f"{title} {number}"} for number in range(1, count + 1)]
+    return {"type": "button", "body": {"text": words, "button": buttons}, **more}
+
+
+def _list(sections: int, rows: int, description: str = "") -> JsonObject:
+    made = [
+        {
+            "title": f"Section {place}",
+            "description": "",
+            "actions": [
+                {"key": f"k{place}-{number}", "title": f"Row {number}", "description": description}
+                for number in range(1, rows + 1)
+            ],
+        }
+        for place in range(1, sections + 1)
+    ]
+    return {"type": "list", "body": {"text": "Which?", "list": {"title": "Menu", "sections": made}}}
+
+
+_HEADER_FILE: Final = {"type": "image", "media_url": "https://files.example.com/a.jpg"}
+_PLACE: Final = {"latitude": -6.175392, "longitude": 106.827153}
+_LONG: Final = ("A sentence of forty characters, roughly. " * 125).strip()
+
+#: What a message is in words, and the members of the request that make it so.
+PROBES: Final[Sequence[tuple[str, JsonObject]]] = (
+    ("a short text", {"type": "text", "body": {"text": "Hello"}}),
+    (f"a text of {len(_LONG):,} characters", {"type": "text", "body": {"text": _LONG}}),
+    ("a text with a footer", {"type": "text", "body": {"text": "Hello"}, "footer": {"title": "", "text": "Bye"}}),
+    ("a JPEG with a caption", _media("image", "a.jpg", "Your parcel")),
+    ("a JPEG with 1,100 characters", _media("image", "a.jpg", _LONG[:1100])),
+    ("a WebP picture", _media("image", "a.webp")),
+    ("an MP4 with a caption", _media("video", "a.mp4", "How to")),
+    ("an MP3 with a text and a name", _media("audio", "a.mp3", "Listen", "Jingle")),
+    ("a voice note in OGG", _media("voice", "a.ogg")),
+    ("a PDF with a name", _media("document", "a.pdf", "", "Invoice.pdf")),
+    ("3 buttons", _buttons(3)),
+    (
+        "3 buttons, a header of text, a footer",
+        _buttons(3, header={"type": "text", "text": "Order"}, footer={"text": "Bye"}),
+    ),
+    ("3 buttons and a picture above", _buttons(3, header=_HEADER_FILE)),
+    ("2 buttons with titles of 32 characters", _buttons(2, title="A title that is somewhat longer")),
+    ("2 buttons with keys of 1,100 characters", _buttons(2, key="k" * 1099)),
+    ("3 buttons below 1,100 characters", _buttons(3, words=_LONG[:1100])),
+    ("4 buttons", _buttons(4)),
+    ("14 buttons", _buttons(14)),
+    ("101 buttons", _buttons(101)),
+    ("a list of 3 rows", _list(1, 3)),
+    ("a list of 3 rows with descriptions", _list(1, 3, "What it means")),
+    ("a list of 2 sections with 10 rows each", _list(2, 10)),
+    ("a list of 13 sections", _list(13, 1)),
+    ("a place", {"type": "location", "body": {"location": _PLACE}}),
+    ("a place with a text", {"type": "location", "body": {"text": "Our shop", "location": _PLACE}}),
+)
+
+
+def _fate(name: str, more: JsonObject) -> str:
+    """Return what becomes of a message on a channel: its calls and its losses, or why it is refused."""
+    body = {"id": "1", "times": 0, "timestamp": "2026-11-22T15:00:00+07:00", "recipient": "6281234567890", **more}
+    channel, message = BUILT_IN[name], wire.decode(body, name)
+    if not isinstance(message, Message):
+        raise TypeError(f"{more}: {message}")
+    problems = channel.problems(message)
+    if problems:
+        return "422 " + ", ".join(sorted({code(one.code) for one in problems}))
+    account = Account("acme", "acme", name, channel.API_BASE, _SETTINGS[name])
+    facts = Facts(tid="01a20737-4164-74d2-ae68-00d16e9c3e44", address=_PEOPLE[name])
+    rendering = channel.render(message, account, facts)
+    calls = len(rendering.calls)
+    kinds = dict.fromkeys(loss.kind for loss in (*message.ignored, *rendering.losses))
+    return "; ".join((f"{calls} call{'s' if calls > 1 else ''}", *(code(kind) for kind in kinds)))
 
 
 # --- callbacks --------------------------------------------------------------------------------------------------------

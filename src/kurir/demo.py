@@ -94,11 +94,6 @@ def document(
     }
 
 
-def webhooks(gateway: str) -> dict[str, str]:
-    """Return where the sandbox posts receipts, by channel."""
-    return {channel: f"{gateway}/webhooks/{account}" for channel, account in ACCOUNTS.items()}
-
-
 def contacts(sandbox: SandboxConfig) -> list[DemoContact]:
     """Return the links of the sandbox's people: each phone to the person's address on each channel."""
     return [

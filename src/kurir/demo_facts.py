@@ -16,6 +16,11 @@ RECIPIENT: Final = "628xxxxxxxx"
 ACCOUNTS: Final = {"whatsapp": "demo-wa", "telegram": "demo-tg", "line": "demo-line", "messenger": "demo-fb"}
 
 
+def webhooks(gateway: str) -> dict[str, str]:
+    """Return where the sandbox posts receipts, by channel."""
+    return {channel: f"{gateway}/webhooks/{account}" for channel, account in ACCOUNTS.items()}
+
+
 def read(folder: Path) -> dict[str, str]:
     """Return the texts in the file of *folder*. Raises OSError where it cannot be read, ValueError where it is no JSON."""
     found = json.loads((folder / FACTS_FILE).read_text("utf-8"))

@@ -60,8 +60,17 @@ class Directory:
         self._owners: dict[tuple[str, str], Entry] = {}
 
     async def reload(self, store: Store) -> None:
-        """Read every client and account anew, with how each stands. Raises what opening an account raises."""
+        """Read every client and account anew, with how each stands. Raises what opening an account raises.
+
+        An account of a channel that is not installed is passed over, and logged: its messages wait.
+        """
         clients = await self._enabled_clients(store)
+        for record in await store.accounts():
+            if record.enabled and record.channel not in self._channels:
+                fix = (
+                    f"install the package that brings the channel {record.channel} and restart, or disable the account"
+                )
+                log.warning("account_without_channel", account=record.id, channel=record.channel, fix=fix)
         accounts = [
             self._entry(record, self._channels[record.channel])
             for record in await self._enabled_accounts(store, clients)

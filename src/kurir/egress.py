@@ -30,7 +30,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from kurir import networks, unreached
+from kurir import file_types, networks, unreached
 from kurir.channels.base import Answer, Call, MediaFacts, NoAnswer, Stage, dumps
 from kurir.posting import AnswerTooLong, Poster, UnreadableAnswer, target
 from kurir.posting import request as post_to
@@ -376,11 +376,13 @@ class Egress:
             form.add_field(name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         content, content_type = await self.fetch(call.upload.source_url, MAXIMUM_UPLOAD)
         filename, kind = _filename(call.upload.filename), _storable(content_type) or None
+        if file_types.is_a_page_instead(content_type, filename):
+            raise MediaUnavailable(f"{_shown(call.upload.source_url)} gave a web page and not «{filename}»", final=True)
         form.add_field(call.upload.field, content, filename=filename, content_type=kind)
         return form
 
     async def fetch(self, url: str, maximum: int) -> tuple[bytes, str]:
-        """Return (content, content type) of the file at *url*, at most *maximum* bytes.
+        """Return (content, content type) of the file at *url*, at most *maximum* bytes. The type is told by the content.
 
         Raises MediaUnavailable (not found, too large, too slow) or EgressRefused.
         """
@@ -395,7 +397,7 @@ class Egress:
             content = await _read(response.content, maximum + 1)
             if len(content) > maximum:
                 raise large
-            return content, response.content_type
+            return content, file_types.content_type(content, response.content_type)
 
     @asynccontextmanager
     async def download(self, call: Call, *, guarded: bool, owner: str = "") -> AsyncIterator[Download]:
@@ -454,6 +456,7 @@ class Egress:
         if size is None and whole:
             size = len(head)
         duration = await asyncio.to_thread(duration_ms, head) if whole or _tells_at_its_head(head) else None
+        content_type = file_types.content_type(head, content_type)
         return MediaFacts(content_type=content_type, size=size, duration_ms=duration)
 
     @asynccontextmanager
@@ -499,8 +502,10 @@ class Egress:
         """Refuse a URL for what can be seen of it before its name is resolved. Raises EgressRefused."""
         _check_form(url)
         host = url.raw_host or ""
-        if url.port == 0:
-            raise EgressRefused(f"{_shown(str(url))} names port 0")
+        if url.port in networks.OTHER_PORTS:
+            raise EgressRefused(
+                f"{_shown(str(url))} names port {url.port}, which is not for HTTP; serve it at another one"
+            )
         if ":" in host or host.replace(".", "").isdigit():  # what the client does not resolve
             why = networks.refusal(host, self._settings.allow_networks)
             if why is not None:

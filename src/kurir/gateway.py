@@ -57,7 +57,7 @@ from kurir.sandbox.state import Sandbox
 from kurir.secretbox import SecretBox, open_box
 from kurir.settings import PostgresUrl, Settings
 from kurir.store import GatewayStore
-from kurir.store.base import AccountRecord, ContactRecord, EndpointRecord, ErrorRecord, StoreError
+from kurir.store.base import AccountRecord, ContactRecord, EndpointRecord, ErrorRecord, QueuedMessage, StoreError
 from kurir.store.postgres import PostgresStore
 from kurir.store.postgres.leases import ACCOUNT, ENDPOINT, UPKEEP, NodeRecord
 from kurir.store.sqlite import SqliteStore
@@ -282,7 +282,7 @@ class Gateway:
         edge = Edge(
             self._authenticator, administrator, self._client_limits, base=urlsplit(settings.public_url).path.rstrip("/")
         )
-        acceptor = Acceptor(self.store, self.directory, self.channels, self.clock, self._wake, self._probe)
+        acceptor = Acceptor(self.store, self.directory, self.channels, self.clock, self._accepted, self._probe)
         return create_app(
             Parts(
                 edge=edge,
@@ -332,9 +332,9 @@ class Gateway:
     def _configured(self) -> None:
         self._live.hear()
 
-    def _wake(self, account_id: str) -> None:
+    def _accepted(self, account_id: str, message: QueuedMessage | None) -> None:
         if self._dispatcher is not None:
-            self._dispatcher.wake(account_id)
+            self._dispatcher.accepted(account_id, message)
 
     def _owns(self, account_id: str) -> bool:
         return self._dispatcher is not None and self._dispatcher.owns(account_id)

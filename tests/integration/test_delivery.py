@@ -834,6 +834,8 @@ async def test_a_store_that_fails_for_a_while_loses_and_doubles_nothing(tmp_path
     async with delivering(tmp_path, clock=clock, store=store) as world:
         await world.ended(await world.accept("tg:1"))
         store.failing = frozenset({what})
+        world.wake()  # else what is accepted is not read at all
+        await eventually(lambda: store.failed >= (what == "queued"))
         for number in range(60):
             await world.accept(f"tg:{1001 + number % 6}", str(number))
         await eventually(lambda: store.failed >= 2)

@@ -394,6 +394,7 @@ async def test_a_file_name_cannot_leave_its_header(name, sent):
         ("/429", False),
         ("/408", False),
         ("/large", True),
+        ("/page", True),
         ("/grows", True),
         ("/cut", False),
     ],
@@ -410,6 +411,8 @@ async def test_an_upload_whose_file_does_not_come_is_not_sent_and_says_whether_i
             return web.Response(status=int(what))
         if what == "large":
             return web.Response(body=b"x" * 100_001)
+        if what == "page":
+            return web.Response(body=b"<!doctype html><title>Log in</title>", content_type="application/pdf")
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"x" * (200_000 if what == "grows" else 10))

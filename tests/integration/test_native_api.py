@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 import schemathesis
 
-from kurir import demo
+from kurir import channels, demo
 from kurir.administration.accounts import NewAccount
 from kurir.auth import FailureLimiter
 from kurir.http.console.route import ConsoleRoute
@@ -744,6 +744,12 @@ def routes_of(app: Any) -> Iterator[tuple[str, str]]:
 async def test_every_route_has_a_row(gateway):
     found = set(routes_of(gateway.gateway.app))
     assert found == PUBLIC | LINKED | set(SIGNED) | set(CLIENTS) | set(ADMINISTRATION), "a new route needs a row here"
+
+
+async def test_no_channel_can_be_called_as_a_path_begins(gateway):
+    first = {path.split("/")[1] for _, path in routes_of(gateway.gateway.app)}
+    assert {one for one in first if re.fullmatch("[a-z0-9-]+", one)} <= channels.PATHS
+    assert "{channel}" in first
 
 
 async def test_a_route_without_row_would_be_seen(gateway):

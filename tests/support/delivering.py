@@ -36,7 +36,7 @@ from kurir.domain.account import (
 from kurir.egress import Egress, EgressSettings
 from kurir.intake.accept import Acceptor, Taken
 from kurir.networks import ip_network
-from kurir.store.base import AccountRecord, ClientRecord, ContactRecord, Declared, MessageRecord, Store
+from kurir.store.base import AccountRecord, ClientRecord, ContactRecord, Declared, MessageRecord, QueuedMessage, Store
 from support.stores import store_of
 
 CLIENT = "acme"
@@ -246,11 +246,11 @@ class World:
         self.directory = Directory(known, open_account)
         self.egress = Egress(EgressSettings((ip_network("127.0.0.0/8"),)))
         self.dispatcher = self.new_dispatcher()
-        self.acceptor = Acceptor(store, self.directory, known, clock, self._wake)
+        self.acceptor = Acceptor(store, self.directory, known, clock, self._accepted)
         self._ids = count(1)
 
-    def _wake(self, account_id: str) -> None:
-        self.dispatcher.wake(account_id)
+    def _accepted(self, account_id: str, message: QueuedMessage | None) -> None:
+        self.dispatcher.accepted(account_id, message)
 
     def new_dispatcher(self) -> Dispatcher:
         return Dispatcher(self.store, self.directory, self.egress, self.clock, Random(7), QUICK)

@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn, cast
 
 #: What a gateway or a sandbox imports before it serves.
-IMPORTED: Final = ("kurir.cli.app", "kurir.cli.serve", "kurir.cli.sandbox", "kurir.gateway", "kurir.sandbox.app", "uvloop")
+IMPORTED: Final = (
+    "kurir.cli.app",
+    "kurir.cli.serve",
+    "kurir.cli.sandbox",
+    "kurir.gateway",
+    "kurir.sandbox.app",
+    "uvloop",
+)
 _TESTS: Final = Path(__file__).parent.parent
 _POLL_SECONDS: Final = 0.005
 
@@ -100,7 +107,10 @@ class Forked:
         self.args = arguments
         self.returncode: int | None = None
         self.pid: int = forker.ask(
-            arguments=list(arguments), log=log, folder=os.getcwd(), environment=dict(os.environ)  # noqa: PTH109 - a string
+            arguments=list(arguments),
+            log=log,
+            folder=str(Path.cwd()),
+            environment=dict(os.environ),
         )
 
     def poll(self) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from kurir import channels, demo
+from kurir import channels, demo, demo_facts
 from kurir.configuration.file import parse
 from kurir.gateway import Gateway, Options
 from kurir.sandbox.config import SandboxConfig, demo_config
@@ -86,7 +86,7 @@ async def running(
         )
         gateway = Gateway(configuration, options, store=store or await store_of(folder))
         await gateway.start()
-        for channel, url in demo.webhooks(gateway.server.url).items():
+        for channel, url in demo_facts.webhooks(gateway.server.url).items():
             sandbox.sandbox.connect(channel, url)
         headers = {"Auth-username": demo.CLIENT, "Auth-password": PASSWORD}
         try:

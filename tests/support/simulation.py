@@ -35,7 +35,7 @@ from kurir.domain.account import Account, Rate, Retrying
 from kurir.domain.recipient import PREFIX_OF
 from kurir.egress import Exchange
 from kurir.intake.accept import Acceptor, Taken
-from kurir.store.base import AccountRecord, ClientRecord, Declared, MessageRecord, ReceiptRecord
+from kurir.store.base import AccountRecord, ClientRecord, Declared, MessageRecord, QueuedMessage, ReceiptRecord
 from kurir.store.sqlite import SqliteStore, opening
 from support.delivering import CLIENT, open_account, records
 
@@ -128,6 +128,9 @@ class _Inline:
             if half == 0.1:
                 result = self._do(operation)
         return result
+
+    def ask(self, operation: Callable[[apsw.Connection], Any], **patience: float | None) -> asyncio.Future[Any]:
+        return asyncio.ensure_future(self.run(operation, **patience))
 
     def _do(self, operation: Callable[[apsw.Connection], Any]) -> Any:
         db = self._store.db
@@ -450,7 +453,7 @@ class Simulation:
         self.account_id = f"{CLIENT}-{setting.channel}"
         self.known = channels.installed()
         self.directory = Directory(self.known, self._open)
-        self.acceptor = Acceptor(self.store, self.directory, self.known, self.clock, self._wake)
+        self.acceptor = Acceptor(self.store, self.directory, self.known, self.clock, self._accepted)
         self.dispatcher: Dispatcher | None = None
         self.began = 0.0
 
@@ -471,9 +474,9 @@ class Simulation:
     def _open(self, record: AccountRecord) -> Account:
         return replace(open_account(record), rates=self.setting.rates, retrying=self.setting.retrying)
 
-    def _wake(self, account_id: str) -> None:
+    def _accepted(self, account_id: str, message: QueuedMessage | None) -> None:
         if self.dispatcher is not None:
-            self.dispatcher.wake(account_id)
+            self.dispatcher.accepted(account_id, message)
 
     # time
 

@@ -58,6 +58,11 @@ def test_a_verb_that_asks_a_server_loads_none(verb: str) -> None:
     assert not found & set(SERVER)
 
 
+def test_the_sandbox_runs_without_a_gateway() -> None:
+    found = loaded_by("import kurir.cli.app\nimport kurir.cli.sandbox")
+    assert not found & {"kurir.gateway", "kurir.egress", "kurir.store.sqlite", "fastapi"}
+
+
 def test_a_lazy_group_runs_the_verb_beside_those_that_are_registered() -> None:
     root = typer.Typer(cls=lazy.group({"check": lazy.Verb("kurir.cli.config", "check", "Words of the list.")}))
     root.callback()(lambda: None)

@@ -77,10 +77,34 @@ def test_generated_pages_are_fresh() -> None:
     assert load_tool("make_reference").stale() == [], "run: python tools/make_reference.py"
 
 
+def test_the_list_of_pages_for_programs_is_fresh() -> None:
+    tool = load_tool("make_llms")
+    made, whole = tool.make(), tool.make_full()
+    assert tool.TARGET.read_text("utf-8") == made, "run: python tools/make_llms.py"
+    links = re.findall(r"\]\(([^)]+)\.html\)", made)
+    assert sorted(f"{link}.md" for link in links) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+    assert all(path.read_text("utf-8").strip() in whole for path in DOCS.rglob("*.md"))
+
+
 def test_every_error_code_is_described() -> None:
-    page = read("reference", "errors.md")
-    rows = re.findall(r"^\| `([a-z0-9_]+)` \|", page, re.MULTILINE)
+    explained, _, platforms = read("reference", "errors.md").partition("## Platform codes")
+    rows = re.findall(r"^\| `([a-z0-9_]+)` \|", explained, re.MULTILINE)
     assert sorted(rows) == sorted(errors.ERRORS), "each code in one table, once"
+    assert all(one.title and one.cause and one.fix for one in errors.ERRORS.values())
+    of_platforms = {ours for channel in BUILT_IN.values() for _, ours in channel.PLATFORM_CODES}
+    assert set(re.findall(r"^\| `([a-z0-9_]+)` \|", platforms, re.MULTILINE)) == of_platforms
+
+
+#: What says a code as a literal: as its first argument, or as its second.
+SAYING = re.compile(
+    r"\b(?:(?:RequestFailed|Retry|AccountDown|Unknown|ErrorRecord)\(|(?:Problem|Rejected)\([^,()]+,)\s*\"([a-z_]+)\""
+)
+
+
+def test_every_code_that_the_code_says_is_in_the_registry() -> None:
+    said = {one for path in (ROOT / "src" / "kurir").rglob("*.py") for one in SAYING.findall(path.read_text("utf-8"))}
+    assert len(said) > 40
+    assert said <= set(errors.ERRORS)
 
 
 def test_every_setting_is_described() -> None:
@@ -369,6 +393,25 @@ def test_links_stay_in_the_repository_and_lead_somewhere(path: Path) -> None:
             assert anchor in anchors(page.read_text("utf-8")), f"{link}: there is no such heading"
 
 
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_every_test_that_a_page_names_is_there(path: Path) -> None:
+    for file, _, name in re.findall(r"`(tests/[a-z_/]+\.py)(::([a-z0-9_]+))?`", path.read_text("utf-8")):
+        assert (ROOT / file).exists(), f"{file} is not there"
+        assert not name or re.search(rf"^(?:async )?def {name}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE), name
+
+
+def test_every_threat_has_its_tests_or_says_that_it_has_none() -> None:
+    page = read("explanation", "security-model.md")
+    threats = re.findall(r"^\| (\d+) \|(.*)\|$", section_of(page, "Threats"), re.MULTILINE)
+    shown = dict(re.findall(r"^\| (\d+) \|(.*)\|$", section_of(page, "The tests that show it"), re.MULTILINE))
+    assert [int(number) for number, _ in threats] == list(range(1, len(threats) + 1))
+    assert list(shown) == [number for number, _ in threats]
+    for number, row in threats:
+        *_, holds, not_covered = (cell.strip() for cell in row.split("|"))
+        assert holds, number
+        assert "`tests/" in shown[number] or (shown[number].strip() == "none" and not_covered != "–"), number
+
+
 def test_the_site_loads_nothing_from_another_host() -> None:
     settings = (ROOT / "mkdocs.yml").read_text("utf-8")
     assert "://" not in settings
@@ -388,7 +431,7 @@ def test_the_number_of_locked_packages_is_the_one_in_the_decision() -> None:
 
 def test_nothing_names_a_place_on_somebodys_machine() -> None:
     places = re.compile("|".join(f"/{name}/" for name in ("work", "root", "home", "Users")))
-    folders = ("src", "tests", "docs", "tools", "bench", "deploy", "requirements", ".ci")
+    folders = ("src", "tests", "docs", "tools", "bench", "deploy", "examples", "requirements", ".ci")
     kinds = {".py", ".md", ".toml", ".json", ".sh", ".txt", ".in", ".yml", ".html", ".js", ".css", ".sql", ""}
     files = [path for name in folders for path in (ROOT / name).rglob("*")] + list(ROOT.iterdir())
     for path in files:

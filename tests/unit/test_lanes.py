@@ -23,7 +23,7 @@ from kurir.delivery.reading import RESCAN_SECONDS, QueueReader
 from kurir.directory import Entry
 from kurir.domain.account import Account, TelegramSettings, WhatsAppSettings
 from kurir.domain.message import Priority
-from kurir.store.base import ContactRecord, PartRecord, Phase, QueuedMessage
+from kurir.store.base import ContactRecord, PartRecord, Phase, QueuedMessage, StoreUnavailable
 
 HIGH, NORMAL, BULK = Priority
 ACCOUNT = Account("acme-tg", "acme", "telegram", "", TelegramSettings("42:token"))
@@ -235,6 +235,18 @@ class LanesAgainstTheModel(RuleBasedStateMachine):
     def accept(self, name: str, priority: Priority, count: int) -> None:
         self.queue.put(name, priority, count)
         self.worker.reader.wake()
+
+    @rule(name=st.sampled_from(NAMES), priority=st.sampled_from(Priority), count=st.sampled_from([1, 1, 2, 7, 40]))
+    def accept_and_offer(self, name: str, priority: Priority, count: int) -> None:
+        """As SQLite's store does, which knows its place: nobody else writes."""
+        for _ in range(count):
+            self.queue.put(name, priority)
+            self.worker.reader.offer(self.queue.stored[self.queue.next_seq - 1])
+
+    @rule(name=st.sampled_from(NAMES), seconds=st.sampled_from([1.0, 5.0, 40.0]))
+    def accept_for_later_and_offer(self, name: str, seconds: float) -> None:
+        self.queue.put(name, due_at=self.clock.now() + timedelta(seconds=seconds))
+        self.worker.reader.offer(self.queue.stored[self.queue.next_seq - 1])
 
     @rule(name=st.sampled_from(NAMES), priority=st.sampled_from(Priority), seconds=st.sampled_from([1.0, 5.0, 40.0]))
     def accept_for_later(self, name: str, priority: Priority, seconds: float) -> None:
@@ -737,3 +749,71 @@ def test_what_had_begun_before_the_process_did_goes_first_whatever_the_streams_b
     worker.restart()
     worker.read()
     assert [one.seq for one in worker.send_all()] == [3, 4, 1, 2]
+
+
+# --- what is offered -----------------------------------------------------------------------------------------------------
+
+
+def caught_up() -> Worker:
+    worker = Worker()
+    worker.read_all()
+    return worker
+
+
+def accepted(worker: Worker, lane: str = "1002", **more) -> QueuedMessage:
+    """Return a message that was accepted just now."""
+    worker.queue.put(lane, **more)
+    return worker.queue.stored[worker.queue.next_seq - 1]
+
+
+def test_what_is_offered_is_not_read(monkeypatch):
+    worker = caught_up()
+    monkeypatch.setattr(worker.queue, "queued", None)
+    message = accepted(worker)
+    worker.reader.offer(message)
+    worker.read()
+    lane, head = worker.lanes.next()
+    assert (lane.key, head) == ("1002", message)
+
+
+def test_what_is_offered_behind_something_unread_is_read_with_it():
+    worker = caught_up()
+    first, second, third = (accepted(worker) for _ in range(3))
+    worker.reader.offer(first)
+    worker.reader.wake()  # there is something of which nobody offered anything
+    worker.reader.offer(third)
+    assert worker.send_all() == [first, second, third]
+
+
+def test_what_is_offered_beyond_the_window_stays_in_the_store_and_is_read_later(monkeypatch):
+    monkeypatch.setattr("kurir.delivery.reading.OFFERED_MESSAGES", 3)
+    worker = caught_up()
+    messages = [accepted(worker, f"100{number}") for number in range(8)]
+    for message in messages:
+        worker.reader.offer(message)
+    assert [one.seq for one in worker.send_all()] == [one.seq for one in messages]
+
+
+def test_what_is_offered_and_could_not_be_placed_is_read_later(monkeypatch):
+    worker = caught_up()
+    message = accepted(worker, f"phone:{PHONE}")
+    worker.reader.offer(message)
+
+    async def fails(*_):
+        raise StoreUnavailable("not now")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(worker.queue, "contact_by_phone", fails)
+        with pytest.raises(StoreUnavailable):
+            worker.read()
+        worker.load = None
+    assert worker.send_all() == [message]
+
+
+def test_what_is_offered_for_later_waits_for_its_time(monkeypatch):
+    worker = caught_up()
+    monkeypatch.setattr(worker.queue, "queued", None)
+    worker.reader.offer(accepted(worker, due_at=worker.clock.now() + timedelta(seconds=0.5)))
+    worker.read()
+    assert worker.lanes.next() is None
+    assert worker.reader.next_moment() == pytest.approx(worker.clock.monotonic() + 0.5)

@@ -1,11 +1,13 @@
 """Who a request names, by the form of its recipient alone: every form of the contract, and what is refused."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kurir.domain.problem import Problem
-from kurir.domain.recipient import PREFIX_OF, PREFIXES, Form, Recipient, read, variants
+from kurir.domain.recipient import PREFIX_OF, PREFIXES, Addresses, Form, Recipient, forget, learn, read, variants
 
 USER = "U" + "0a" * 16
 PSID = "24312345678907001"
@@ -200,3 +202,45 @@ def test_every_spelling_has_the_same_spellings_and_is_a_phone(digits):
         assert set(variants(spelling)) == set(found)
         if len(found) == 2:
             assert read("whatsapp", spelling) == Recipient(Form.PHONE, spelling)
+
+
+# --- channels of other packages -----------------------------------------------------------------------------------------
+
+NAMES = Addresses("pa", re.compile(r"[a-z]{2,8}"), "a name", bare=re.compile(r"[a-z]{2,8}"))
+
+
+@pytest.fixture
+def parlour():
+    learn("parlour", NAMES)
+    yield
+    forget("parlour")
+
+
+def test_a_channel_that_is_learned_has_its_own_forms(parlour):
+    assert read("parlour", "pa:ani") == read("parlour", "ani") == Recipient(Form.ADDRESS, "ani")
+    assert read("parlour", "628123456789") == Recipient(Form.PHONE, "628123456789")
+    assert isinstance(read("parlour", "pa:628"), Problem)
+    assert isinstance(read("telegram", "pa:ani"), Problem)
+
+
+def test_what_was_learned_can_be_learned_again_and_is_forgotten(parlour):
+    learn("parlour", Addresses("pb", NAMES.address, "a name"))
+    assert read("parlour", "pb:ani") == Recipient(Form.ADDRESS, "ani")
+    assert isinstance(read("parlour", "pa:ani"), Problem)
+    assert isinstance(read("parlour", "ani"), Problem)  # nothing is bare any more
+    before = set(PREFIXES)
+    forget("parlour")
+    assert before - set(PREFIXES) == {"pb"}
+    forget("parlour")
+    forget("telegram")  # ours stay
+    assert PREFIX_OF["telegram"] == "tg"
+
+
+@pytest.mark.parametrize(
+    ("channel", "prefix"),
+    [("telegram", "pa"), ("parlour", "tg"), ("parlour", ""), ("parlour", "A"), ("parlour", "a:b")],
+)
+def test_a_channel_takes_no_prefix_that_is_taken_or_cannot_be_one(channel, prefix):
+    with pytest.raises(ValueError, match=r"prefix|own"):
+        learn(channel, Addresses(prefix, NAMES.address, "a name"))
+    assert "parlour" not in PREFIX_OF

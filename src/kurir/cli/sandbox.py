@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import aiohttp
 import typer
 
-from kurir import demo, logs
+from kurir import demo_facts, logs
 from kurir.cli import options, running, serving
 from kurir.sandbox import cases
 from kurir.sandbox.config import CHANNELS, MAX_PEOPLE, demo_config
@@ -57,7 +57,7 @@ def sandbox(
     logs.set_up(logs.Level.WARNING)
 
     async def work(stopping: asyncio.Event) -> None:
-        webhooks = demo.webhooks(gateway.rstrip("/")) if gateway else {}
+        webhooks = demo_facts.webhooks(gateway.rstrip("/")) if gateway else {}
         server = SandboxServer(demo_config(webhooks=webhooks, seed=seed, people=people, ledger=ledger), host, port)
         await server.start()
         typer.echo(f"the sandbox listens on {server.url}; its phones are at {server.url}/phones", err=True)

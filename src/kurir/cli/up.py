@@ -70,7 +70,7 @@ def up(
         except BaseException:
             await sandbox.stop()
             raise
-        for name, url in demo.webhooks(gateway.server.url).items():
+        for name, url in demo_facts.webhooks(gateway.server.url).items():
             sandbox.sandbox.connect(name, url)
         await _read_templates(gateway)
         facts = _facts(gateway.server.url, sandbox.url, word, token)

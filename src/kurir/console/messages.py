@@ -83,7 +83,7 @@ def chips(asked: Asked, directory: Directory, visitor: Visitor) -> dict[str, lis
     clients = sorted(directory.clients()) if visitor.client_ids is None and visitor.may(Right.SEE_ALL) else []
     values = {
         "status": [status.name.lower() for status in sorted(Status, reverse=True)],
-        "channel": list(channel.BUILT_IN),
+        "channel": list(channel.known()),
         "account": accounts if 1 < len(accounts) <= MOST_CHIPS else [],
         "client": clients if 1 < len(clients) <= MOST_CHIPS else [],
     }
@@ -111,7 +111,7 @@ def accounts_of(directory: Directory, visitor: Visitor) -> list[tuple[str, str, 
         for name, entry in directory.accounts().items()
         if visitor.client_ids is None or entry.account.client_id in visitor.client_ids
     ]
-    order = {name: place for place, name in enumerate(channel.BUILT_IN)}
+    order = {name: place for place, name in enumerate(channel.known())}
     return sorted(seen, key=lambda one: (order.get(one[1], len(order)), one[0]))
 
 

@@ -109,7 +109,7 @@ def _is_wrong(name: str, value: str) -> bool:
         case "status":
             return status_of(value) is None
         case "channel":
-            return channel.canonical(value) not in channel.BUILT_IN
+            return channel.canonical(value) not in channel.known()
         case "since" | "until":
             return moment_of(value, datetime.now(UTC)) is None
         case "type":
@@ -188,7 +188,7 @@ def _with_fields(asked: Asked, client_ids: Sequence[str] | None, regions: list[s
 
 
 def _is_address(text: str) -> bool:
-    return any(isinstance(_address(name, text), str) for name in channel.BUILT_IN)
+    return any(isinstance(_address(name, text), str) for name in channel.known())
 
 
 def _address(name: str, text: str) -> str | None:
@@ -205,7 +205,7 @@ def spellings(text: str, regions: Iterable[str]) -> tuple[str, ...]:
     """
     given = text.strip()
     found = [given]
-    for name in channel.BUILT_IN:
+    for name in channel.known():
         for region in ("", *regions):
             read_as = recipient.read(name, given, region)
             if not isinstance(read_as, recipient.Recipient):

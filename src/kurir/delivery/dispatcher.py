@@ -20,7 +20,7 @@ from kurir.delivery.worker import AccountWorker
 from kurir.directory import Directory, Entry
 from kurir.egress import Egress
 from kurir.store import GatewayStore
-from kurir.store.base import ErrorRecord, StoreError
+from kurir.store.base import ErrorRecord, QueuedMessage, StoreError
 from kurir.store.postgres.leases import StoredStanding
 
 
@@ -166,8 +166,16 @@ class Dispatcher:
         await asyncio.gather(*(worker.stop(seconds) for worker in self._workers.values()))
         self._workers.clear()
 
+    def accepted(self, account_id: str, message: QueuedMessage | None) -> None:
+        """Give the account's worker a *message* that was just accepted; None: tell it that there is one."""
+        worker = self._workers.get(account_id)
+        if worker is not None and message is not None:
+            worker.offer(message)
+        else:
+            self.wake(account_id)
+
     def wake(self, account_id: str) -> None:
-        """Tell the account's worker that a message was accepted."""
+        """Tell the account's worker that there is something new in its queue."""
         worker = self._workers.get(account_id)
         if worker is not None:
             worker.wake()

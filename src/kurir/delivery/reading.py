@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kurir.clock import Clock
-from kurir.delivery.lanes import Fetched, Lane, Lanes
+from kurir.delivery.lanes import WINDOW_MESSAGES, Fetched, Lane, Lanes
 from kurir.directory import Directory
 from kurir.domain import channel, recipient
 from kurir.domain.message import Priority
@@ -26,6 +26,8 @@ LOOK_SECONDS: Final = 1.0
 RESCAN_SECONDS: Final = 30.0
 RESCAN_SHARE: Final = 10
 BATCH: Final = 200
+#: With so many messages of an account in memory what is accepted waits in the store until it is read.
+OFFERED_MESSAGES: Final = WINDOW_MESSAGES // 2
 #: Messages that are fetched of one lane at once, and how many lanes and batches are read before heads may start again.
 LANE_BATCH: Final = 64
 LANES_A_TURN: Final = 16
@@ -64,6 +66,7 @@ class QueueReader:
         self._streams = {priority: _Stream(pass_began=began) for priority in Priority}
         self._looked_at = -math.inf
         self._begun_cursor: int | None = 0
+        self._offered: list[QueuedMessage] = []
         self._scheduled: list[tuple[float, int]] = []
         self._scheduled_seqs: set[int] = set()
         self._drift = self._measure_drift()
@@ -72,6 +75,22 @@ class QueueReader:
         """There may be something new in the queue."""
         for stream in self._streams.values():
             stream.more = True
+
+    def offer(self, message: QueuedMessage) -> None:
+        """*message* was just accepted: it need not be read, where all that stands before it was.
+
+        What is offered is put into its lanes by :meth:`load`. The cursors stay: a reading meets it again, and knows it.
+        """
+        if self._behind():
+            return  # the reading to come will meet it
+        if len(self._offered) + self._lanes.size >= OFFERED_MESSAGES:
+            self.wake()
+        else:
+            self._offered.append(message)
+
+    def _behind(self) -> bool:
+        """Return whether something may be in the queue that was not read yet."""
+        return self._begun_cursor is not None or any(stream.more for stream in self._streams.values())
 
     def next_moment(self) -> float:
         """Return when the next message is due that waits for its send_at (monotonic), infinity when none does."""
@@ -87,6 +106,7 @@ class QueueReader:
         What had begun before this process did is read first and whole, since it goes before all others of its lane.
         """
         now = self._clock.monotonic()
+        await self._take_offered()
         while self._begun_cursor is not None:
             await self._read_begun(self._begun_cursor)
         self._look_again(now)
@@ -101,6 +121,18 @@ class QueueReader:
             if not wanted:
                 break
             await self._read_on(wanted)
+
+    async def _take_offered(self) -> None:
+        offered, self._offered = self._offered, []
+        try:
+            for message in offered:
+                if self._behind():  # the reading to come will meet it, behind what stands before it
+                    return
+                if not await self._add(message):
+                    self.wake()
+        except BaseException:
+            self.wake()
+            raise
 
     # --- the streams --------------------------------------------------------------------------------------------------
 

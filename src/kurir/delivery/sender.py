@@ -202,7 +202,7 @@ class Sender:
         if left > 0:
             return Waiting(left, queued.begun)
         async with self._turns.turn(queued.client_id, queued.priority):
-            message = wire.restore(queued.body)
+            message = queued.message or wire.restore(queued.body)
             to = None if queued.facts is not None else await self._resolve(queued, message, entry)
         if isinstance(to, ErrorRecord):
             return await self._end(queued, Status.UNSENT, to)

@@ -114,6 +114,11 @@ class AccountWorker:
                 self._held_in_store = now + left
         self._task = asyncio.create_task(self._work(), name=f"account {self._account_id}")
 
+    def offer(self, message: QueuedMessage) -> None:
+        """*message* was just accepted: it is the last one of the queue."""
+        self._reader.offer(message)
+        self._event.set()
+
     def wake(self) -> None:
         """There is something new in the queue."""
         self._reader.wake()

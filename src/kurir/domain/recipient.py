@@ -22,6 +22,20 @@ class Form(StrEnum):
     PHONE = "phone"
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """How people are named on a channel that another package brings.
+
+    ``address`` is what may follow ``prefix`` and a colon. ``bare`` is what needs no prefix, since nobody could take it for a
+    phone; None where nothing is so. ``wanted`` says for a sentence what is expected.
+    """
+
+    prefix: str
+    address: re.Pattern[str]
+    wanted: str
+    bare: re.Pattern[str] | None = None
+
+
 @quick
 @dataclass(frozen=True, slots=True)
 class Recipient:
@@ -36,7 +50,7 @@ class Recipient:
 
 
 #: The prefix of an explicit address → the channel it belongs to.
-PREFIXES: Final = {
+PREFIXES: Final[dict[str, str]] = {
     "tg": channel.TELEGRAM,
     "line": channel.LINE,
     "fb": channel.MESSENGER,
@@ -45,30 +59,36 @@ PREFIXES: Final = {
 }
 
 #: The prefix that the gateway itself writes for a channel.
-PREFIX_OF: Final = {channel.TELEGRAM: "tg", channel.LINE: "line", channel.MESSENGER: "fb", channel.WHATSAPP: "wa"}
+PREFIX_OF: Final[dict[str, str]] = {
+    channel.TELEGRAM: "tg",
+    channel.LINE: "line",
+    channel.MESSENGER: "fb",
+    channel.WHATSAPP: "wa",
+}
 
 #: Characters of a recipient, with all that stands between the digits of a phone; the longest address has 135.
 MAXIMUM_LENGTH: Final = 256
 
 _BSUID: Final = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
-_ADDRESS: Final = {
+_ADDRESS: Final[dict[str, re.Pattern[str]]] = {
     channel.TELEGRAM: re.compile(r"-?[1-9][0-9]{0,15}|@[A-Za-z][A-Za-z0-9_]{3,31}"),
     channel.LINE: re.compile(r"[UCR][0-9a-f]{32}"),
     channel.MESSENGER: re.compile(r"[0-9]{5,20}"),
     channel.WHATSAPP: re.compile(r"[1-9][0-9x]{6,14}|" + _BSUID.pattern),
 }
-_BARE: Final = {
+_BARE: Final[dict[str, re.Pattern[str]]] = {
     channel.TELEGRAM: re.compile(r"-[1-9][0-9]{0,15}|@[A-Za-z][A-Za-z0-9_]{3,31}"),
     channel.LINE: re.compile(r"[UCR][0-9a-f]{32}"),
     channel.MESSENGER: re.compile(r"[0-9]{16,20}"),
     channel.WHATSAPP: _BSUID,
 }
-_WANTED: Final = {
+_WANTED: Final[dict[str, str]] = {
     channel.TELEGRAM: "a chat id (tg:1001), a group's negative id or an @name",
     channel.LINE: "U, C or R and 32 lower-case hex digits",
     channel.MESSENGER: "a page-scoped id of 16 to 20 digits",
     channel.WHATSAPP: "a phone number or a business-scoped id such as US.1349…",
 }
+_PREFIX: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 #: What stands between digits, and the invisible marks of direction and width that are copied along with a number.
 _SEPARATORS: Final = re.compile(
     r"[\s().\-/\u2010-\u2015\u00a0\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]+"
@@ -89,6 +109,34 @@ _VARIANTS: Final = (
     (re.compile(r"549([1-3][0-9]{9})"), r"54\1"),
     (re.compile(r"54([1-3][0-9]{9})"), r"549\1"),
 )
+
+
+def learn(channel_name: str, forms: Addresses) -> None:
+    """Take the forms of a channel's addresses that another package brings; the same again changes nothing.
+
+    Raises ValueError for a built-in channel, and for a prefix that cannot stand before a colon or is another channel's.
+    """
+    if channel_name in channel.BUILT_IN:
+        raise ValueError(f"the forms of addresses on {channel_name} are the gateway's own")
+    if not _PREFIX.fullmatch(forms.prefix):
+        raise ValueError(f"«{forms.prefix[:20]}» is no prefix: lower-case letters, digits, _ and -, a letter first")
+    if PREFIXES.get(forms.prefix, channel_name) != channel_name:
+        raise ValueError(f"the prefix «{forms.prefix}:» is taken by {PREFIXES[forms.prefix]}")
+    forget(channel_name)
+    PREFIXES[forms.prefix] = channel_name
+    PREFIX_OF[channel_name] = forms.prefix
+    _ADDRESS[channel_name] = forms.address
+    _WANTED[channel_name] = forms.wanted
+    if forms.bare is not None:
+        _BARE[channel_name] = forms.bare
+
+
+def forget(channel_name: str) -> None:
+    """Know the forms that were learned for a channel no more: for tests, whose process lives on."""
+    if channel_name in channel.BUILT_IN or channel_name not in PREFIX_OF:
+        return
+    del PREFIXES[PREFIX_OF.pop(channel_name)], _ADDRESS[channel_name], _WANTED[channel_name]
+    _BARE.pop(channel_name, None)
 
 
 def read(channel_name: str, text: str, default_region: str = "") -> Recipient | Problem:

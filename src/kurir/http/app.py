@@ -3,12 +3,11 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -26,7 +25,6 @@ from kurir.domain.problem import Problem, pointer
 from kurir.http import (
     admin,
     admin_accounts,
-    answers,
     callbacks,
     clients,
     connect,
@@ -40,6 +38,7 @@ from kurir.http import (
     nodes,
     operations,
     quarantine,
+    reference,
     send,
     webhooks,
 )
@@ -155,7 +154,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(StoreUnavailable, _on_store)
     app.add_exception_handler(Exception, _on_fault)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign] # FastAPI's documented way to extend it
+    app.openapi = lambda: reference.document(app)  # type: ignore[method-assign] # FastAPI's documented way to extend it
     return app
 
 
@@ -248,37 +247,3 @@ async def _on_store(request: Request, error: Exception) -> Response:
 async def _on_fault(request: Request, error: Exception) -> Response:
     log.error("request_fault", request_id=edge.request_id(request.scope), path=request.scope["path"], exc_info=error)
     return _failed(request, RequestFailed("internal"))
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document, with the ways to authenticate: a client's two, and the administrator's."""
-    if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
-        schemes["username"] = {"type": "apiKey", "in": "header", "name": "Auth-username"}
-        schemes["password"] = {"type": "apiKey", "in": "header", "name": "Auth-password"}
-        schemes["basic"] = {"type": "http", "scheme": "basic"}
-        schemes["admin"] = {"type": "http", "scheme": "bearer"}
-        base = app.state.edge.base
-        if base:
-            schema["servers"] = [{"url": base}]
-        for path, methods in schema["paths"].items():
-            for operation in methods.values():
-                if path.startswith("/v1/admin/"):
-                    operation["security"] = [{"admin": []}]
-                elif path.startswith("/v1/") or "/{client_id}" in path:
-                    operation["security"] = [{"username": [], "password": []}, {"basic": []}]
-                _describe_errors(operation["responses"], native=path.startswith("/v1/"))
-        for name in ("HTTPValidationError", "ValidationError"):
-            schema["components"]["schemas"].pop(name, None)
-        app.openapi_schema = schema
-    return app.openapi_schema
-
-
-def _describe_errors(responses: dict[str, Any], *, native: bool) -> None:
-    """Describe errors as they are: none has FastAPI's own shape, and those of the native API are RFC 9457 alone."""
-    if "HTTPValidationError" in str(responses.get("422")):
-        del responses["422"]
-    for status, response in responses.items():
-        if native and int(status) >= 400:
-            response["content"] = {answers.PROBLEM_JSON.decode(): response["content"]["application/json"]}

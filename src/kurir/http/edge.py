@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kurir.auth import Administrator, Authenticated, Authenticator, Busy, Limited
 from kurir.clock import uuid7_hex
+from kurir.domain import channel as channels
 from kurir.domain.errors import ERRORS
 from kurir.http import answers, audited, logged
 from kurir.http.answers import RequestFailed
@@ -230,7 +231,8 @@ async def answer_failure(scope: Scope, send: Send, failed: RequestFailed, base: 
 
 def no_channel(name: str) -> str:
     """Return the sentence for a channel that does not exist."""
-    return f"there is no channel «{name[:40]}»; use whatsapp, telegram, line or messenger"
+    *before, last = channels.known()
+    return f"there is no channel «{name[:40]}»; use {', '.join(before)} or {last}"
 
 
 def refuse_foreign_client(client_id: str, wanted: str) -> None:

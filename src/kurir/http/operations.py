@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 
 from kurir.domain.errors import ERRORS, ErrorEntry
+from kurir.http import models
 from kurir.http.answers import RequestFailed
 from kurir.http.console import errors as error_pages
 from kurir.http.edge import Edge
@@ -103,7 +104,11 @@ async def list_errors(request: Request) -> Response:
     return JSONResponse({"data": [_entry(request, entry) for entry in ERRORS.values()], "next": None})
 
 
-@router.get("/errors/{code}", summary="One error: cause, fix, platform codes")
+@router.get(
+    "/errors/{code}",
+    responses={404: {"model": models.SendFailure, "description": "There is no such error"}},
+    summary="One error: cause, fix, platform codes",
+)
 async def show_error(request: Request, code: str) -> Response:
     """Return one entry of the error registry, as JSON or as a page."""
     entry = ERRORS.get(code)

@@ -22,7 +22,7 @@ from kurir.intake import identity, templates, wire
 from kurir.intake.refusals import known_refusal
 from kurir.quick import quick
 from kurir.store import GatewayStore
-from kurir.store.base import Accepted, Conflict, ErrorRecord, NewMessage
+from kurir.store.base import Accepted, Conflict, ErrorRecord, NewMessage, QueuedMessage
 
 #: A tid in a rendering that only looks for losses or is only shown.
 PREVIEW_TID: Final = "00000000-0000-7000-8000-000000000000"
@@ -87,10 +87,13 @@ class Accepting:
 
     new: NewMessage
     losses: tuple[Loss, ...]
+    message: Message
 
 
 class Acceptor:
     """Takes sends. *on_accepted* is told the account of each message that was written, after the commit.
+
+    And the message as the account's queue has it; None where that has to be read.
 
     *probe* looks at a file, so that a preview shows what its facts decide; without it they stay unknown there.
     """
@@ -101,7 +104,7 @@ class Acceptor:
         directory: Directory,
         channels: Mapping[str, Channel],
         clock: Clock,
-        on_accepted: Callable[[str], None],
+        on_accepted: Callable[[str, QueuedMessage | None], None],
         probe: Callable[[str], Awaitable[MediaFacts]] | None = None,
     ) -> None:
         self._store = store
@@ -143,7 +146,7 @@ class Acceptor:
         if isinstance(answer, Conflict):
             return IdReused(new.message_id, answer.tid)
         if not answer.replayed:
-            self._on_accepted(new.account_id)
+            self._on_accepted(new.account_id, _queued(accepting, answer.seq) if answer.seq else None)
         return Taken(new.message_id, answer.tid, answer.status, answer.replayed, accepting.losses)
 
     def _prepare(self, client_id: str, checked: _Checked) -> Accepting | Refused:
@@ -157,7 +160,7 @@ class Acceptor:
             problems += [Problem(loss.pointer, "would_lose", loss.detail) for loss in losses]
         if problems:
             return Refused(tuple(problems))
-        return Accepting(self._new(client_id, checked, losses), losses)
+        return Accepting(self._new(client_id, checked, losses), losses, message)
 
     async def preview(self, client_id: str, channel_name: str, body: object) -> Preview | Refused:
         """Return the platform calls of the message in *body*, and what would be lost. Sends and stores nothing."""
@@ -266,6 +269,27 @@ class Acceptor:
             due_at=due,
             expires_at=due + timedelta(seconds=age),
         )
+
+
+def _queued(accepting: Accepting, seq: int) -> QueuedMessage:
+    """Return the message as the store would give it to the account's worker."""
+    new, message = accepting.new, accepting.message
+    return QueuedMessage(
+        seq=seq,
+        tid=new.tid,
+        client_id=new.client_id,
+        channel=new.channel,
+        account_id=new.account_id,
+        message_id=new.message_id,
+        recipient=new.recipient,
+        lane=new.lane,
+        body=new.body,
+        priority=new.priority,
+        run=1,
+        due_at=new.due_at if new.due_at > new.accepted_at else None,
+        expires_at=new.expires_at,
+        message=None if message.ignored else message,  # what was ignored is not kept
+    )
 
 
 def _too_many(rendering: Rendering) -> list[Problem]:

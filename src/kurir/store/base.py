@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Protocol
 
-from kurir.domain.message import Priority
+from kurir.domain.message import Message, Priority
 from kurir.domain.problem import Loss
 from kurir.domain.status import Status
 from kurir.quick import quick
@@ -145,11 +145,16 @@ class NewMessage:
 @quick
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The message is on disk. *replayed*: it was before, with the same content, and nothing was written now."""
+    """The message is on disk. *replayed*: it was before, with the same content, and nothing was written now.
+
+    ``seq`` is its place in the queue, 0 where it was replayed, and where another process may have written beside this one:
+    then whoever works for the account reads what has come.
+    """
 
     tid: str
     status: Status
     replayed: bool
+    seq: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +203,7 @@ class QueuedMessage:
     ``due_at`` is None for a message that is due since it was accepted, whatever the clock said then. ``facts`` is what
     the first rendering saw, as JSON, None before the first mark: later renderings see the same. ``begun``: a part was
     marked in this run or an earlier one. Its last wait was meant to last from ``waiting_since`` to ``waiting_until``.
+    ``message`` is what ``body`` says, where somebody has read it already.
     """
 
     seq: int
@@ -217,6 +223,7 @@ class QueuedMessage:
     parts: tuple[PartRecord, ...] = ()
     waiting_since: datetime | None = None
     waiting_until: datetime | None = None
+    message: Message | None = field(default=None, compare=False, repr=False)
 
     @property
     def begun(self) -> bool:

@@ -14,7 +14,6 @@ Sources: the pages "Receive messages (webhook)", "Messaging API reference", sect
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -435,9 +434,9 @@ def _number(value: object) -> int | None:
 
 def _degrees(value: object, most: int) -> float | None:
     """Return degrees from -*most* to *most*; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) and -most <= value <= most else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -most <= value <= most:
+        return None  # compared before anything else: an integer may be too large for a float
+    return float(value)
 
 
 def _moment(value: object) -> datetime:

@@ -54,7 +54,7 @@ async def list_people(request: Request, q: str = "", channel: str = "", account:
     cursor = state.references.parts(_AFTER, after) if after else None
     wanted = PeopleSearch(
         client_ids=visitor.client_ids,
-        channel=channel if channel in channels.BUILT_IN else None,
+        channel=channel if channel in channels.known() else None,
         account_id=account or None,
         after=(cursor[0], cursor[1]) if cursor is not None and len(cursor) == 2 else None,
     )
@@ -81,7 +81,7 @@ async def list_people(request: Request, q: str = "", channel: str = "", account:
         account=account,
         accounts=[one.account.id for one in _own_entries(request)],
         linkable=[one.account for one in _own_entries(request) if one.account.channel != channels.WHATSAPP],
-        channels=channels.BUILT_IN,
+        channels=channels.known(),
         ways=view.WAYS,
         more=state.references.of(_AFTER, *found.after) if found.after is not None else "",
         after=after,

@@ -5,7 +5,6 @@ console never holds up a message. Each read is one transaction and sees one stat
 """
 
 import asyncio
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,8 @@ import apsw
 
 from kurir.quick import quick
 from kurir.store.base import StoreUnavailable
-from kurir.store.sqlite.writer import Operation, as_store_error, take_waiting
+from kurir.store.sqlite.handing import Inbox
+from kurir.store.sqlite.writer import Operation, as_store_error
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Reader:
         self._connect = connect
         self._name = name
         self._together = together
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: Inbox[_Job] = Inbox()
         self._pending = 0
         self._accepting = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -70,6 +70,7 @@ class Reader:
     def start(self) -> None:
         """Begin, on the running loop."""
         self._stopping = False
+        self._jobs = Inbox()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._main, name=self._name, daemon=True)
         self._thread.start()
@@ -84,7 +85,7 @@ class Reader:
             raise StoreUnavailable(f"{self._pending} reads wait already")
         future: asyncio.Future[T] = loop.create_future()
         self._pending += 1
-        self._jobs.put(_Job(operation, future, seconds))
+        self._jobs.put(loop, _Job(operation, future, seconds))
         return await future
 
     async def stop(self) -> None:
@@ -93,13 +94,13 @@ class Reader:
         self._stopping = True
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._jobs.put(None)
+            self._jobs.end()
             await asyncio.to_thread(thread.join)
 
     def _main(self) -> None:
         more = True
         while more:
-            jobs, more = take_waiting(self._jobs, self._together)
+            jobs, more = self._jobs.take(self._together)
             done = self._read(jobs)
             if done and self._loop is not None:
                 with suppress(RuntimeError):  # the loop was closed under us: nobody waits any more

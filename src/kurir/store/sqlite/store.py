@@ -51,6 +51,14 @@ def _facts(db: apsw.Connection) -> EngineFacts:
     )
 
 
+def _accept(db: apsw.Connection, message: NewMessage) -> Accepted | Conflict:
+    """Write *message*, and say which place it got: nobody else writes, so that all with lower ones are known of before."""
+    answer = accept.accept(db, message)
+    if isinstance(answer, Conflict) or answer.replayed:
+        return answer
+    return Accepted(answer.tid, answer.status, replayed=False, seq=db.last_insert_rowid())
+
+
 class SqliteStore(SqlStore):
     """:class:`kurir.store.GatewayStore` over SQLite.
 
@@ -116,9 +124,13 @@ class SqliteStore(SqlStore):
     async def _study(self, operation: Operation[T], *, seconds: float | None = None) -> T:
         return await self._patient.run(operation, seconds=seconds or SECONDS)
 
+    async def accept(self, message: NewMessage) -> Accepted | Conflict:
+        """Write *message*, or say what has its key."""
+        return await self.accepting(message)
+
     def accepting(self, message: NewMessage) -> "asyncio.Future[Accepted | Conflict]":
         """Begin to accept *message*, without a task. Raises StoreUnavailable where it cannot be asked for."""
-        return self._writer.ask(lambda db: accept.accept(db, message), seconds=PATIENCE_SECONDS)
+        return self._writer.ask(lambda db: _accept(db, message), seconds=PATIENCE_SECONDS)
 
     def taking_in(self, webhook: Webhook) -> "asyncio.Future[TakenIn]":
         """Begin to take a webhook in, without a task. Raises StoreUnavailable where it cannot be asked for."""

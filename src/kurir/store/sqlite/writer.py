@@ -12,7 +12,6 @@ Checkpoints are made here and nowhere else: SQLite versions before 3.51.3 could 
 import asyncio
 import logging
 import math
-import queue
 import threading
 import time
 from collections import deque
@@ -25,9 +24,9 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from kurir.store.base import StoreError, StoreUnavailable
+from kurir.store.sqlite.handing import Inbox
 
 T = TypeVar("T")
-J = TypeVar("J")
 
 #: A transaction's part: it gets a connection inside a transaction that somebody else begins and commits. It may be run
 #: twice, so it does nothing but read and write there.
@@ -84,21 +83,6 @@ def as_store_error(error: Exception) -> Exception:
     return error
 
 
-def take_waiting(jobs: "queue.SimpleQueue[J | None]", most: int) -> tuple[list[J], bool]:
-    """Wait for a job, and return it with what else waits, up to *most*; and whether more may come: None ends it."""
-    taken: list[J] = []
-    job = jobs.get()
-    while job is not None:
-        taken.append(job)
-        if len(taken) == most:
-            return taken, True
-        try:
-            job = jobs.get_nowait()
-        except queue.Empty:
-            return taken, True
-    return taken, False
-
-
 @dataclass(slots=True)
 class _Job:
     """An operation that waits, and what became of it."""
@@ -129,7 +113,7 @@ class Writer:
 
     def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
         self._connect = connect
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: Inbox[_Job] = Inbox()
         self._asked: deque[_Job] = deque()  # each operation that is not finished, in their order
         self._watch: asyncio.TimerHandle | None = None
         self._watch_at = math.inf
@@ -150,6 +134,7 @@ class Writer:
     async def start(self) -> None:
         """Open the connection on the writing thread and begin. Raises what ``connect`` raises."""
         self._loop = asyncio.get_running_loop()
+        self._jobs = Inbox()
         self._asked.clear()
         opened: ThreadFuture[None] = ThreadFuture()
         self._thread = threading.Thread(target=self._main, args=(opened,), name="kurir-writer", daemon=True)
@@ -178,7 +163,7 @@ class Writer:
             raise StoreUnavailable(f"{len(self._asked)} operations wait for the disk already")
         future: asyncio.Future[T] = loop.create_future()
         job = _Job(operation, future, time.monotonic(), seconds)
-        self._ask(job)
+        self._ask(loop, job)
         if seconds is not None and job.due() < self._watch_at:
             self._watch_until(job.due())
         return future
@@ -224,19 +209,19 @@ class Writer:
             self._probed_at = now
             nobody: asyncio.Future[Any] = loop.create_future()
             nobody.cancel()
-            self._ask(_Job(probe, nobody, now))
+            self._ask(loop, _Job(probe, nobody, now))
         return f"the last commit failed: {failure}"
 
-    def _ask(self, job: _Job) -> None:
+    def _ask(self, loop: asyncio.AbstractEventLoop, job: _Job) -> None:
         self._asked.append(job)
-        self._jobs.put(job)
+        self._jobs.put(loop, job)
 
     async def stop(self) -> None:
         """Commit what was asked for, close the connection and end the thread."""
         self._accepting = False
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._jobs.put(None)
+            self._jobs.end()
             await asyncio.to_thread(thread.join)
         if self._watch is not None:
             self._watch.cancel()
@@ -258,7 +243,7 @@ class Writer:
         opened.set_result(None)
         more = True
         while more:
-            jobs, more = take_waiting(self._jobs, BATCH)
+            jobs, more = self._jobs.take(BATCH)
             if jobs:
                 self._commit(jobs)
                 self._hand_back(jobs)

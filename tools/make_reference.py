@@ -641,6 +641,7 @@ order and how often is in [callbacks](../explanation/callbacks.md); how to take 
 | `webhook-id` | the id of the event for this endpoint, the same for every try and every replay: by it you know a repeat |
 | `webhook-timestamp` | the moment of this try, in Unix seconds |
 | `webhook-signature` | `v1,` and base64 of HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{body}`; two during a rotation |
+| `traceparent` | where [traces](../how-to/watch-it.md#traces) are on: what this call belongs to, by W3C |
 | `Content-Type` | `application/json` |
 | `Kurir-Test` | `true` on an example that the administrator posted; else absent |
 

@@ -8,13 +8,15 @@ import asyncio
 import os
 import platform
 import shutil
+import socket
+import ssl
 import stat
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -41,6 +43,13 @@ LONG_WAIT: Final = timedelta(minutes=5)
 TOO_LONG_WAIT: Final = timedelta(hours=1)
 #: How long ago a node may have said that it is there.
 SILENT_NODE: Final = timedelta(seconds=10)
+#: How soon a certificate may end: what renews it by itself does so a month before (Let's Encrypt, "FAQ").
+ENDS_SOON: Final = timedelta(days=21)
+ENDS_AT_ONCE: Final = timedelta(days=7)
+#: How long the public URL may take to show its certificate, in seconds.
+TLS_SECONDS: Final = 10.0
+#: Instead of the permissions of a file that whoever looks may not look at.
+UNSEEN: Final = -1
 #: The oldest PostgreSQL that the tests run on.
 OLDEST_POSTGRES: Final = 15
 
@@ -83,19 +92,47 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
+class Owed:
+    """What is owed to an endpoint: how many callbacks, and since when the oldest."""
+
+    name: str
+    callbacks: int
+    oldest_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What the public URL showed: when its certificate ends; or what is wrong with it, or why nobody answered."""
+
+    host: str
+    ends: datetime | None = None
+    refused: str = ""
+    unreached: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """All that is judged. ``key_mode`` are the permissions of the key's file, None where there is no file."""
+    """All that is judged. ``key_mode`` are the permissions of the key's file, None where there is no file.
+
+    ``running``: a gateway was asked; else only configuration and database were looked at. ``sealed``: the accounts, and when
+    their tokens came to be what they are. ``disk`` is None where the folder of the data is not there. ``accounts``,
+    ``endpoints``, ``depths`` and ``owed`` are None where nobody looked. ``fresh``: there is no database yet.
+    """
 
     now: datetime
     settings: Settings
     engine: EngineFacts | None
-    disk: DiskFacts
+    disk: DiskFacts | None
     key_mode: int | None
     not_ready: tuple[str, ...] = ()
-    accounts: tuple[Worker, ...] = ()
-    endpoints: tuple[Worker, ...] = ()
+    accounts: tuple[Worker, ...] | None = ()
+    endpoints: tuple[Worker, ...] | None = ()
     nodes: tuple[tuple[str, datetime], ...] = ()
-    depths: tuple[QueueDepth, ...] = field(default=())
+    depths: tuple[QueueDepth, ...] | None = field(default=())
+    owed: tuple[Owed, ...] | None = ()
+    sealed: tuple[tuple[str, datetime | None], ...] = ()
+    running: bool = True
+    fresh: bool = False
 
 
 def measure(folder: Path) -> DiskFacts:
@@ -120,18 +157,28 @@ def _sync_ms(folder: Path) -> float | None:
 
 
 def key_mode(settings: Settings) -> int | None:
-    """Return the permissions of the key's file, None where the key is in none that can be seen."""
+    """Return the permissions of the key's file, :data:`UNSEEN` where they are hidden, None where the key is in no file."""
     if not isinstance(settings.encryption_key, KeyFile):
         return None
     try:
         return stat.S_IMODE(settings.encryption_key.path.stat().st_mode)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return UNSEEN
+
+
+def disk(settings: Settings) -> DiskFacts | None:
+    """Return what :func:`measure` finds of the folder of the data, None where it is not there or cannot be looked at."""
+    try:
+        return measure(settings.data_folder)
     except OSError:
         return None
 
 
-async def look_at_disk(settings: Settings) -> tuple[DiskFacts, int | None]:
+async def look_at_disk(settings: Settings) -> tuple[DiskFacts | None, int | None]:
     """Look at the folder of the data and at the key's file, in a thread."""
-    return await asyncio.to_thread(lambda: (measure(settings.data_folder), key_mode(settings)))
+    return await asyncio.to_thread(lambda: (disk(settings), key_mode(settings)))
 
 
 # --- judging ------------------------------------------------------------------------------------------------------------
@@ -148,10 +195,18 @@ def findings(facts: Facts) -> list[Finding]:
         _key(facts),
         _admin(facts.settings),
         _accounts(facts),
+        _tokens(facts),
         _endpoints(facts),
+        _owed(facts),
         _waiting(facts),
-        _nodes(facts),
+        *_nodes(facts),
     ]
+
+
+def worst(found: Sequence[Finding]) -> Level:
+    """Return how bad the worst of them is."""
+    order = list(Level)
+    return max((one.level for one in found), key=order.index, default=Level.OK)
 
 
 def text(found: Sequence[Finding]) -> str:
@@ -166,6 +221,10 @@ def text(found: Sequence[Finding]) -> str:
 
 
 def _ready(facts: Facts) -> Finding:
+    if not facts.running:
+        return Finding(
+            "readiness", Level.OK, "no gateway was asked: this is of the configuration and the database alone"
+        )
     if not facts.not_ready:
         return Finding("readiness", Level.OK, "messages are taken and sent")
     fix = "look into the log for the first error; what does not mend itself is mended by a restart"
@@ -179,7 +238,7 @@ def _database(facts: Facts) -> list[Finding]:
     size = _bytes(engine.size)
     found = [
         Finding("database", Level.OK, f"{engine.engine} {engine.version}, schema {engine.schema}, {size}"),
-        _durability(engine),
+        *([_durability(engine)] if engine.settings else []),  # what nobody works on has none: a start sets them
     ]
     if engine.engine == "PostgreSQL" and int(engine.version.split(".")[0].split()[0]) < OLDEST_POSTGRES:
         fix = f"upgrade to PostgreSQL {OLDEST_POSTGRES} or newer"
@@ -192,6 +251,8 @@ def _database(facts: Facts) -> list[Finding]:
         level = Level.BAD if apart > CLOCK_WRONG else Level.WARN if apart > CLOCK_APART else Level.OK
         fix = "" if level is Level.OK else "let NTP set the clocks of both machines"
         found.append(Finding("clock", level, f"the database's is {apart:.1f} s from this machine's", fix))
+    elif engine.engine == "SQLite":
+        found.append(Finding("clock", Level.OK, "this machine's; whether NTP sets it is not checked"))
     return found
 
 
@@ -214,6 +275,9 @@ def _durability(engine: EngineFacts) -> Finding:
 
 def _disk(facts: Facts) -> list[Finding]:
     disk = facts.disk
+    if disk is None:
+        fix = f"make {facts.settings.data_folder} and give it to kurir's user; else look as that user"
+        return [Finding("disk", Level.BAD, "the folder of the data is not there, or hidden from who looks", fix)]
     level = Level.BAD if disk.free < NO_ROOM else Level.WARN if disk.free < LITTLE_ROOM else Level.OK
     fix = "" if level is Level.OK else "make room, lower retention or inbound_media_space"
     room = Finding("disk", level, f"{_bytes(disk.free)} free of {_bytes(disk.total)}", fix)
@@ -239,10 +303,55 @@ def _public_url(settings: Settings) -> Finding:
     return Finding("public URL", Level.OK, f"{shown}; whether platforms reach it: kurir account check")
 
 
+def look_at_certificate(url: str, context: ssl.SSLContext | None = None) -> CertificateFacts | None:
+    """Ask the host of *url* for its certificate, as a platform would; None where it is not https. Blocks for some seconds."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        return None
+    host = parts.hostname
+    trusted = context or ssl.create_default_context()
+    try:
+        with (
+            socket.create_connection((host, parts.port or 443), TLS_SECONDS) as plain,
+            trusted.wrap_socket(plain, server_hostname=host) as sealed,
+        ):
+            shown = sealed.getpeercert() or {}
+    except ssl.SSLCertVerificationError as error:
+        return CertificateFacts(host, refused=error.verify_message)
+    except OSError as error:
+        return CertificateFacts(host, unreached=error.strerror or str(error) or type(error).__name__)
+    ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC)
+    return CertificateFacts(host, ends)
+
+
+def certificate(facts: CertificateFacts, now: datetime) -> Finding:
+    """Return what is to be said of the public URL's certificate. Pure."""
+    if facts.refused:
+        fix = (
+            "give the proxy the whole chain of a certificate that is valid for this name: platforms refuse others. Where they "
+            "take it, this machine lacks the certificates of those who issue them"
+        )
+        return Finding("certificate", Level.BAD, f"{facts.host}: {facts.refused}", fix)
+    if facts.ends is None:
+        fix = "see that the proxy runs; if this machine alone cannot reach it, ask from outside"
+        return Finding("certificate", Level.WARN, f"{facts.host} did not show one to here: {facts.unreached}", fix)
+    left = facts.ends - now
+    level = Level.BAD if left < ENDS_AT_ONCE else Level.WARN if left < ENDS_SOON else Level.OK
+    fix = "" if level is Level.OK else "renew it, and see why that does not happen by itself"
+    return Finding("certificate", level, f"valid for {facts.host}, until {facts.ends:%Y-%m-%d} ({left.days} days)", fix)
+
+
 def _key(facts: Facts) -> Finding:
     source = facts.settings.encryption_key
     if not isinstance(source, KeyFile):
         return Finding("encryption key", Level.OK, "given by the configuration")
+    if facts.key_mode is None and facts.fresh:
+        return Finding(
+            "encryption key", Level.OK, f"the first start makes {source.path.name}; keep a copy elsewhere then"
+        )
+    if facts.key_mode == UNSEEN:
+        fix = "look as kurir's user"
+        return Finding("encryption key", Level.WARN, f"{source.path.name} is hidden from who looks: not checked", fix)
     if facts.key_mode is None:
         fix = "without it no token can be read after a restart: restore it from a backup"
         return Finding("encryption key", Level.BAD, f"{source.path.name} is not there", fix)
@@ -259,7 +368,13 @@ def _admin(settings: Settings) -> Finding:
     return Finding("administrator's API", Level.WARN, "closed: there is no admin_token", fix)
 
 
+def _unseen(subject: str) -> Finding:
+    return Finding(subject, Level.OK, "not looked at: ask a gateway that runs")
+
+
 def _accounts(facts: Facts) -> Finding:
+    if facts.accounts is None:
+        return _unseen("accounts")
     stopped = [one for one in facts.accounts if one.standing in ("out", "parked")]
     paused = [one for one in facts.accounts if one.standing == "paused"]
     if stopped:
@@ -268,10 +383,21 @@ def _accounts(facts: Facts) -> Finding:
         return Finding("accounts", Level.WARN, "there is none", "connect one: kurir account add")
     if paused:
         return Finding("accounts", Level.WARN, _listed(paused), "kurir account resume NAME lets one go on")
-    return Finding("accounts", Level.OK, f"{len(facts.accounts)}, none stopped; when their tokens end is not known")
+    return Finding("accounts", Level.OK, f"{len(facts.accounts)}, none stopped")
+
+
+def _tokens(facts: Facts) -> Finding:
+    known = sorted((at, name) for name, at in facts.sealed if at is not None)
+    ask = "when tokens end is not known here: kurir account check asks the platform"
+    if not known:
+        return Finding("tokens", Level.OK, ask)
+    at, name = known[0]
+    return Finding("tokens", Level.OK, f"the oldest are those of {name}, {(facts.now - at).days} days; {ask}")
 
 
 def _endpoints(facts: Facts) -> Finding:
+    if facts.endpoints is None:
+        return _unseen("callbacks")
     failing = [one for one in facts.endpoints if one.standing == "failing"]
     if failing:
         return Finding(
@@ -284,7 +410,24 @@ def _endpoints(facts: Facts) -> Finding:
     )
 
 
+def _owed(facts: Facts) -> Finding:
+    if facts.owed is None:
+        return _unseen("callbacks owed")
+    late = [one for one in facts.owed if one.callbacks and one.oldest_at is not None]
+    if not late:
+        return Finding("callbacks owed", Level.OK, "none")
+    oldest = min(late, key=lambda one: one.oldest_at or facts.now)
+    age = facts.now - (oldest.oldest_at or facts.now)
+    level = Level.BAD if age > TOO_LONG_WAIT else Level.WARN if age > LONG_WAIT else Level.OK
+    fix = "" if level is Level.OK else "kurir callback test ID shows what the endpoint answers"
+    many = sum(one.callbacks for one in late)
+    says = f"{many}, the oldest for {max(0, int(age.total_seconds()))} s, to {oldest.name}"
+    return Finding("callbacks owed", level, says, fix)
+
+
 def _waiting(facts: Facts) -> Finding:
+    if facts.depths is None:
+        return _unseen("queue")
     due = [one for one in facts.depths if one.oldest_at is not None and one.oldest_at <= facts.now]
     if not due:
         return Finding("queue", Level.OK, "nothing that is due waits")
@@ -296,12 +439,14 @@ def _waiting(facts: Facts) -> Finding:
     return Finding("queue", level, says, fix)
 
 
-def _nodes(facts: Facts) -> Finding:
+def _nodes(facts: Facts) -> list[Finding]:
+    if not facts.running:
+        return []
     silent = [name for name, seen in facts.nodes if facts.now - seen > SILENT_NODE]
     if silent:
         fix = "see that these machines run; others take their work over"
-        return Finding("nodes", Level.WARN, f"not heard of lately: {', '.join(silent)}", fix)
-    return Finding("nodes", Level.OK, f"{len(facts.nodes)}: {', '.join(name for name, _ in facts.nodes)}")
+        return [Finding("nodes", Level.WARN, f"not heard of lately: {', '.join(silent)}", fix)]
+    return [Finding("nodes", Level.OK, f"{len(facts.nodes)}: {', '.join(name for name, _ in facts.nodes)}")]
 
 
 def _listed(workers: Sequence[Worker]) -> str:

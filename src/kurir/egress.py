@@ -1,4 +1,4 @@
-"""The only outgoing HTTP.
+"""The only outgoing HTTP, but for traces, which the library's own exporter sends to the operator's collector.
 
 Three kinds of request leave the gateway. Calls to a platform go to the operator's ``api_base`` and are not guarded. Media
 that a client names by URL are fetched through the guard: the address that is connected to is checked at connect time,

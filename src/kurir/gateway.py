@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import structlog
 from fastapi import FastAPI
 
+from kurir import __version__
 from kurir import channels as channel_registry
 from kurir.administration import Administration
 from kurir.auth import Administrator, Authenticator
@@ -61,6 +62,7 @@ from kurir.store.base import AccountRecord, ContactRecord, EndpointRecord, Error
 from kurir.store.postgres import PostgresStore
 from kurir.store.postgres.leases import ACCOUNT, ENDPOINT, UPKEEP, NodeRecord
 from kurir.store.sqlite import SqliteStore
+from kurir.tracing import Traces
 from kurir.upkeep import Upkeep
 from kurir.workers import AccountWork, Workers
 
@@ -114,6 +116,7 @@ class Gateway:
         self._authenticator = Authenticator(self.clock)
         self._box: SecretBox | None = None
         self._egress: Egress | None = None
+        self._traces = Traces(settings.traces_to, __version__) if settings.traces_to else None
         self._dispatcher: Dispatcher | None = None
         self._deliverer: Deliverer | None = None
         self._endpoints: Endpoints | None = None
@@ -159,6 +162,8 @@ class Gateway:
         """
         try:
             self.server.bind()
+            if self._traces is not None:
+                self._traces.open()
             await self.store.open()
             self._box = await open_box(self.configuration.settings.encryption_key, self.store)
             self._media_keys = self._box.derive(PURPOSE)
@@ -177,6 +182,7 @@ class Gateway:
                 fed=self._fed,
                 parked=self._quotas.parked,
                 sharing=sharing,
+                traces=self._traces,
             )
             self._poller = Poller(
                 self.store, self.directory, self._egress, self._receiver, self.clock, may_begin=sharing.may_begin
@@ -206,6 +212,8 @@ class Gateway:
         What fails to stop keeps nothing else from being stopped.
         """
         async with contextlib.AsyncExitStack() as stack:
+            if self._traces is not None:
+                stack.push_async_callback(self._traces.close)
             stack.push_async_callback(self._close_store)
             stack.callback(self._authenticator.close)
             if self._egress is not None:
@@ -238,7 +246,7 @@ class Gateway:
 
         keeper, link = self._keeper, self._links.link
         if keeper is None:
-            self._deliverer = Deliverer(self.store, egress, self.clock, open_keys, link=link)
+            self._deliverer = Deliverer(self.store, egress, self.clock, open_keys, link=link, traces=self._traces)
         else:
             self._deliverer = Deliverer(
                 self.store,
@@ -248,6 +256,7 @@ class Gateway:
                 link=link,
                 may_begin=lambda name: keeper.may_begin(ENDPOINT + name),
                 elsewhere=keeper.tell,
+                traces=self._traces,
             )
         self._endpoints = Endpoints(self.store, self._deliverer, egress, box, self.clock, self.directory.clients)
         await self._deliverer.start()
@@ -279,10 +288,12 @@ class Gateway:
     def _create_app(self) -> FastAPI:
         settings = self.configuration.settings
         administrator = Administrator(settings.admin_token, self.clock)
-        edge = Edge(
-            self._authenticator, administrator, self._client_limits, base=urlsplit(settings.public_url).path.rstrip("/")
+        watcher = Administrator(settings.metrics_token or settings.admin_token, self.clock)
+        base = urlsplit(settings.public_url).path.rstrip("/")
+        edge = Edge(self._authenticator, administrator, watcher, self._client_limits, base)
+        acceptor = Acceptor(
+            self.store, self.directory, self.channels, self.clock, self._accepted, self._probe, self._traces
         )
-        acceptor = Acceptor(self.store, self.directory, self.channels, self.clock, self._accepted, self._probe)
         return create_app(
             Parts(
                 edge=edge,

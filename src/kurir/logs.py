@@ -12,9 +12,11 @@ from typing import Any, Final
 
 import structlog
 
+from kurir import counting
 from kurir.log_flood import FloodGate
 
 _TELEGRAM_TOKEN: Final = re.compile(r"/bot\d+:[A-Za-z0-9_-]+")
+_COUNTED: Final = frozenset({"warning", "error", "critical"})
 _BEARER: Final = re.compile(r"(?i)bearer\s+[A-Za-z0-9._~+/=-]{8,}")
 
 
@@ -23,6 +25,13 @@ def without_tokens(logger: Any, name: str, event: dict[str, Any]) -> dict[str, A
     for key, value in event.items():
         if isinstance(value, str) and ("/bot" in value or "earer" in value):
             event[key] = _BEARER.sub("Bearer •••", _TELEGRAM_TOKEN.sub("/bot•••", value))
+    return event
+
+
+def counted(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - structlog's signature
+    """Count what warns or worse by its event, of which there are as many as the code has."""
+    if name in _COUNTED:
+        counting.LOG_LINES.add(name, str(event.get("event")))
     return event
 
 
@@ -40,6 +49,7 @@ def set_up(level: Level = Level.INFO) -> None:
     threshold = logging.getLevelNamesMapping()[level.upper()]
     terminal = sys.stderr.isatty()
     processors: list[Any] = [
+        counted,
         FloodGate(),
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

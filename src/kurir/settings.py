@@ -81,6 +81,21 @@ SETTINGS: Final = (
         secret=True,
     ),
     Setting(
+        "metrics_token",
+        "secret",
+        "the `admin_token`",
+        "The bearer token that `/metrics` takes, at least 16 characters, so that what watches kurir need not be able to "
+        "change it. Without one it takes the `admin_token`; without both it is closed.",
+        secret=True,
+    ),
+    Setting(
+        "traces_to",
+        "URL",
+        "none",
+        "Where traces of OpenTelemetry go: a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`. "
+        "Without one there are none. It wants the extra `kurir[otel]`.",
+    ),
+    Setting(
         "allow_networks",
         "list of CIDRs",
         "[]",
@@ -92,7 +107,7 @@ SETTINGS: Final = (
         "all, api or worker",
         "all",
         "What this process does: `api` takes requests and webhooks and sends nothing, `worker` sends and answers only "
-        "`/livez` and `/readyz`, `all` does both. Other than `all` needs PostgreSQL, and both roles somewhere.",
+        "`/livez`, `/readyz` and `/metrics`, `all` does both. Other than `all` needs PostgreSQL, and both roles somewhere.",
     ),
     Setting(
         "processes",
@@ -195,5 +210,7 @@ class Settings:
     role: str = "all"
     processes: int = 1
     label: str = ""
+    metrics_token: str | None = field(default=None, repr=False)
+    traces_to: str = ""
     mask: bool = True
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -1,10 +1,14 @@
 """What every store promises of reading, contacts and upkeep: nobody reads another's, and keys outlive their messages."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+from kurir import tracing
 from kurir.clock import uuid7
+from kurir.domain.message import Message, MessageType
 from kurir.domain.status import Status
+from kurir.intake import wire
 from kurir.store.base import Accepted, Conflict, ContactRecord, MessageFilter, Purged, Received, ReplyRecord
 from support.records import (
     ACCOUNT,
@@ -284,3 +288,13 @@ async def test_keys_are_purged_to_the_last_though_no_message_is(store):
     for message in messages:
         again = replace(message, tid=uuid7())
         assert await store.accept(again) == Accepted(again.tid, Status.PENDING, replayed=False)
+
+
+async def test_the_trace_of_a_message_is_found_by_its_tid(store):
+    header = f"00-{'4b' * 16}-{'f0' * 8}-01"
+    body = wire.encode(Message("1", "telegram", "+351", MessageType.TEXT, "olá"))
+    messages = [new_message(body=one) for one in (tracing.marked(body, header), body, b"{}")]
+    for message in messages:
+        await store.accept(message)
+    asked = [*(message.tid for message in messages), "no such tid"]
+    assert await asyncio.gather(*map(store.trace_of, asked)) == [header, "", "", ""]

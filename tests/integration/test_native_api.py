@@ -628,6 +628,8 @@ async def test_a_phone_with_0_is_resolved_by_the_clients_region(gateway):
 
 # --- every route ------------------------------------------------------------------------------------------------------
 
+#: It takes a token of its own; test_metrics_route.py has its tests.
+WATCHED = {("GET", "/metrics")}
 PUBLIC = {
     ("GET", "/livez"),
     ("GET", "/readyz"),
@@ -692,6 +694,7 @@ ADMINISTRATION = {
     ("POST", "/v1/admin/clients/{client_id}/disable"): "/v1/admin/clients/{shop}/disable",
     ("POST", "/v1/admin/clients/{client_id}/enable"): "/v1/admin/clients/{shop}/enable",
     ("GET", "/v1/admin/nodes"): "/v1/admin/nodes",
+    ("GET", "/v1/admin/doctor"): "/v1/admin/doctor",
     ("GET", "/v1/admin/console/users"): "/v1/admin/console/users",
     ("POST", "/v1/admin/console/links"): "/v1/admin/console/links",
     ("GET", "/v1/admin/callbacks"): "/v1/admin/callbacks",
@@ -743,7 +746,9 @@ def routes_of(app: Any) -> Iterator[tuple[str, str]]:
 
 async def test_every_route_has_a_row(gateway):
     found = set(routes_of(gateway.gateway.app))
-    assert found == PUBLIC | LINKED | set(SIGNED) | set(CLIENTS) | set(ADMINISTRATION), "a new route needs a row here"
+    assert found == PUBLIC | WATCHED | LINKED | set(SIGNED) | set(CLIENTS) | set(ADMINISTRATION), (
+        "a new route needs a row here"
+    )
 
 
 async def test_no_channel_can_be_called_as_a_path_begins(gateway):
@@ -914,11 +919,11 @@ async def test_the_reference_has_every_route_of_a_client_and_says_how_to_log_in(
     documented = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert set(CLIENTS) <= documented
     assert set(ADMINISTRATION) <= documented
-    assert documented <= set(CLIENTS) | set(ADMINISTRATION) | PUBLIC
+    assert documented <= set(CLIENTS) | set(ADMINISTRATION) | PUBLIC | WATCHED
     for method, path in documented:
         operation = document["paths"][path][method.lower()]
         both = [{"username": [], "password": []}, {"basic": []}]
-        admin = [{"admin": []}] if (method, path) in ADMINISTRATION else None
+        admin = [{"admin": []}] if (method, path) in {*ADMINISTRATION, *WATCHED} else None
         assert operation.get("security") == (both if (method, path) in CLIENTS else admin)
         assert operation["summary"]
     assert set(document["components"]["securitySchemes"]) == {"username", "password", "basic", "admin"}

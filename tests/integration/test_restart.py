@@ -1,6 +1,7 @@
 """Stopping, dying and starting again: nothing lost, nothing sent again that was answered, and doubt told as doubt."""
 
 import asyncio
+import os
 import re
 import signal
 import socket
@@ -342,9 +343,17 @@ class Serving:
 
 
 async def serve(folder: Path) -> Serving:
+    """Start it as systemd does, and wait until it says that it is ready."""
     command = (sys.executable, "-m", "kurir", "serve", "--config", str(folder / "kurir.toml"))
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.setblocking(False)
+    manager.bind("")  # Linux chooses a name
+    place = "@" + manager.getsockname()[1:].decode()
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        *command,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "NOTIFY_SOCKET": place},
     )
     assert process.stderr is not None
     seen = b""
@@ -353,6 +362,8 @@ async def serve(folder: Path) -> Serving:
             line = await process.stderr.readline()
             assert line, seen.decode()
             seen += line
+        with manager:
+            assert await asyncio.get_running_loop().sock_recv(manager, 100) == b"READY=1"
     return Serving(process, found.group(1).decode())
 
 

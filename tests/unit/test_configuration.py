@@ -322,9 +322,8 @@ BAD: list[tuple[str, list[str]]] = [
         [
             (
                 "zzz: unknown key of the top level; known are: listen, database, database_connections, public_url, "
-                "encryption_key, admin_token, allow_networks, role, processes, client_rate, client_queue, "
-                "retention, search_text, label, mask, "
-                "inbound_media_space, clients"
+                "encryption_key, admin_token, metrics_token, traces_to, allow_networks, role, processes, client_rate, "
+                "client_queue, retention, search_text, label, mask, inbound_media_space, clients"
             )
         ],
     ),
@@ -775,6 +774,7 @@ def test_a_flag_wins_over_a_variable_over_the_file_over_the_default():
         ("retention", "7d", timedelta(days=7)),
         ("inbound_media_space", "500MB", 500_000_000),
         ("admin_token", "an admin token that is long", "an admin token that is long"),
+        ("metrics_token", "a token of what watches", "a token of what watches"),
         ("encryption_key", "ab" * 32, KeyValue((bytes.fromhex("ab" * 32),))),
     ],
 )
@@ -1096,6 +1096,7 @@ UNCOMMENTED_ENV = dict.fromkeys(
         "ACME_META_VERIFY_TOKEN",
         "ACME_TG_TOKEN",
         "ACME_TG_SECRET",
+        "KURIR_METRICS_TOKEN",
         "ACME_LINE_TOKEN",
         "ACME_LINE_SECRET",
         "ACME_FB_TOKEN",

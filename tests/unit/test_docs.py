@@ -30,8 +30,10 @@ from kurir.http import (
     connect,
     console_links,
     contacts,
+    doctoring,
     events,
     media,
+    metrics,
     native,
     nodes,
     operations,
@@ -155,6 +157,7 @@ MODULES = (
     admin_accounts,
     clients,
     nodes,
+    doctoring,
     console_links,
     connect,
     callbacks,
@@ -162,6 +165,7 @@ MODULES = (
     webhooks,
     media,
     operations,
+    metrics,
 )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -178,3 +179,18 @@ def test_a_child_that_hears_of_its_end_twice_drains_all_the_same(patient, output
     command = [sys.executable, "-c", PATIENT.format(patient=patient)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, output), done.stderr
+
+
+async def test_the_parent_tells_systemd_of_the_family(folder, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.setblocking(False)
+        manager.bind("")  # Linux chooses a name
+        monkeypatch.setenv("NOTIFY_SOCKET", "@" + manager.getsockname()[1:].decode())
+        watched = Watched(folder)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(10):
+            assert await loop.sock_recv(manager, 100) == b"READY=1"
+            assert watched.said("started"), "the first child was ready before"
+            watched.stopping.set()
+            assert await loop.sock_recv(manager, 100) == b"STOPPING=1"
+            await watched.family

@@ -19,6 +19,7 @@ from kurir.clock import Clock
 from kurir.secretbox import SealError
 from kurir.store.base import EndpointRecord
 from kurir.store.feed import Endpoint, FeedStore
+from kurir.tracing import Traces
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,7 @@ class Deliverer:
     one was changed, ``rescan`` and the id of one to which something is owed again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- its parts, and what it tells others
         self,
         store: FeedStore,
         poster: Poster,
@@ -46,6 +47,7 @@ class Deliverer:
         rng: Random | None = None,
         may_begin: Callable[[str], bool] | None = None,
         elsewhere: Callable[..., None] = lambda *_: None,
+        traces: Traces | None = None,
     ) -> None:
         self._shared = may_begin is not None
         self._elsewhere = elsewhere
@@ -55,7 +57,7 @@ class Deliverer:
         self._store = store
         self._open = open_keys
         self._recorder = Recorder(store, apart=self._shared)
-        self._tools = Tools(store, poster, self._recorder, clock, rng or Random(), link, may_begin or _always)  # noqa: S311 - jitter, not secrets
+        self._tools = Tools(store, poster, self._recorder, clock, rng or Random(), link, may_begin or _always, traces)  # noqa: S311 - jitter, not secrets
         self._workers: dict[str, EndpointWorker] = {}
         self._reloading = asyncio.Lock()
         self._asked = self._reloaded = 0

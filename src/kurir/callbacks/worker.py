@@ -8,6 +8,7 @@ what was in flight, with the same ``webhook-id``.
 import asyncio
 import contextlib
 import json
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from kurir import counting, tracing
 from kurir.callbacks import dialects, ladder, signing
 from kurir.callbacks.keys import Keys
 from kurir.callbacks.ladder import Verdict, Why
@@ -26,6 +28,7 @@ from kurir.clock import Clock
 from kurir.egress import Posted
 from kurir.store.base import EndpointRecord, StoreError, StoreUnavailable
 from kurir.store.feed import CallbackAttempt, CallbackRecord, Called, Endpoint, FeedStore, Ladder, Owed
+from kurir.tracing import Parent, Span, Traces
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +76,7 @@ class Tools:
     rng: Random
     link: dialects.Link = dialects.no_link
     may_begin: Callable[[str], bool] = lambda _: True
+    traces: Traces | None = None
 
 
 @dataclass(slots=True)
@@ -390,8 +394,17 @@ class EndpointWorker:
             return self._unsent(
                 record, at, Owed.DELIVERED, f"{self.record.dialect} has no {record.kind}: nothing was sent"
             )
-        posted = await self._tools.poster.post(self.record.url, body, self.headers(record.webhook_id, at, body))
+        headers = self.headers(record.webhook_id, at, body)
+        traces = self._tools.traces
+        span = None if traces is None else await self._span(traces, record)
+        if span is not None:
+            headers = {name: value for name, value in headers.items() if name.lower() != tracing.HEADER}
+            headers[tracing.HEADER] = span.traceparent
+        posted = await self._tools.poster.post(self.record.url, body, headers)
         attempt = attempt_of(self.id, record.position, at, posted)
+        if span is not None:
+            span.end(attempt.error.partition(":")[0], status=posted.status)
+        counting.CALLBACKS.add(self.id, ladder.judge(posted.status).value)
         state, wait = self._follow(record, posted, attempt.error, generation, probing=probing)
         next_at = clock.now() + timedelta(seconds=wait) if state is Owed.PENDING and wait is not None else None
         if state is Owed.FAILED:
@@ -402,6 +415,22 @@ class EndpointWorker:
         """Return the headers of a call at *at*: the client's own, the signature, the type."""
         signature = signing.headers(webhook_id, at, body, self.keys.signing(at))
         return {**self.keys.headers, "Content-Type": "application/json", **signature}
+
+    async def _span(self, traces: Traces, record: CallbackRecord) -> Span:
+        """Begin the span of a call, under that of the accept of the message that the event is about."""
+        change = None if record.event is None else record.event.change
+        about: dict[str, str | int] = {
+            "client": self.record.client_id,
+            "endpoint": self.id,
+            "event": record.webhook_id,
+            "kind": record.kind,
+        }
+        header = ""
+        if change is not None:
+            about["tid"] = change.tid
+            with contextlib.suppress(StoreError):  # then it stands by itself: no callback waits for its trace
+                header = await self._tools.store.trace_of(change.tid)
+        return traces.begin("callback", tracing.Kind.CLIENT, Parent(header, time.time_ns()), about)
 
     def _unsent(self, record: CallbackRecord, at: datetime, state: Owed, why: str) -> Called:
         return Called(CallbackAttempt(self.id, record.position, at, 0, 0, error=f"{Why.UNCLASSIFIED}: {why}"), state)

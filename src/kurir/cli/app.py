@@ -40,6 +40,7 @@ VERBS: Final = {
     ),
     "template": Verb("kurir.cli.template", "app", "Read WhatsApp's message templates, and look at them."),
     "node": Verb("kurir.cli.node", "app", "See which nodes there are, and what each of them owns."),
+    "doctor": Verb("kurir.cli.doctor", "examine", "Look whether the installation is well, and say what mends it."),
     "console": Verb(
         "kurir.cli.console", "app", "Make a link that lets somebody into the console, once; see who may look."
     ),

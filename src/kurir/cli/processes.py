@@ -18,7 +18,7 @@ from typing import Final
 
 import typer
 
-from kurir.cli import serving
+from kurir.cli import serving, systemd
 from kurir.settings import Listen
 
 #: Tells a child that it is one: «parent's pipe,pipe to say that it is ready».
@@ -84,7 +84,8 @@ class Family:
                 if first.is_set():
                     tasks += [asyncio.create_task(self._keep(number, alive)) for number in range(1, self._many)]
                     typer.echo(f"kurir runs {self._many} processes on port {port}", err=True)
-                await asyncio.wait([waits[1], *tasks], return_when=asyncio.FIRST_COMPLETED)
+                async with systemd.told() if first.is_set() else contextlib.nullcontext():
+                    await asyncio.wait([waits[1], *tasks], return_when=asyncio.FIRST_COMPLETED)
                 failed = not stopping.is_set()
                 self._ending.set()
                 found = await asyncio.gather(*tasks, return_exceptions=True)

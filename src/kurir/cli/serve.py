@@ -1,6 +1,7 @@
 """``kurir serve``: the gateway from a configuration file."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ import typer
 
 from kurir import channels, logs
 from kurir.cli import processes as family
-from kurir.cli import running, serving
+from kurir.cli import running, serving, systemd
 from kurir.configuration.file import load
 from kurir.configuration.problems import ConfigError
 from kurir.gateway import Gateway, Options
@@ -29,6 +30,7 @@ def serve(
     database: Annotated[str | None, typer.Option(help="The database's file, or postgresql://….")] = None,
     database_connections: Annotated[int | None, typer.Option(help="Connections to PostgreSQL, at most.")] = None,
     public_url: Annotated[str | None, typer.Option(help="What platforms call.")] = None,
+    traces_to: Annotated[str | None, typer.Option(help="Where traces go: a collector's URL (OTLP over HTTP).")] = None,
     allow_networks: Annotated[str | None, typer.Option(help="Private networks that media may come from.")] = None,
     role: Annotated[str | None, typer.Option(help="What this process does: all, api or worker.")] = None,
     processes: Annotated[int | None, typer.Option(help="Processes that share the port and the work.")] = None,
@@ -52,6 +54,7 @@ def serve(
         "database": database,
         "database_connections": database_connections,
         "public_url": public_url,
+        "traces_to": traces_to,
         "allow_networks": allow_networks,
         "role": role,
         "processes": processes,
@@ -82,7 +85,9 @@ def serve(
         await _greet(gateway)
         if child is not None:
             child.follow(stopping)
-        await stopping.wait()
+        # Of a family its parent speaks: systemd listens to one process.
+        async with systemd.told() if child is None else contextlib.nullcontext():
+            await stopping.wait()
         await gateway.stop()
 
     serving.run(work, patient=child is not None)

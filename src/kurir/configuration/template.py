@@ -47,6 +47,12 @@ encryption_key = { file = "kurir.key" }
 # The bearer token of the administrator's API, at least 16 characters. Without it that API is closed.
 # admin_token = { env = "KURIR_ADMIN_TOKEN" }
 
+# The bearer token that /metrics takes, so that what watches kurir need not be able to change it; else it takes admin_token.
+# metrics_token = { env = "KURIR_METRICS_TOKEN" }
+
+# Where traces of OpenTelemetry go; it wants the extra kurir[otel].
+# traces_to = "http://127.0.0.1:4318/v1/traces"
+
 # Networks that media and callback URLs may reach although they are private, such as ["10.1.0.0/16"]. Link-local and
 # metadata addresses are never reached.
 allow_networks = []

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
+from kurir import tracing
 from kurir.configuration.problems import WrongValueError
 from kurir.configuration.table import Reading, Table
 from kurir.configuration.values import (
@@ -23,6 +24,7 @@ from kurir.configuration.values import (
     size,
     switch,
     text,
+    url,
 )
 from kurir.domain.account import Rate
 from kurir.networks import Network
@@ -65,6 +67,8 @@ def read_settings(table: Table, flags: Mapping[str, object], current_folder: Pat
         public_url=layers.read("public_url", public_url, own_url),
         encryption_key=layers.read("encryption_key", _encryption_key(table.reading), beside_database),
         admin_token=layers.read("admin_token", table.referred(_admin_token), None),
+        metrics_token=layers.read("metrics_token", table.referred(_admin_token), None),
+        traces_to=layers.read("traces_to", _collector, ""),
         allow_networks=layers.read("allow_networks", _networks, ()),
         client_rate=layers.read("client_rate", _client_rate, None),
         client_queue=layers.read("client_queue", _client_queue, None),
@@ -179,6 +183,16 @@ def _admin_token(value: object) -> str:
     if len(token) < _ADMIN_TOKEN_LENGTH:
         raise WrongValueError(f"expected at least {_ADMIN_TOKEN_LENGTH} characters; `kurir config init` prints a token")
     return token
+
+
+def _collector(value: object) -> str:
+    found = url(value)
+    if not tracing.installed():
+        raise WrongValueError(
+            "traces want libraries that are not installed: pip install opentelemetry-sdk "
+            "opentelemetry-exporter-otlp-proto-http, or leave this out"
+        )
+    return found
 
 
 def _networks(value: object) -> tuple[Network, ...]:

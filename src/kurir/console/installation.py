@@ -34,7 +34,7 @@ def rows(settings: Settings) -> list[SettingRow]:
 
 def _value(setting: Setting, settings: Settings) -> str:
     if setting.secret:
-        given = settings.admin_token if setting.name == "admin_token" else settings.encryption_key
+        given = getattr(settings, setting.name)
         return HIDDEN if given else ""
     value = getattr(settings, setting.name)
     if setting.name == "database":

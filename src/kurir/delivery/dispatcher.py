@@ -22,6 +22,7 @@ from kurir.egress import Egress
 from kurir.store import GatewayStore
 from kurir.store.base import ErrorRecord, QueuedMessage, StoreError
 from kurir.store.postgres.leases import StoredStanding
+from kurir.tracing import Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Dispatcher:
         parked: Callable[[str, ErrorRecord], None] = lambda *_: None,
         *,
         sharing: Sharing = ALONE,
+        traces: Traces | None = None,
     ) -> None:
         self._elsewhere = sharing.elsewhere
         self._may_begin = sharing.may_begin
@@ -66,7 +68,7 @@ class Dispatcher:
         self._clock = clock
         self._parked = parked
         self._rng = rng or Random()  # noqa: S311 - jitter, not secrets
-        self._sender = Sender(store, egress, clock, self._rng, self._region_of, backoff, fed)
+        self._sender = Sender(store, egress, clock, self._rng, self._region_of, backoff, fed, traces)
         self._workers: dict[str, AccountWorker] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 

@@ -17,6 +17,7 @@ it is told there too.
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -26,6 +27,7 @@ from typing import Final
 
 import structlog
 
+from kurir import counting, tracing
 from kurir.channels.base import (
     AccountDown,
     Again,
@@ -79,6 +81,7 @@ from kurir.store.base import (
     StoreUnavailable,
     Verdict,
 )
+from kurir.tracing import Parent, Span, Traces
 
 log = structlog.get_logger(__name__)
 
@@ -121,6 +124,8 @@ class _Run:
     recorded: bool = True
     learned: Learned = _NOTHING_LEARNED
     parcel: Parcel | None = None
+    span: Span | None = None
+    answered_ns: int = 0
 
     @property
     def begun(self) -> bool:
@@ -156,7 +161,9 @@ class Sender:
         region_of: Callable[[str], str],
         backoff: Backoff | None = None,
         fed: Callable[[str], None] = lambda _: None,
+        traces: Traces | None = None,
     ) -> None:
+        self._traces = traces
         self._fed = fed
         self._store = store
         self._egress = egress
@@ -432,7 +439,10 @@ class Sender:
             call = replace(call, after_unknown=after_unknown, repeatable=call.repeatable and not lapsed)
         stale = call.repeatable and past.forgotten(began)
         made = Made(number, began, call, self._clock.monotonic(), probe=run.gate.made(number), stale=stale)
+        if self._traces is not None:
+            run.span = _span(self._traces, run, number)
         exchange = await self._egress.send(call, run.secrets, run.entry.account.client_id, run.parcel)
+        run.answered_ns = 0 if run.span is None else time.time_ns()
         run.gate.ended(alive=shows_life(exchange.answer))
         if run.parcel is not None:
             await run.unpack()
@@ -467,6 +477,8 @@ class Sender:
 
     async def _at_fault(self, run: _Run, made: Made, exchange: Exchange, reason: str) -> tuple[Progress | None, bool]:
         """Record a call as unknown whose answer a fault of ours kept from being recorded as what it was."""
+        if run.span is not None:
+            run.span.end("fault", run.answered_ns)
         unread = replace(exchange, answer=NoAnswer(Stage.AFTER_SEND, reason))
         outcome = Unknown("ambiguous_error", reason)
         attempt = attempt_of(made, unread, outcome, run.secrets)
@@ -479,6 +491,11 @@ class Sender:
         number, call, secrets = made.part, made.call, run.secrets
         outcome = masked(outcome_of(run.entry, call, exchange), secrets)
         attempt = attempt_of(made, exchange, outcome, secrets)
+        counting.CALLS.add(run.queued.account_id, run.queued.channel, attempt.outcome)
+        counting.CALL_SECONDS.add(exchange.duration_ms / 1000, run.queued.channel)
+        if run.span is not None:
+            failed = "" if isinstance(outcome, Sent) else attempt.code or attempt.outcome
+            run.span.end(failed, run.answered_ns, outcome=attempt.outcome, status=attempt.status)
         run.gate.told(outcome, made.began, answered=isinstance(exchange.answer, Answer))
         run.learned = outcome.learned
         match outcome:
@@ -655,6 +672,21 @@ def _inferred_block(to: identity.Resolved | None) -> bool:
     """Return whether only an answer to a call said that the person blocks us."""
     contact = None if to is None else to.contact
     return contact is not None and contact.blocked and contact.block_inferred
+
+
+def _span(traces: Traces, run: _Run, number: int) -> Span:
+    """Begin the span of the call of a part, under that of the message's accept. The platform is told nothing of it."""
+    queued = run.queued
+    about: dict[str, str | int] = {
+        "client": queued.client_id,
+        "account": queued.account_id,
+        "channel": queued.channel,
+        "tid": queued.tid,
+        "part": number,
+        "run": queued.run,
+    }
+    parent = Parent(tracing.found(queued.body), time.time_ns())
+    return traces.begin(f"call {queued.channel}", tracing.Kind.CLIENT, parent, about)
 
 
 def _waits(recorded: Recorded, seconds: float) -> Progress:

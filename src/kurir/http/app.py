@@ -30,10 +30,12 @@ from kurir.http import (
     connect,
     console_links,
     contacts,
+    doctoring,
     edge,
     events,
     logged,
     media,
+    metrics,
     native,
     nodes,
     operations,
@@ -126,6 +128,7 @@ def create_app(parts: Parts) -> FastAPI:
     for name in parts.__slots__:
         setattr(app.state, name, getattr(parts, name))
     app.state.webhook_bytes = webhooks.BytesInFlight()
+    app.state.stored_metrics = metrics.Stored()
     app.include_router(send.router)
     app.include_router(native.router)
     app.include_router(contacts.router)
@@ -134,6 +137,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(admin_accounts.router)
     app.include_router(clients.router)
     app.include_router(nodes.router)
+    app.include_router(doctoring.router)
     app.include_router(console_links.router)
     app.include_router(connect.router)
     app.include_router(connect.client_router)
@@ -142,6 +146,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(webhooks.router)
     app.include_router(media.router)
     app.include_router(operations.router)
+    app.include_router(metrics.router)
     for router in ROUTERS:
         app.include_router(router)
     if parts.console.sandbox is not None:

@@ -41,10 +41,14 @@ _JSON_TYPES: Final = frozenset({"application/json", "text/json", "text/plain"})
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What the routes need of the process, to let a request in. ``base`` is the path of the public URL."""
+    """What the routes need of the process, to let a request in. ``watcher`` may read the metrics and nothing else.
+
+    ``base`` is the path of the public URL.
+    """
 
     authenticator: Authenticator
     administrator: Administrator
+    watcher: Administrator
     limits: ClientLimits
     base: str = ""
 
@@ -122,6 +126,20 @@ def admit_administrator(edge: Edge, scope: Scope) -> None:
         detail = (
             "the administrator's token is missing or wrong: send Authorization: Bearer with the admin_token of the "
             "configuration (KURIR_ADMIN_TOKEN); without one there, this API is closed"
+        )
+        raise RequestFailed("unauthorized", detail, headers={"WWW-Authenticate": 'Bearer realm="kurir"'})
+
+
+def admit_watcher(edge: Edge, scope: Scope) -> None:
+    """Let only pass who may read the metrics. Raises RequestFailed."""
+    client = scope.get("client")
+    refusal = edge.watcher.refusal(scope["headers"], client[0] if client else "")
+    if isinstance(refusal, Limited):
+        raise _too_many_failures(refusal)
+    if refusal is not None:
+        detail = (
+            "the token is missing or wrong: send Authorization: Bearer with the metrics_token of the configuration "
+            "(KURIR_METRICS_TOKEN), or with the admin_token where there is no other; without both, this is closed"
         )
         raise RequestFailed("unauthorized", detail, headers={"WWW-Authenticate": 'Bearer realm="kurir"'})
 

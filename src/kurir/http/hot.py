@@ -20,7 +20,7 @@ from kurir.http.edge import RequestIds
 from kurir.http.whole import Take, WholeRequest
 
 #: What a process answers that takes no requests.
-HEALTH: Final = frozenset({"/livez", "/readyz"})
+HEALTH: Final = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 #: The usual names, in which nothing is to be decoded. Others go the usual way.

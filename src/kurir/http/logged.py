@@ -8,13 +8,27 @@ from typing import Final
 
 from starlette.types import Scope
 
+from kurir import counting
 from kurir.console.requests import KEPT_PROBLEMS, RequestLog, kept_body
 from kurir.http.answers import RequestFailed
 from kurir.store.access import RequestRecord
 
 #: What is not logged: probes of the machine room, the browser's own pages, the platforms' calls (they have their quarantine).
 _NOT_LOGGED: Final = frozenset(
-    {"console", "livez", "readyz", "static", "docs", "webhooks", "media", "errors", "requests", "favicon.ico", ""}
+    {
+        "console",
+        "livez",
+        "readyz",
+        "metrics",
+        "static",
+        "docs",
+        "webhooks",
+        "media",
+        "errors",
+        "requests",
+        "favicon.ico",
+        "",
+    }
 )
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _LONGEST: Final = 300
@@ -22,6 +36,7 @@ _LONGEST: Final = 300
 
 def refused(scope: Scope, failed: RequestFailed) -> None:
     """Note that a request ends with an error."""
+    counting.REFUSED.add(failed.code)
     _note(scope, failed.status, failed)
 
 

@@ -87,7 +87,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             schema["servers"] = [{"url": base}]
         for path, methods in schema["paths"].items():
             for method, operation in methods.items():
-                if path.startswith("/v1/admin/"):
+                if path.startswith("/v1/admin/") or path == "/metrics":
                     operation["security"] = [{"admin": []}]
                 elif path.startswith("/v1/") or "/{client_id}" in path:
                     operation["security"] = [{"username": [], "password": []}, {"basic": []}]

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path
 from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
+from kurir import tracing
 from kurir.domain import channel as channels
 from kurir.egress import masked_request
 from kurir.http import answers, edge, logged, models
@@ -20,6 +21,7 @@ from kurir.http.edge import Edge, RawRoute, guarded, raw
 from kurir.http.whole import WholeRequest
 from kurir.intake.accept import Accepting, Acceptor, IdReused, Refused, Taken
 from kurir.store.base import Accepted, Conflict
+from kurir.tracing import Parent
 
 ChannelName = Literal["whatsapp", "telegram", "line", "messenger", "facebook"]
 ChannelPath = Annotated[ChannelName, Path(description="whatsapp, telegram, line or messenger; facebook is an alias")]
@@ -81,11 +83,16 @@ async def _send(scope: Scope, receive: Receive, send: Send, on_edge: Edge) -> No
     client_id, channel_name, body = await _let_in(scope, receive, on_edge)
     acceptor: Acceptor = scope["app"].state.acceptor
     on_edge.limits.message(client_id)
-    taken = await acceptor.accept(client_id, channel_name, body)
+    taken = await acceptor.accept(client_id, channel_name, body, _parent(acceptor, scope))
     content, headers = _answer(taken)
     if isinstance(taken, Taken) and not taken.replayed:
         on_edge.limits.accepted(client_id)
     await edge.answer(send, 200, content, headers)
+
+
+def _parent(acceptor: Acceptor, scope: Scope) -> Parent | None:
+    """Return the trace that a request belongs to, None where nobody wants to know."""
+    return None if acceptor.traces is None else tracing.parent_of(scope["headers"])
 
 
 def _answer(taken: Taken | Refused | IdReused) -> tuple[bytes, answers.Headers]:
@@ -123,6 +130,7 @@ def take_whole(request: WholeRequest, scope: Scope) -> bool:
                 on_edge.limits.accepted(accepting.new.client_id)
             request.answer(200, content, [*headers, with_id])
         except Exception as error:  # noqa: BLE001 - each has its answer
+            accepting.fell()
             fail(error)
 
     def fail(error: Exception) -> None:
@@ -140,11 +148,12 @@ def take_whole(request: WholeRequest, scope: Scope) -> bool:
         edge.refuse_foreign_client(client_id, scope["path_params"]["client_id"])
         body = edge.check_body(scope, request.body)
         edge.check_content_type(scope)
-        accepting = acceptor.begin(client_id, channel_name, edge.read_json(body))
+        content = edge.read_json(body)
+        on_edge.limits.message(client_id)
+        accepting = acceptor.begin(client_id, channel_name, content, _parent(acceptor, scope))
         if accepting is None:
             on_edge.limits.not_made(client_id)
             return False
-        on_edge.limits.message(client_id)
         if isinstance(accepting, Refused):
             _answer(accepting)
         else:

@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from kurir import counting
 from kurir.http import answers, edge
 from kurir.http.answers import RequestFailed
 from kurir.http.whole import Find, Take, WholeRequest
@@ -290,6 +291,7 @@ class Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be parsed as HTTP, and close."""
         failed = RequestFailed("malformed_request", f"this is no HTTP/1.1 request: {msg}")
+        counting.REFUSED.add(failed.code)
         body = answers.failure(failed, "", envelope=True)
         head = (
             b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: "

@@ -17,7 +17,8 @@ from fastapi import APIRouter
 from starlette.types import Message, Receive, Scope, Send
 
 from kurir.channels.base import Handshake, WebhookRejected, WebhookRequest
-from kurir.directory import Directory
+from kurir.counting import REFUSED, WEBHOOKS
+from kurir.directory import Directory, Entry
 from kurir.http import edge
 from kurir.http.answers import RequestFailed
 from kurir.http.edge import Edge, RawRoute, guarded, raw
@@ -106,10 +107,12 @@ def take_whole(request: WholeRequest, scope: Scope) -> bool:
 
     def done(result: object) -> None:
         if isinstance(result, BaseException) and not isinstance(result, WebhookRejected | StoreUnavailable):
-            status, content, headers, kind = edge.failure(scope, edge.failed_by(scope, result), state.edge.base)
+            failed = edge.failed_by(scope, result)
+            REFUSED.add(failed.code)
+            status, content, headers, kind = edge.failure(scope, failed, state.edge.base)
         else:
             kind = b""
-            status, content, headers = _answer_to(result, scope, account_id, refusal=401)
+            status, content, headers = _answer_to(result, scope, entry, refusal=401)
         request.answer(status, content, [*headers, with_id], kind)
 
     try:
@@ -120,16 +123,20 @@ def take_whole(request: WholeRequest, scope: Scope) -> bool:
 
 
 def _answer_to(
-    result: object, scope: Scope, account_id: str, *, refusal: int
+    result: object, scope: Scope, entry: Entry, *, refusal: int
 ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
     """Return status, body and headers of the answer to a webhook that came to *result*, or failed with it."""
     state = scope["app"].state
+    account_id, channel = entry.account.id, entry.account.channel
     if isinstance(result, WebhookRejected):
+        WEBHOOKS.add(channel, "rejected")
         log.warning("webhook_rejected", account=account_id, why=str(result))
         return refusal, b"", []
     if isinstance(result, StoreUnavailable):
+        WEBHOOKS.add(channel, "not_stored")
         log.error("webhook_not_stored", account=account_id, error=str(result))
         return 503, b"", _raw_headers(edge.STORE_RETRY)
+    WEBHOOKS.add(channel, "taken")
     state.heard.note(account_id, state.clock.now())
     if isinstance(result, Handshake):
         return 200, result.body, [(b"content-type", b"text/plain; charset=utf-8")]
@@ -151,6 +158,7 @@ async def _take(scope: Scope, send: Send, source: bytes | Receive, *, refusal: i
             return
         body = source if isinstance(source, bytes) else await edge.read_body(scope, source, MAXIMUM_WEBHOOK)
     except RequestFailed as failed:
+        REFUSED.add(failed.code)
         log.warning("webhook_not_read", account=account_id[:64], why=failed.detail)
         await _answer(send, failed.status, headers=_raw_headers(failed.headers))
         return
@@ -159,7 +167,7 @@ async def _take(scope: Scope, send: Send, source: bytes | Receive, *, refusal: i
         result = await receiver.receive(entry, _request(scope, body))
     except (WebhookRejected, StoreUnavailable) as error:
         result = error
-    status, content, headers = _answer_to(result, scope, account_id, refusal=refusal)
+    status, content, headers = _answer_to(result, scope, entry, refusal=refusal)
     await _answer(send, status, content, headers)
 
 

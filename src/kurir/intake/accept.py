@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
+from kurir import counting, tracing
 from kurir.channels.base import Channel, Facts, MediaFacts, Rendering, ReplyTarget
 from kurir.clock import Clock, uuid7
 from kurir.directory import Directory, Entry
@@ -23,6 +24,7 @@ from kurir.intake.refusals import known_refusal
 from kurir.quick import quick
 from kurir.store import GatewayStore
 from kurir.store.base import Accepted, Conflict, ErrorRecord, NewMessage, QueuedMessage
+from kurir.tracing import Parent, Span, Traces
 
 #: A tid in a rendering that only looks for losses or is only shown.
 PREVIEW_TID: Final = "00000000-0000-7000-8000-000000000000"
@@ -88,6 +90,12 @@ class Accepting:
     new: NewMessage
     losses: tuple[Loss, ...]
     message: Message
+    span: Span | None = None
+
+    def fell(self) -> None:
+        """Take note that it was not written, where it did not end before."""
+        if self.span is not None:
+            self.span.end("store_unavailable")
 
 
 class Acceptor:
@@ -95,7 +103,9 @@ class Acceptor:
 
     And the message as the account's queue has it; None where that has to be read.
 
-    *probe* looks at a file, so that a preview shows what its facts decide; without it they stay unknown there.
+    ``traces`` is None where none are wanted; else each message that is to be written begins a span or continues its
+    request's, and carries it on. *probe* looks at a file, so that a preview shows what its facts decide; without it they
+    stay unknown there.
     """
 
     def __init__(
@@ -106,7 +116,9 @@ class Acceptor:
         clock: Clock,
         on_accepted: Callable[[str, QueuedMessage | None], None],
         probe: Callable[[str], Awaitable[MediaFacts]] | None = None,
+        traces: Traces | None = None,
     ) -> None:
+        self.traces = traces
         self._store = store
         self._directory = directory
         self._channels = channels
@@ -114,15 +126,22 @@ class Acceptor:
         self._on_accepted = on_accepted
         self._probe = probe
 
-    async def accept(self, client_id: str, channel_name: str, body: object) -> Taken | Refused | IdReused:
+    async def accept(
+        self, client_id: str, channel_name: str, body: object, parent: Parent | None = None
+    ) -> Taken | Refused | IdReused:
         """Accept the message in *body*. Raises StoreUnavailable when it could not be made durable."""
         checked = await self._check(client_id, channel_name, body, repeats=True)
-        accepting = checked if isinstance(checked, Refused) else self._prepare(client_id, checked)
+        accepting = checked if isinstance(checked, Refused) else self._prepare(client_id, checked, parent)
         if isinstance(accepting, Refused):
             return accepting
-        return self.taken(accepting, await self._store.accept(accepting.new))
+        try:
+            return self.taken(accepting, await self._store.accept(accepting.new))
+        finally:
+            accepting.fell()
 
-    def begin(self, client_id: str, channel_name: str, body: object) -> Accepting | Refused | None:
+    def begin(
+        self, client_id: str, channel_name: str, body: object, parent: Parent | None = None
+    ) -> Accepting | Refused | None:
         """Do what :meth:`accept` does before the commit; None where something has to be looked up for that.
 
         Then :meth:`ask` asks for the commit, and :meth:`taken` says what it came to.
@@ -134,7 +153,7 @@ class Acceptor:
             return checked
         if checked.message.reply_id or templates.of(checked.message):
             return None
-        return self._prepare(client_id, checked)
+        return self._prepare(client_id, checked, parent)
 
     def ask(self, accepting: Accepting) -> "Future[Accepted | Conflict]":
         """Ask the store to write the message; what is returned fails with StoreError. May raise StoreUnavailable at once."""
@@ -144,12 +163,20 @@ class Acceptor:
         """Return what became of the message, by the store's *answer*, after the commit."""
         new = accepting.new
         if isinstance(answer, Conflict):
+            counting.SENDS.add(new.channel, "conflict")
+            if accepting.span is not None:
+                accepting.span.end("id_reused")
             return IdReused(new.message_id, answer.tid)
-        if not answer.replayed:
+        if answer.replayed:
+            counting.SENDS.add(new.channel, "replayed")
+        else:
+            counting.SENDS.add(new.channel, "accepted")
             self._on_accepted(new.account_id, _queued(accepting, answer.seq) if answer.seq else None)
+        if accepting.span is not None:
+            accepting.span.end(tid=answer.tid, replayed=str(answer.replayed).lower())
         return Taken(new.message_id, answer.tid, answer.status, answer.replayed, accepting.losses)
 
-    def _prepare(self, client_id: str, checked: _Checked) -> Accepting | Refused:
+    def _prepare(self, client_id: str, checked: _Checked, parent: Parent | None = None) -> Accepting | Refused:
         """Render the message to learn what is lost, and return what is to be written."""
         message, entry = checked.message, checked.entry
         facts = _NO_FACTS if checked.reply is None else Facts(tid=PREVIEW_TID, address="", reply=checked.reply)
@@ -160,7 +187,17 @@ class Acceptor:
             problems += [Problem(loss.pointer, "would_lose", loss.detail) for loss in losses]
         if problems:
             return Refused(tuple(problems))
-        return Accepting(self._new(client_id, checked, losses), losses, message)
+        accepting = Accepting(self._new(client_id, checked, losses), losses, message)
+        return accepting if self.traces is None else self._traced(self.traces, accepting, parent)
+
+    @staticmethod
+    def _traced(traces: Traces, accepting: Accepting, parent: Parent | None) -> Accepting:
+        """Return what is to be written, with the span that begins and that its calls and callbacks continue."""
+        new = accepting.new
+        about = {"client": new.client_id, "account": new.account_id, "channel": new.channel}
+        span = traces.begin(f"accept {new.channel}", tracing.Kind.SERVER, parent or tracing.parent_of(()), about)
+        new = replace(new, body=tracing.marked(new.body, span.traceparent))
+        return Accepting(new, accepting.losses, accepting.message, span)
 
     async def preview(self, client_id: str, channel_name: str, body: object) -> Preview | Refused:
         """Return the platform calls of the message in *body*, and what would be lost. Sends and stores nothing."""

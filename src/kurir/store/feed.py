@@ -239,6 +239,10 @@ class FeedStore(Protocol):
         """Return pending callbacks of an endpoint above a position, by position, with their events."""
         ...
 
+    async def trace_of(self, tid: str) -> str:
+        """Return the ``traceparent`` that was stored with a message, "" where none was, or no such message is there."""
+        ...
+
     async def called(self, results: Sequence[Called]) -> None:
         """Keep what came of tries, in one transaction: the attempts and the callbacks' new states.
 

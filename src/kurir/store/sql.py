@@ -519,7 +519,18 @@ class SqlStore(SqlAccess, SqlLooking):
 
     async def depths(self) -> list[QueueDepth]:
         """Return the queue depth of every account that has one."""
-        return await self._read(reading.depths)
+        return await self._study(reading.depths)  # it counts them all, and delivery does not ask for it
+
+    @cached_property
+    def _traces(self) -> Together[str, str]:
+        async def ask(tids: Sequence[str]) -> dict[str, str]:
+            return await self._read(lambda db: reading.traces(db, tids))
+
+        return Together(ask)
+
+    async def trace_of(self, tid: str) -> str:
+        """Return the trace that was stored with a message."""
+        return await self._traces.get(tid) or ""
 
     # --- upkeep ------------------------------------------------------------------------------------------------------
 

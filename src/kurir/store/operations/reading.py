@@ -3,10 +3,11 @@
 The functions run inside a transaction of a reader.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from kurir import tracing
 from kurir.store.base import MessageFilter, MessageRecord, QueueDepth, ReplyRecord
 from kurir.store.database import Database
 from kurir.store.operations import rows
@@ -43,6 +44,10 @@ SELECT platform_id, address, quote_token FROM platform_id
 WHERE account_id = ? AND platform_id = ? AND EXISTS (SELECT 1 FROM account WHERE account.id = ? AND client_id = ?)
 """
 _KEY: Final = "SELECT key FROM key_token WHERE client_id = ? AND token = ?"
+_TAIL: Final = """
+SELECT substr(content.body, length(content.body) - ?) FROM message JOIN content ON content.seq = message.seq
+WHERE message.tid = ?
+"""
 _DEPTHS: Final = """
 SELECT account_id, priority, count(*) FROM message WHERE queued = 1 GROUP BY account_id, priority
 """
@@ -113,6 +118,16 @@ def key_of(db: Database, client_id: str, token: str) -> str | None:
     """Return the key that a token stands for."""
     row = db.execute(_KEY, (client_id, token)).fetchone()
     return None if row is None else str(row[0])
+
+
+def traces(db: Database, tids: Sequence[str]) -> dict[str, str]:
+    """Return the traces that were stored with messages, of those that have one."""
+    found = {}
+    for tid in tids:
+        row = db.execute(_TAIL, (tracing.TAIL - 1, tid)).fetchone()
+        if row is not None:
+            found[tid] = tracing.found(bytes(row[0]))
+    return found
 
 
 def depths(db: Database) -> list[QueueDepth]:

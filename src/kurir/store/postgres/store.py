@@ -23,6 +23,7 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
+from kurir import counting
 from kurir.clock import SystemClock
 from kurir.store import migrations
 from kurir.store.access import EngineFacts
@@ -572,17 +573,22 @@ class PostgresStore(SqlStore):
 
     async def _commit(self, client_id: str, jobs: list[_Job]) -> None:
         """Run *jobs* in one transaction. Afterwards each has its result, and it is durable, or its error."""
+        began = time.monotonic()
         for left in reversed(range(TRIES)):
             try:
                 await self._transact(client_id, jobs)
             except _AGAIN as error:
                 if not left:
+                    counting.COMMITS.add("failed")
                     self._fail(jobs, error)
             except Exception as error:  # noqa: BLE001 -- every waiter must be told
+                counting.COMMITS.add("failed")
                 self._fail(jobs, error)
                 return
             else:
                 self._failure = None
+                counting.COMMITS.add("done")
+                counting.COMMIT_SECONDS.add(time.monotonic() - began)
                 return
 
     async def _transact(self, client_id: str, jobs: list[_Job]) -> None:

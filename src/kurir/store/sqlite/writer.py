@@ -23,6 +23,7 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
+from kurir import counting
 from kurir.store.base import StoreError, StoreUnavailable
 from kurir.store.sqlite.handing import Inbox
 
@@ -256,13 +257,18 @@ class Writer:
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
         """Run *jobs* in one transaction. Afterwards each has its result, and it is durable, or its error."""
+        began = time.monotonic()
         try:
             db = self._db if self._db is not None and not self._distrusted else self._trust(self._connect())
             if not self._swift(db, jobs):
                 self._careful(db, jobs)
             db.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 -- the thread must live on, and every waiter must be told
+            counting.COMMITS.add("failed")
             self._fail(jobs, error)
+        else:
+            counting.COMMITS.add("done")
+            counting.COMMIT_SECONDS.add(time.monotonic() - began)
 
     def _swift(self, db: apsw.Connection, jobs: Sequence[_Job]) -> bool:
         """Run *jobs* one after the other. Returns False, with nothing done, when one of them failed.

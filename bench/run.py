@@ -16,7 +16,7 @@ from pathlib import Path
 SIDE_BY_SIDE = "side_by_side"
 NAMES = (
     *(SIDE_BY_SIDE, "accept_store", "accept_http", "end_to_end", "webhooks_in"),
-    *("million_queued", "databases", "retention", "console_store", "console_pages"),
+    *("million_queued", "databases", "retention", "console_store", "console_pages", "logins"),
 )
 
 

@@ -37,6 +37,7 @@ from kurir.domain.account import Account
 from kurir.duties import Duties
 from kurir.egress import Egress, EgressSettings
 from kurir.http.app import Parts, create_app
+from kurir.http.client_limits import ClientLimits
 from kurir.http.connect import Connecting
 from kurir.http.console.state import Console
 from kurir.http.edge import Edge
@@ -129,6 +130,9 @@ class Gateway:
         self._feed = Feed(self.store)
         self._upkeep = Upkeep(self.store, self.clock, settings.retention, self._sweep, search_text=settings.search_text)
         self.directory = Directory(self.channels, self._open_account)
+        self._client_limits = ClientLimits(
+            settings.client_rate, settings.client_queue, self.store, self.directory, self.clock
+        )
         self._links = MediaLinks(settings.public_url, lambda: self._media_keys, self.clock)
         hears = Hears(settled=self._settled, fed=self._fed, stopped=self._stopped)
         self._receiver = Receiver(self.store, self.directory, self.clock, hears, lambda: self._egress)
@@ -195,6 +199,7 @@ class Gateway:
                 self._quotas.start()
                 await keeper.start()
             self._live.start()
+            self._client_limits.start()
             self.console.requests.start()
             await self.server.start()
         except BaseException:
@@ -228,6 +233,7 @@ class Gateway:
                 stack.push_async_callback(self._quotas.stop)
             stack.push_async_callback(self._upkeep.stop)
             stack.push_async_callback(self._live.stop)
+            stack.push_async_callback(self._client_limits.stop)
             stack.push_async_callback(self.console.requests.stop)
             stack.callback(self.console.access.close)
             stack.push_async_callback(self.server.stop)
@@ -283,7 +289,8 @@ class Gateway:
         settings = self.configuration.settings
         administrator = Administrator(settings.admin_token, self.clock)
         watcher = Administrator(settings.metrics_token or settings.admin_token, self.clock)
-        edge = Edge(self._authenticator, administrator, watcher, base=urlsplit(settings.public_url).path.rstrip("/"))
+        base = urlsplit(settings.public_url).path.rstrip("/")
+        edge = Edge(self._authenticator, administrator, watcher, self._client_limits, base)
         acceptor = Acceptor(
             self.store, self.directory, self.channels, self.clock, self._accepted, self._probe, self._traces
         )

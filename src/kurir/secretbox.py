@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,6 +125,11 @@ class SecretBox:
         """Return whether *sealed* was sealed with the first key; otherwise it is due to be sealed anew."""
         return sealed[:1] == _FORMAT and _key_id_of(sealed) == self._first
 
+    async def is_checked(self, store: MetaStore) -> bool:
+        """Return whether the database says that it was sealed with the first key."""
+        stored = await store.meta(_CHECK_META)
+        return stored is not None and self.is_current(_stored_bytes(stored))
+
     async def check(self, store: MetaStore) -> None:
         """Make sure that this box opens what the database holds. Raises EncryptionKeyError, saying what to do.
 
@@ -210,17 +216,41 @@ def make_key_file(path: Path) -> bytes:
         file.flush()
         os.fsync(file.fileno())
     # The name must survive a power cut as well: what is sealed next is worth nothing without this file.
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    _sync_folder(path.parent)
     return key
+
+
+def write_key_file(path: Path, text: str) -> None:
+    """Put *text* in the place of the key file at *path*, whole or not at all. Durable on return. Raises OSError.
+
+    The new file has the owner and the permissions of the old one, so that who could read that reads this one.
+    """
+    path = path.resolve()  # not the link to it
+    known, part = path.stat(), path.with_name(f"{path.name}.new")
+    part.unlink(missing_ok=True)  # of a run that was killed
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        if (known.st_uid, known.st_gid) != (os.geteuid(), os.getegid()):
+            os.fchown(file.fileno(), known.st_uid, known.st_gid)
+        os.fchmod(file.fileno(), stat.S_IMODE(known.st_mode))
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    _sync_folder(path.parent)
 
 
 def key_id_of(sealed: bytes) -> str:
     """Return the id of the key that *sealed* was sealed with, in hex, or ``unknown`` for what is no sealed value."""
     return _key_id_of(sealed).hex() if sealed[:1] == _FORMAT and len(sealed) > _HEAD else "unknown"
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 async def _make_for_new_database(path: Path, store: MetaStore) -> tuple[bytes, ...]:

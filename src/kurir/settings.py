@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from kurir.domain.account import Rate
 from kurir.networks import Network
 from kurir.secretbox import KeySource
 
@@ -115,6 +116,20 @@ SETTINGS: Final = (
         "Processes of this node that share the port and the work: 1 to 64. More than one needs PostgreSQL.",
     ),
     Setting(
+        "client_rate",
+        "rate",
+        "none",
+        "How many requests of the API each client may make: `100/s`, `6000/60s burst 200`; without a burst as many at once "
+        "as in one second. More get a 429. Each process counts for itself.",
+    ),
+    Setting(
+        "client_queue",
+        "integer or none",
+        "none",
+        "How many messages of each client may wait to be sent, those for later too: 1 to 1000000000. More get a 429 "
+        "`queue_full`. They are counted every three seconds, and what a process accepts in between is added.",
+    ),
+    Setting(
         "retention",
         "duration",
         "90d",
@@ -189,6 +204,8 @@ class Settings:
     allow_networks: tuple[Network, ...]
     retention: timedelta
     inbound_media_space: int
+    client_rate: Rate | None = None
+    client_queue: int | None = None
     search_text: bool = True
     role: str = "all"
     processes: int = 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,3 +210,13 @@ async def test_a_connection_without_a_request_is_closed_after_its_time_and_not_b
     protocol.timeout_keep_alive = 0
     protocol.timeout_keep_alive_handler()
     assert await line.reader.read() == b""
+
+
+async def test_no_answer_of_two_writes_waits_for_an_acknowledgement(up):
+    """A connection that is kept: with Nagle's algorithm each answer of the usual way came 40 ms late."""
+    async with up.session.get(f"{up.url}/livez") as response:
+        await response.read()
+    served = up.gateway.server._server.server_state.connections
+    sockets = [one.transport.get_extra_info("socket") for one in served]
+    assert sockets
+    assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in sockets)

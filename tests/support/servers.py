@@ -12,7 +12,7 @@ import aiohttp
 from kurir import channels, demo, demo_facts
 from kurir.configuration.file import parse
 from kurir.gateway import Gateway, Options
-from kurir.sandbox.config import demo_config
+from kurir.sandbox.config import SandboxConfig, demo_config
 from kurir.sandbox.server import SandboxServer
 from support.stores import store_of
 from support.sweeps import sweep
@@ -61,12 +61,15 @@ async def running(
     store: Any = None,
     extra: dict[str, Any] | None = None,
     edit: Callable[[dict[str, Any]], None] | None = None,
+    phones: bool = False,
+    config: SandboxConfig | None = None,
 ) -> AsyncIterator[Running]:
     """Run a gateway with the demo's accounts against a sandbox.
 
-    *extra* is merged into the client's configuration; *edit* may change the whole document before it is parsed.
+    *extra* is merged into the client's configuration; *edit* may change the whole document before it is parsed. With *phones*
+    the console has the sandbox's phones, as in ``kurir up``. *config* is the sandbox's, if not that of the demo.
     """
-    sandbox = SandboxServer(demo_config())
+    sandbox = SandboxServer(config or demo_config())
     await sandbox.start()
     try:
         document = demo.document(
@@ -76,7 +79,11 @@ async def running(
         if edit is not None:
             edit(document)
         configuration = parse(document, {}, channels=channels.installed())
-        options = Options({demo.MEDIA_HOST: f"{sandbox.url}/sandbox/media"}, demo.contacts(sandbox.sandbox.config))
+        options = Options(
+            {demo.MEDIA_HOST: f"{sandbox.url}/sandbox/media"},
+            demo.contacts(sandbox.sandbox.config),
+            sandbox=sandbox.sandbox if phones else None,
+        )
         gateway = Gateway(configuration, options, store=store or await store_of(folder))
         await gateway.start()
         for channel, url in demo_facts.webhooks(gateway.server.url).items():

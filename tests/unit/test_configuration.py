@@ -322,8 +322,8 @@ BAD: list[tuple[str, list[str]]] = [
         [
             (
                 "zzz: unknown key of the top level; known are: listen, database, database_connections, public_url, "
-                "encryption_key, admin_token, metrics_token, traces_to, allow_networks, role, processes, retention, "
-                "search_text, label, mask, inbound_media_space, clients"
+                "encryption_key, admin_token, metrics_token, traces_to, allow_networks, role, processes, client_rate, "
+                "client_queue, retention, search_text, label, mask, inbound_media_space, clients"
             )
         ],
     ),

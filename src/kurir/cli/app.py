@@ -61,6 +61,7 @@ VERBS: Final = {
         "app",
         "See how the database stands, bring its schema up, back it up, restore it, copy it to PostgreSQL.",
     ),
+    "keys": Verb("kurir.cli.keys", "app", "See which encryption keys there are, put in a new one, drop the old ones."),
     "config": Verb("kurir.cli.config", "app", "Write a configuration file, or check one."),
 }
 

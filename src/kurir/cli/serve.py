@@ -34,6 +34,10 @@ def serve(
     allow_networks: Annotated[str | None, typer.Option(help="Private networks that media may come from.")] = None,
     role: Annotated[str | None, typer.Option(help="What this process does: all, api or worker.")] = None,
     processes: Annotated[int | None, typer.Option(help="Processes that share the port and the work.")] = None,
+    client_rate: Annotated[str | None, typer.Option(help="Requests that each client may make, such as 100/s.")] = None,
+    client_queue: Annotated[
+        str | None, typer.Option(help="Messages of each client that may wait, such as 100000.")
+    ] = None,
     retention: Annotated[str | None, typer.Option(help="How long finished messages are kept, such as 90d.")] = None,
     search_text: Annotated[
         str | None, typer.Option(help="Whether the console finds messages by their words: true or false.")
@@ -54,6 +58,8 @@ def serve(
         "allow_networks": allow_networks,
         "role": role,
         "processes": processes,
+        "client_rate": client_rate,
+        "client_queue": client_queue,
         "retention": retention,
         "search_text": search_text,
         "inbound_media_space": inbound_media_space,

@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ from kurir.configuration.model import Configuration
 from kurir.configuration.problems import ConfigError, ConfigProblem
 from kurir.configuration.table import Reading, Table
 from kurir.configuration.top import read_settings
+from kurir.secretbox import KeySource
 from kurir.settings import CONFIG_VARIABLE, SETTINGS, PostgresUrl
 
 #: Read when nobody names another file, if it is there.
@@ -71,10 +72,22 @@ def read_database(path: Path | None, env: Mapping[str, str], named: str | None =
     So a verb that needs no secret works where none is mounted. Raises ConfigError.
     """
     found = None if named else find_file(path, env)
+    return _read_only(("database",), found, env, named).settings.database
+
+
+def read_keys(
+    path: Path | None, env: Mapping[str, str], named: str | None = None
+) -> tuple[Path | PostgresUrl, KeySource]:
+    """Return the database and where its encryption key is; nothing else is read. Raises ConfigError."""
+    settings = _read_only(("database", "encryption_key"), find_file(path, env), env, named).settings
+    return settings.database, settings.encryption_key
+
+
+def _read_only(names: Sequence[str], found: Path | None, env: Mapping[str, str], database: str | None) -> Configuration:
     document = {} if found is None else _document(found)
-    variables = {name: value for name, value in env.items() if name == "KURIR_DATABASE"}
-    only = {name: value for name, value in document.items() if name == "database"}
-    return parse(only, variables, {"database": named}, channels={}, path=found).settings.database
+    variables = {name: value for name, value in env.items() if name in {f"KURIR_{one.upper()}" for one in names}}
+    only = {name: value for name, value in document.items() if name in names}
+    return parse(only, variables, {"database": database}, channels={}, path=found)
 
 
 def find_file(path: Path | None, env: Mapping[str, str]) -> Path | None:

@@ -57,6 +57,10 @@ encryption_key = { file = "kurir.key" }
 # metadata addresses are never reached.
 allow_networks = []
 
+# How many requests each client may make, and how many of its messages may wait to be sent.
+# client_rate = "100/s"
+# client_queue = 100000
+
 # How long finished messages, their attempts and events are kept.
 retention = "90d"
 

@@ -1,6 +1,8 @@
 """Reading the settings of the installation, each from the layer that wins: flag, variable, file, default."""
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, TypeVar
@@ -17,12 +19,14 @@ from kurir.configuration.values import (
     network,
     one_of,
     public_url,
+    rate,
     secret_text,
     size,
     switch,
     text,
     url,
 )
+from kurir.domain.account import Rate
 from kurir.networks import Network
 from kurir.secretbox import EncryptionKeyError, KeyFile, KeySource, KeyValue, parse_keys, read_key_file
 from kurir.settings import KEY_FILE_NAME, ROLES, SETTINGS, Listen, PostgresUrl, Settings
@@ -66,6 +70,8 @@ def read_settings(table: Table, flags: Mapping[str, object], current_folder: Pat
         metrics_token=layers.read("metrics_token", table.referred(_admin_token), None),
         traces_to=layers.read("traces_to", _collector, ""),
         allow_networks=layers.read("allow_networks", _networks, ()),
+        client_rate=layers.read("client_rate", _client_rate, None),
+        client_queue=layers.read("client_queue", _client_queue, None),
         retention=layers.read("retention", duration(timedelta(days=1)), timedelta(days=90)),
         search_text=layers.read("search_text", switch, True),
         inbound_media_space=layers.read("inbound_media_space", size, 20 * 10**9),
@@ -119,6 +125,17 @@ def _counted(low: int, high: int) -> Callable[[object], int]:
         return integer(low, high)(value)
 
     return read
+
+
+def _client_rate(value: object) -> Rate | None:
+    found = rate(value)
+    if found is None or "burst" in str(value):
+        return found
+    return replace(found, burst=max(1, math.ceil(found.count / found.seconds)))
+
+
+def _client_queue(value: object) -> int | None:
+    return None if value == "none" else _counted(1, 10**9)(value)
 
 
 def _database(folder: Path) -> Callable[[object], Path | PostgresUrl]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from kurir.configuration.values import show_duration
+from kurir.configuration.values import show_duration, show_rate
 from kurir.console.masking import HIDDEN
 from kurir.settings import SETTINGS, PostgresUrl, Setting, Settings
 
@@ -41,6 +41,10 @@ def _value(setting: Setting, settings: Settings) -> str:
         return database(value)
     if setting.name == "retention":
         return show_duration(value)
+    if setting.name == "client_rate":
+        return show_rate(value)
+    if setting.name == "client_queue":
+        return "none" if value is None else str(value)
     if setting.name == "inbound_media_space":
         return f"{value / 10**9:g}GB"
     if isinstance(value, bool):

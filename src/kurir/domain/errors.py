@@ -217,6 +217,15 @@ ERRORS: Final = _registry(
         True,
     ),
     ErrorEntry(
+        "queue_full",
+        "Too many messages wait",
+        "As many messages of this client wait to be sent as the operator lets wait (client_queue). Nothing was kept.",
+        "Repeat the same request after Retry-After. Where it lasts: see which accounts do not send, cancel what is not "
+        "needed any more, or let the operator raise client_queue.",
+        429,
+        True,
+    ),
+    ErrorEntry(
         "not_durable",
         "The message could not be made durable",
         "The store did not take the message: the disk is full, read-only, or the database is out of reach. Nothing was "

@@ -22,6 +22,7 @@ from kurir.domain import channel as channels
 from kurir.domain.errors import ERRORS
 from kurir.http import answers, audited, logged
 from kurir.http.answers import RequestFailed
+from kurir.http.client_limits import ClientLimits
 from kurir.intake import json_body
 from kurir.store.base import StoreUnavailable
 
@@ -48,6 +49,7 @@ class Edge:
     authenticator: Authenticator
     administrator: Administrator
     watcher: Administrator
+    limits: ClientLimits
     base: str = ""
 
 
@@ -96,14 +98,16 @@ def known(edge: Edge, scope: Scope) -> str | None:
 
 
 async def authenticate(edge: Edge, scope: Scope) -> str:
-    """Return the client that the request's credentials belong to. Raises RequestFailed."""
+    """Return the client that the request's credentials belong to, and count the request. Raises RequestFailed."""
     cached = known(edge, scope)
     if cached is not None:
+        edge.limits.request(cached)
         return cached
     headers, client = scope["headers"], scope.get("client")
     answer = await edge.authenticator.authenticate(headers, client[0] if client else "")
     if isinstance(answer, Authenticated):
         scope.setdefault("state", {})["client_id"] = answer.client_id
+        edge.limits.request(answer.client_id)
         return answer.client_id
     if isinstance(answer, Limited):
         raise _too_many_failures(answer)

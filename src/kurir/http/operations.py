@@ -1,11 +1,13 @@
 """Operations: health, the API reference from vendored files, and the error registry, all without leaving the machine."""
 
+from collections.abc import AsyncIterator
+from functools import cache
 from html import escape
 from importlib.resources import files
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 
 from kurir.domain.errors import ERRORS, ErrorEntry
 from kurir.http import models
@@ -26,6 +28,10 @@ _STATIC: Final = {
     "docs.js": "text/javascript",
     "favicon-32x32.png": "image/png",
 }
+
+
+#: Bytes of a file that are written at once.
+_PIECE: Final = 64 * 1024
 
 
 def _secure(csp: str) -> dict[str, str]:
@@ -73,9 +79,21 @@ async def static(name: str) -> Response:
     kind = _STATIC.get(name)
     if kind is None:
         raise RequestFailed("not_found", "there is no such file")
-    content = files("kurir.http").joinpath("static", name).read_bytes()
+    content = _vendored(name)
     headers = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
-    return Response(content, media_type=kind, headers=headers)
+    headers["Content-Length"] = str(len(content))
+    return StreamingResponse(_pieces(content), media_type=kind, headers=headers)
+
+
+@cache
+def _vendored(name: str) -> bytes:
+    return files("kurir.http").joinpath("static", name).read_bytes()
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    """Give a file piece by piece: whoever reads slowly, or not at all, keeps no more than a piece of it in memory."""
+    for begin in range(0, len(content), _PIECE):
+        yield content[begin : begin + _PIECE]
 
 
 @router.get("/errors", summary="Every error there is")

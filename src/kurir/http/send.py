@@ -82,7 +82,11 @@ def _channel(scope: Scope) -> str:
 async def _send(scope: Scope, receive: Receive, send: Send, on_edge: Edge) -> None:
     client_id, channel_name, body = await _let_in(scope, receive, on_edge)
     acceptor: Acceptor = scope["app"].state.acceptor
-    content, headers = _answer(await acceptor.accept(client_id, channel_name, body, _parent(acceptor, scope)))
+    on_edge.limits.message(client_id)
+    taken = await acceptor.accept(client_id, channel_name, body, _parent(acceptor, scope))
+    content, headers = _answer(taken)
+    if isinstance(taken, Taken) and not taken.replayed:
+        on_edge.limits.accepted(client_id)
     await edge.answer(send, 200, content, headers)
 
 
@@ -120,7 +124,10 @@ def take_whole(request: WholeRequest, scope: Scope) -> bool:
         if asked.cancelled():  # the process ends
             return
         try:
-            content, headers = _answer(acceptor.taken(accepting, asked.result()))
+            taken = acceptor.taken(accepting, asked.result())
+            content, headers = _answer(taken)
+            if isinstance(taken, Taken) and not taken.replayed:
+                on_edge.limits.accepted(accepting.new.client_id)
             request.answer(200, content, [*headers, with_id])
         except Exception as error:  # noqa: BLE001 - each has its answer
             accepting.fell()
@@ -137,11 +144,15 @@ def take_whole(request: WholeRequest, scope: Scope) -> bool:
         client_id = edge.known(on_edge, scope)
         if client_id is None:
             return False
+        on_edge.limits.request(client_id)
         edge.refuse_foreign_client(client_id, scope["path_params"]["client_id"])
         body = edge.check_body(scope, request.body)
         edge.check_content_type(scope)
-        accepting = acceptor.begin(client_id, channel_name, edge.read_json(body), _parent(acceptor, scope))
+        content = edge.read_json(body)
+        on_edge.limits.message(client_id)
+        accepting = acceptor.begin(client_id, channel_name, content, _parent(acceptor, scope))
         if accepting is None:
+            on_edge.limits.not_made(client_id)
             return False
         if isinstance(accepting, Refused):
             _answer(accepting)

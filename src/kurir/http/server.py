@@ -24,6 +24,11 @@ REQUEST_SECONDS: Final = 20.0
 #: The largest head of a request that arrives in several pieces, in bytes; one piece has at most 256 KiB.
 MAXIMUM_HEAD: Final = 64 * 1024
 
+#: While an answer waits for its reader it is looked so often, in seconds, whether so much of it was taken, in bytes: a reader
+#: that takes less is cut off, or an answer of two megabytes would lie in memory for as long as somebody likes.
+STALL_SECONDS: Final = 20.0
+LEAST_TAKEN: Final = 32 * 1024
+
 #: uvicorn does what is due once a second at every tenth tick.
 TICK_SECONDS: Final = 0.1
 TICKS: Final = 864_000
@@ -58,6 +63,7 @@ class Protocol(HttpToolsProtocol):
         self._in_head = True
         self._head_size = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin to wait for the first request."""
@@ -71,8 +77,44 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
         self._disarm()
+        self._taken()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Begin to look whether the reader takes what is written."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """The reader takes what is written."""
+        super().resume_writing()
+        self._taken()
+
+    def _watch(self) -> None:
+        if self._stall is None:
+            self._stall = self.loop.call_later(STALL_SECONDS, self._look, self.transport.get_write_buffer_size())
+
+    def _look(self, size: int) -> None:
+        self._stall = None
+        left = self.transport.get_write_buffer_size()
+        if left == 0:
+            return
+        if size - left < min(size, LEAST_TAKEN):
+            self.transport.abort()  # to close would be to wait until it is taken
+        else:
+            self._watch()
+
+    def _taken(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def _end(self) -> None:
+        """Close, and do not wait for ever for who does not take the rest."""
+        if self.transport.get_write_buffer_size():
+            self._watch()
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Parse *data*; what is still incomplete afterwards has a deadline, and its head a size."""
@@ -215,7 +257,7 @@ class Protocol(HttpToolsProtocol):
         common = b"".join([b"%b: %b\r\n" % each for each in self.server_state.default_headers])
         self.transport.write(b"".join((head, common, b"\r\n", body)))
         if last:
-            self.transport.close()
+            self._end()
         self.on_response_complete()
 
     def on_response_complete(self) -> None:
@@ -244,7 +286,7 @@ class Protocol(HttpToolsProtocol):
         if left > 0:
             self._wait_idly(left)
         else:
-            self.transport.close()
+            self._end()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be parsed as HTTP, and close."""
@@ -257,12 +299,12 @@ class Protocol(HttpToolsProtocol):
             + b"\r\n\r\n"
         )
         self.transport.write(head + body)
-        self.transport.close()
+        self._end()
 
     def _close(self) -> None:
         self._deadline = None
         if not self.transport.is_closing():
-            self.transport.close()
+            self._end()
 
     def _disarm(self) -> None:
         if self._deadline is not None:
@@ -325,6 +367,9 @@ class HttpServer:
         self._socket = socket.create_server(
             (self._host, self._port), family=family, backlog=2048, reuse_port=self._shared
         )
+        # asyncio leaves a socket alone that was made without a protocol number, and Nagle's algorithm then holds the second
+        # write of an answer back until the first is acknowledged, for 40 ms. What is accepted inherits it (tcp(7)).
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._port = self._socket.getsockname()[1]
 
     async def start(self) -> None:

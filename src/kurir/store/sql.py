@@ -74,6 +74,8 @@ from kurir.store.operations import (
     upkeep,
 )
 from kurir.store.operations import receipts as applying
+from kurir.store.operations import sealed as sealing
+from kurir.store.sealed import Sealed
 from kurir.store.sql_access import SqlAccess
 from kurir.store.sql_looking import SqlLooking
 from kurir.store.together import Together
@@ -114,6 +116,14 @@ class SqlStore(SqlAccess, SqlLooking):
     async def set_meta(self, key: str, value: str, was: str | None = None) -> str:
         """Set a value of the installation where it is not set, or is *was*, and return the value that it has then."""
         return await self._write(EVERYBODY, lambda db: config.swap_meta(db, key, value, was))
+
+    async def sealed_values(self) -> list[Sealed]:
+        """Return every sealed value."""
+        return await self._read(sealing.sealed_values)
+
+    async def replace_sealed(self, changes: Sequence[tuple[Sealed, bytes]]) -> int:
+        """Put a new value in the place of each that still is what it was."""
+        return await self._write(EVERYBODY, lambda db: sealing.replace_sealed(db, changes))
 
     # --- configuration -----------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ _AFTER: Final = "contacts after"
 async def list_people(request: Request, q: str = "", channel: str = "", account: str = "", after: str = "") -> Response:
     """Show the people whom a search finds: by name, by a phone in any spelling, by an address."""
     state, visitor = console_of(request), visitor_of(request)
-    store, directory = _parts_of(request)
+    store, _directory = _parts_of(request)
     typed = " ".join(q.split())[:_LONGEST]
     list_id = view.name_of_list(typed, channel, account)
     plain = await revealed(request, "list", list_id)
@@ -59,8 +59,8 @@ async def list_people(request: Request, q: str = "", channel: str = "", account:
         after=(cursor[0], cursor[1]) if cursor is not None and len(cursor) == 2 else None,
     )
     found = None
-    exact = view.spellings(typed, _regions(directory)) if typed and searchable else ()
-    phone = people.phone_of(typed, next(iter(_regions(directory)), "")) if exact else None
+    exact = view.spellings(typed, _regions(request)) if typed and searchable else ()
+    phone = people.phone_of(typed, next(iter(_regions(request)), "")) if exact else None
     if exact and cursor is None:
         wanted_exactly = PeopleSearch(wanted.client_ids, wanted.channel, wanted.account_id, exact)
         found = await store.people(wanted_exactly, ROWS)
@@ -76,7 +76,7 @@ async def list_people(request: Request, q: str = "", channel: str = "", account:
         q=typed,
         searchable=searchable,
         phone=phone,
-        needs_region=typed.startswith("0") and not _regions(directory),
+        needs_region=typed.startswith("0") and not _regions(request),
         channel=channel,
         account=account,
         accounts=[one.account.id for one in _own_entries(request)],
@@ -244,8 +244,12 @@ def _own_entries(request: Request) -> list[Entry]:
     return [entries[name] for name in sorted(entries) if whose is None or entries[name].account.client_id in whose]
 
 
-def _regions(directory: Directory) -> list[str]:
-    return sorted({one.default_region for one in directory.clients().values() if one.default_region})
+def _regions(request: Request) -> list[str]:
+    """Return the default regions of the clients that the visitor may see."""
+    whose, clients = visitor_of(request).client_ids, request.app.state.directory.clients()
+    return sorted(
+        {one.default_region for one in clients.values() if one.default_region and (whose is None or one.id in whose)}
+    )
 
 
 async def _own(request: Request, reference: str) -> ContactRecord:

@@ -50,10 +50,10 @@ async def look(request: Request, asked: Asked, limit: int, before_seq: int | Non
     """Return what a search finds, newest first. Raises nothing for one that is wrong: what is wrong is told."""
     state = request.app.state
     store: GatewayStore = state.store
-    regions = {one.default_region for one in state.directory.clients().values() if one.default_region}
-    tries = searching.searches(
-        asked, client_ids=visitor_of(request).client_ids, regions=sorted(regions), now=state.clock.now()
-    )
+    whose = visitor_of(request).client_ids
+    clients = (one for one in state.directory.clients().values() if whose is None or one.id in whose)
+    regions = sorted({one.default_region for one in clients if one.default_region})
+    tries = searching.searches(asked, client_ids=whose, regions=regions, now=state.clock.now())
     looked: Looked | None = None
     for wanted in tries:
         search = replace(wanted, before_seq=before_seq)

@@ -197,6 +197,8 @@ class Connection(asyncio.Protocol):
             self._waiter = None
             self._transport.abort()
             raise
+        finally:
+            del waiter  # else its error, the error's traceback and this frame would hold each other, and what was read
 
     def begun(self) -> Answer | None:
         """Return the answer as far as it came, None where its head never did, and forget it."""

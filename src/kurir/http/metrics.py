@@ -25,6 +25,7 @@ from kurir.counting import Labels
 from kurir.delivery.attempts import NAMES
 from kurir.delivery.state import Standing
 from kurir.directory import Directory
+from kurir.http import models
 from kurir.http.edge import admit_watcher
 from kurir.http.operator import Operator
 from kurir.metrics import Values
@@ -55,7 +56,18 @@ class Stored:
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-@router.get("/metrics", response_class=Response, summary="What there is to measure, for Prometheus")
+_FAILURES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": models.SendFailure, "description": text}
+    for status, text in {
+        401: "The token is missing or wrong, or none is configured",
+        429: "Too many wrong tokens",
+    }.items()
+}
+
+
+@router.get(
+    "/metrics", response_class=Response, responses=_FAILURES, summary="What there is to measure, for Prometheus"
+)
 async def show_metrics(request: Request) -> Response:
     """Return every metric as Prometheus reads it. It takes the `metrics_token`, else the `admin_token`."""
     admit_watcher(request.app.state.edge, request.scope)

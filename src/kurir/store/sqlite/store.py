@@ -14,12 +14,13 @@ from typing import Final, TypeVar
 import apsw
 
 from kurir.clock import SystemClock
+from kurir.store import sql
 from kurir.store.access import EngineFacts
 from kurir.store.base import Accepted, Conflict, NewMessage, StoreUnusable
 from kurir.store.database import Operation, Whose
 from kurir.store.inbound import TakenIn, Webhook
 from kurir.store.operations import accept, config, inbound
-from kurir.store.sql import PATIENCE_SECONDS, SqlStore
+from kurir.store.sql import SqlStore
 from kurir.store.sqlite import moved, words
 from kurir.store.sqlite.opening import (
     SYNCHRONOUS,
@@ -130,11 +131,11 @@ class SqliteStore(SqlStore):
 
     def accepting(self, message: NewMessage) -> "asyncio.Future[Accepted | Conflict]":
         """Begin to accept *message*, without a task. Raises StoreUnavailable where it cannot be asked for."""
-        return self._writer.ask(lambda db: _accept(db, message), seconds=PATIENCE_SECONDS)
+        return self._writer.ask(lambda db: _accept(db, message), seconds=sql.PATIENCE_SECONDS)
 
     def taking_in(self, webhook: Webhook) -> "asyncio.Future[TakenIn]":
         """Begin to take a webhook in, without a task. Raises StoreUnavailable where it cannot be asked for."""
-        return self._writer.ask(lambda db: inbound.take_in(db, webhook), seconds=PATIENCE_SECONDS)
+        return self._writer.ask(lambda db: inbound.take_in(db, webhook), seconds=sql.PATIENCE_SECONDS)
 
     word_index = words
 

@@ -1,4 +1,4 @@
-"""Which way PostgreSQL takes to a message's rows while it knows nothing of the tables: they are new, and nobody has analyzed them.
+"""Which way PostgreSQL takes to the rows of a message while it knows nothing of the tables: new ones, that nobody analyzed.
 
 SQLite's plans stand in ``test_sqlite_plans.py``. PostgreSQL makes its own from what it counted, and keeps one for a prepared
 statement: begun on a small table, a bad one went through every open part for each message, until the tables were analyzed.

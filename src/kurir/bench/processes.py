@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -27,6 +28,8 @@ PASSWORD: Final = "benchmark password 0001"  # noqa: S105 - it opens nothing but
 START_SECONDS: Final = 120.0
 END_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.02
+#: Linux gives connections ports from 32768 on, others from 49152 on.
+PORTS: Final = range(12_000, 32_000)
 #: What the gateway logs when it met a fault of its own.
 FAULTS_IN_LOG: Final = ("Traceback (most recent call last)", "_fault", "not_classified", "not_understood")
 
@@ -38,10 +41,16 @@ class DidNotStart(RuntimeError):
 
 
 def free_port() -> int:
-    """Return a port of this machine that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """Return a port of this machine that is free now.
+
+    It is below those that systems give to connections, so that none takes it while a process is killed and started again.
+    Raises OSError when no free one was found.
+    """
+    for _ in range(100):
+        port = PORTS.start + secrets.randbelow(len(PORTS))
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError(f"none of 100 ports between {PORTS.start} and {PORTS.stop} was free")
 
 
 def spawn(arguments: Sequence[str], log: BinaryIO) -> "subprocess.Popen[bytes]":

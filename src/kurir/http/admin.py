@@ -16,14 +16,6 @@ from kurir.store.base import AccountRecord, QueueDepth
 from kurir.store.inbound import QuotaRecord
 from kurir.store.postgres.leases import ACCOUNT
 
-_FAILURES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": models.ProblemAnswer, "description": text}
-    for status, text in {
-        401: "The token is missing or wrong, or none is configured",
-        429: "Too many wrong tokens",
-        503: "The store does not answer",
-    }.items()
-}
 _OF_ONE: Final[dict[int | str, dict[str, Any]]] = {
     404: {"model": models.ProblemAnswer, "description": "There is no such account"}
 }
@@ -31,7 +23,7 @@ _NOT_ENABLED: Final[dict[int | str, dict[str, Any]]] = {
     409: {"model": models.ProblemAnswer, "description": "The account is not enabled"}
 }
 
-router = APIRouter(prefix="/v1/admin", route_class=AdminRoute, responses=_FAILURES, tags=["Administration"])
+router = APIRouter(prefix="/v1/admin", route_class=AdminRoute, responses=models.ADMIN_FAILURES, tags=["Administration"])
 
 
 @router.get("/accounts", response_model=models.AccountsAnswer, summary="Every account, and how it stands")

@@ -14,20 +14,14 @@ from kurir.http.edge import AdminRoute
 from kurir.http.shown import Shown
 from kurir.store.access import UserRecord
 
-_FAILURES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": models.ProblemAnswer, "description": text}
-    for status, text in {
-        401: "The token is missing or wrong, or none is configured",
-        429: "Too many wrong tokens",
-        503: "The store does not answer",
-    }.items()
-}
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {
     404: {"model": models.ProblemAnswer, "description": "There is no such user, or it is disabled"},
     422: {"model": models.ProblemAnswer, "description": "Invalid parameters: all of them at once"},
 }
 
-router = APIRouter(prefix="/v1/admin/console", route_class=AdminRoute, responses=_FAILURES, tags=["Administration"])
+router = APIRouter(
+    prefix="/v1/admin/console", route_class=AdminRoute, responses=models.ADMIN_FAILURES, tags=["Administration"]
+)
 
 UserName = Annotated[
     str | None,

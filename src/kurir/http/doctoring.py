@@ -1,6 +1,6 @@
 """The doctor over HTTP: what a running gateway tells of itself, for its console and for ``kurir doctor``."""
 
-from typing import Any, Final, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -19,16 +19,9 @@ from kurir.store import GatewayStore
 from kurir.store.access import EngineFacts
 from kurir.store.base import AccountRecord, StoreError
 
-_FAILURES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": models.ProblemAnswer, "description": text}
-    for status, text in {
-        401: "The token is missing or wrong, or none is configured",
-        429: "Too many wrong tokens",
-        503: "The store does not answer",
-    }.items()
-}
-
-router = APIRouter(prefix="/v1/admin/doctor", route_class=AdminRoute, responses=_FAILURES, tags=["Administration"])
+router = APIRouter(
+    prefix="/v1/admin/doctor", route_class=AdminRoute, responses=models.ADMIN_FAILURES, tags=["Administration"]
+)
 
 
 class CheckBody(BaseModel):

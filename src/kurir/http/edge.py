@@ -118,29 +118,28 @@ async def authenticate(edge: Edge, scope: Scope) -> str:
 
 def admit_administrator(edge: Edge, scope: Scope) -> None:
     """Let only the administrator pass. Raises RequestFailed: one answer, whether there is a token or not."""
-    client = scope.get("client")
-    refusal = edge.administrator.refusal(scope["headers"], client[0] if client else "")
-    if isinstance(refusal, Limited):
-        raise _too_many_failures(refusal)
-    if refusal is not None:
-        detail = (
-            "the administrator's token is missing or wrong: send Authorization: Bearer with the admin_token of the "
-            "configuration (KURIR_ADMIN_TOKEN); without one there, this API is closed"
-        )
-        raise RequestFailed("unauthorized", detail, headers={"WWW-Authenticate": 'Bearer realm="kurir"'})
+    detail = (
+        "the administrator's token is missing or wrong: send Authorization: Bearer with the admin_token of the "
+        "configuration (KURIR_ADMIN_TOKEN); without one there, this API is closed"
+    )
+    _admit(edge.administrator, scope, detail)
 
 
 def admit_watcher(edge: Edge, scope: Scope) -> None:
     """Let only pass who may read the metrics. Raises RequestFailed."""
+    detail = (
+        "the token is missing or wrong: send Authorization: Bearer with the metrics_token of the configuration "
+        "(KURIR_METRICS_TOKEN), or with the admin_token where there is no other; without both, this is closed"
+    )
+    _admit(edge.watcher, scope, detail)
+
+
+def _admit(holder: Administrator, scope: Scope, detail: str) -> None:
     client = scope.get("client")
-    refusal = edge.watcher.refusal(scope["headers"], client[0] if client else "")
+    refusal = holder.refusal(scope["headers"], client[0] if client else "")
     if isinstance(refusal, Limited):
         raise _too_many_failures(refusal)
     if refusal is not None:
-        detail = (
-            "the token is missing or wrong: send Authorization: Bearer with the metrics_token of the configuration "
-            "(KURIR_METRICS_TOKEN), or with the admin_token where there is no other; without both, this is closed"
-        )
         raise RequestFailed("unauthorized", detail, headers={"WWW-Authenticate": 'Bearer realm="kurir"'})
 
 

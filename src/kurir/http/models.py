@@ -419,3 +419,14 @@ class AccountsAnswer(BaseModel):
 
     data: list[AccountBody]
     next: str | None = None
+
+
+#: What every route of the administrator may answer instead.
+ADMIN_FAILURES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": ProblemAnswer, "description": text}
+    for status, text in {
+        401: "The token is missing or wrong, or none is configured",
+        429: "Too many wrong tokens",
+        503: "The store does not answer",
+    }.items()
+}

@@ -1,6 +1,6 @@
 """The nodes, for the administrator: which processes work on the database, and what each of them owns."""
 
-from typing import Any, Final, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -10,16 +10,9 @@ from kurir.http.edge import AdminRoute
 from kurir.http.shown import Shown
 from kurir.store.postgres.leases import ACCOUNT, ENDPOINT, UPKEEP, NodeRecord
 
-_FAILURES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": models.ProblemAnswer, "description": text}
-    for status, text in {
-        401: "The token is missing or wrong, or none is configured",
-        429: "Too many wrong tokens",
-        503: "The store does not answer",
-    }.items()
-}
-
-router = APIRouter(prefix="/v1/admin/nodes", route_class=AdminRoute, responses=_FAILURES, tags=["Administration"])
+router = APIRouter(
+    prefix="/v1/admin/nodes", route_class=AdminRoute, responses=models.ADMIN_FAILURES, tags=["Administration"]
+)
 
 
 class NodeBody(BaseModel):

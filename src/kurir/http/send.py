@@ -130,7 +130,7 @@ def take_whole(request: WholeRequest, scope: Scope) -> bool:
                 on_edge.limits.accepted(accepting.new.client_id)
             request.answer(200, content, [*headers, with_id])
         except Exception as error:  # noqa: BLE001 - each has its answer
-            accepting.fell()
+            accepting.not_written()
             fail(error)
 
     def fail(error: Exception) -> None:

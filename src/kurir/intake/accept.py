@@ -92,7 +92,7 @@ class Accepting:
     message: Message
     span: Span | None = None
 
-    def fell(self) -> None:
+    def not_written(self) -> None:
         """Take note that it was not written, where it did not end before."""
         if self.span is not None:
             self.span.end("store_unavailable")
@@ -137,7 +137,7 @@ class Acceptor:
         try:
             return self.taken(accepting, await self._store.accept(accepting.new))
         finally:
-            accepting.fell()
+            accepting.not_written()
 
     def begin(
         self, client_id: str, channel_name: str, body: object, parent: Parent | None = None

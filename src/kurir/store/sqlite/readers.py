@@ -70,7 +70,7 @@ class Reader:
     def start(self) -> None:
         """Begin, on the running loop."""
         self._stopping = False
-        self._jobs = Inbox()
+        self._jobs = Inbox()  # one that was ended takes nothing more
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._main, name=self._name, daemon=True)
         self._thread.start()

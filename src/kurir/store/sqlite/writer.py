@@ -135,7 +135,7 @@ class Writer:
     async def start(self) -> None:
         """Open the connection on the writing thread and begin. Raises what ``connect`` raises."""
         self._loop = asyncio.get_running_loop()
-        self._jobs = Inbox()
+        self._jobs = Inbox()  # one that was ended takes nothing more
         self._asked.clear()
         opened: ThreadFuture[None] = ThreadFuture()
         self._thread = threading.Thread(target=self._main, args=(opened,), name="kurir-writer", daemon=True)
